@@ -1,0 +1,92 @@
+//! What the cluster floor is told at start: addresses, certificates, timing, replicated limits.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use vedfolnir_state::NodeInfo;
+
+/// Everything the cluster floor needs; validated by the caller's configuration, checked again where it matters.
+#[derive(Clone, Debug)]
+pub struct ClusterConfig {
+    /// Where the node keeps its identity, log and snapshots; created (0700) when missing.
+    pub data_dir: PathBuf,
+    /// UDP address of the QUIC endpoint; port 0: chosen by the system.
+    pub bind: SocketAddr,
+    /// HOST:PORT that peers reach this node at; `None`: the bound address (refused when it is unspecified).
+    pub advertise: Option<String>,
+    /// Peers to join through, HOST:PORT each; resolved again at every attempt.
+    pub bootstrap: Vec<String>,
+    /// How many empty nodes form a new cluster together; `None` with an empty `bootstrap`: this node alone.
+    pub bootstrap_expect: Option<usize>,
+    /// Certificates between peers.
+    pub tls: ClusterTls,
+    /// Raft's clock.
+    pub timing: RaftTiming,
+    /// Limits that this node commits should it be the one to configure a new cluster.
+    pub limits: ReplicatedLimits,
+    /// Where this node is reached, for status; `cluster_addr` is filled in by the cluster floor.
+    pub node_info: NodeInfo,
+    /// Voters at most; further nodes are learners. Odd.
+    pub voters_max: usize,
+    /// Without quorum contact or apply progress for this long the node is isolated.
+    pub isolation_after: Duration,
+    /// A peer unheard for this long is declared down by the leader.
+    pub node_down_after: Duration,
+    /// A snapshot is taken every so many log entries; a quarter as many stay behind it for slow followers.
+    pub snapshot_every_entries: u64,
+}
+
+/// Certificates between peers.
+#[derive(Clone, Debug)]
+pub enum ClusterTls {
+    /// Mutual TLS: both sides show a certificate of this authority.
+    Mutual {
+        /// PEM of the authority's certificate.
+        ca_file: PathBuf,
+        /// PEM of the node's certificate chain.
+        cert_file: PathBuf,
+        /// PEM of the node's private key.
+        key_file: PathBuf,
+    },
+    /// Encrypted but not authenticated; refused anywhere but on loopback.
+    InsecureLoopback,
+}
+
+/// Raft's clock, in milliseconds.
+#[derive(Clone, Copy, Debug)]
+pub struct RaftTiming {
+    /// Between heartbeats.
+    pub heartbeat_ms: u64,
+    /// A follower waits at least this long for its leader.
+    pub election_ms_min: u64,
+    /// And at most this long; also the leader's lease.
+    pub election_ms_max: u64,
+}
+
+impl Default for RaftTiming {
+    fn default() -> Self {
+        Self { heartbeat_ms: 60, election_ms_min: 200, election_ms_max: 400 }
+    }
+}
+
+/// Limits that become part of the replicated state.
+#[derive(Clone, Copy, Debug)]
+pub struct ReplicatedLimits {
+    /// How long a disconnected session can be resumed.
+    pub recovery_window: Duration,
+    /// How long the history is kept; at least the recovery window.
+    pub history_age_max: Duration,
+    /// How much of the history is kept.
+    pub history_bytes_max: u64,
+}
+
+impl Default for ReplicatedLimits {
+    fn default() -> Self {
+        Self {
+            recovery_window: Duration::from_secs(120),
+            history_age_max: Duration::from_secs(180),
+            history_bytes_max: 256 << 20,
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! The closed vocabulary of what can be committed.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::identifier::{Epoch, Incarnation, Offset, PidHash};
+
+/// One Raft log entry: a batch of commands from one proposer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Proposal {
+    /// Who proposes, and under which sequence numbers.
+    pub origin: Origin,
+    /// The commands, in the order in which their sessions issued them.
+    pub commands: Vec<Command>,
+}
+
+/// Whose proposal it is; decides whether `apply` deduplicates it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Origin {
+    /// The leader's own housekeeping (`Configure`, `NodeUp`, `NodeDown`, `Tick`): idempotent or never retried.
+    System,
+    /// A node's service: command i has sequence `first_sequence + i`; sequences of an incarnation are dense, from 1.
+    Node {
+        /// The proposing life of the node; refused when it is not live.
+        incarnation: Incarnation,
+        /// Sequence of the first command.
+        first_sequence: u64,
+    },
+}
+
+/// A change of the replicated state.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Command {
+    /// Sets the limits and, once per history, its id.
+    Configure(Configuration),
+    /// A node begins a life; an older life of the same node ends here.
+    NodeUp {
+        /// The new life.
+        incarnation: Incarnation,
+        /// Where it is reached; shown by status.
+        info: NodeInfo,
+    },
+    /// A life of a node is over: its sessions are disconnected, its later proposals refused.
+    NodeDown {
+        /// The life that ended.
+        incarnation: Incarnation,
+    },
+    /// Cluster time advances by what the leader's monotonic clock measured.
+    Tick {
+        /// Milliseconds since the leader's last tick.
+        elapsed_ms: u32,
+    },
+    /// A new session.
+    Register(Register),
+    /// A client comes back with its pid; fences the old owner.
+    Resume(Resume),
+    /// The transport of a session is gone; its recovery window starts.
+    Disconnect {
+        /// Which session.
+        pid: PidHash,
+        /// The epoch whose transport is gone.
+        epoch: Epoch,
+    },
+    /// The session ends for good (client `41`, server disconnect).
+    Close {
+        /// Which session.
+        pid: PidHash,
+        /// The owner's epoch.
+        epoch: Epoch,
+    },
+    /// A session enters a room.
+    Join {
+        /// Which session.
+        pid: PidHash,
+        /// The owner's epoch.
+        epoch: Epoch,
+        /// The room.
+        room: Arc<str>,
+    },
+    /// A session leaves a room.
+    Leave {
+        /// Which session.
+        pid: PidHash,
+        /// The owner's epoch.
+        epoch: Epoch,
+        /// The room.
+        room: Arc<str>,
+    },
+    /// Replaces a session's application data.
+    SetData {
+        /// Which session.
+        pid: PidHash,
+        /// The owner's epoch.
+        epoch: Epoch,
+        /// Opaque to the state.
+        #[serde(with = "serde_bytes_of")]
+        data: Bytes,
+    },
+    /// A durable broadcast.
+    Publish(Publish),
+}
+
+/// Limits that `apply` obeys; committed so that all replicas obey the same ones.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Configuration {
+    /// Random; kept from the first `Configure` of a history on.
+    pub history_id: u64,
+    /// How long, in committed cluster time, a disconnected session can be resumed.
+    pub recovery_window_ms: u64,
+    /// History older than this, in committed cluster time, is dropped.
+    pub history_age_ms_max: u64,
+    /// History beyond this many payload bytes is dropped, oldest first.
+    pub history_bytes_max: u64,
+}
+
+/// Where a node is reached; displayed, never used for a decision.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeInfo {
+    /// URL of the public service, without a trailing slash.
+    pub url: String,
+    /// URL of the admin listener, without a trailing slash.
+    pub admin_url: String,
+    /// HOST:PORT of the cluster endpoint.
+    pub cluster_addr: String,
+    /// `server_id` as health shows it.
+    pub server_id: String,
+}
+
+/// A new session.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Register {
+    /// Its key.
+    pub pid: PidHash,
+    /// The public Socket.IO id; also a room of its own.
+    pub sid: Arc<str>,
+    /// The Socket.IO namespace.
+    pub namespace: Arc<str>,
+    /// The authenticated user, if any.
+    pub user: Option<Arc<str>>,
+    /// Application data, opaque.
+    #[serde(with = "serde_bytes_of")]
+    pub data: Bytes,
+}
+
+/// A client comes back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resume {
+    /// Its key.
+    pub pid: PidHash,
+    /// The namespace it asks for; must be the session's.
+    pub namespace: Arc<str>,
+    /// The user it authenticated as; must be the session's.
+    pub user: Option<Arc<str>>,
+    /// The epoch that the proposing node saw (compare-and-set); `None`: it saw no such session.
+    pub expected_epoch: Option<Epoch>,
+    /// What the client has seen; `None`: nothing since the session's start.
+    pub offset: Option<Offset>,
+}
+
+/// A durable broadcast: to everyone in `rooms` (everyone of the namespace when empty) but those in `except`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Publish {
+    /// The session on whose behalf it is published; a stale epoch is refused. `None`: the server itself.
+    pub from: Option<(PidHash, Epoch)>,
+    /// What is delivered, and to whom.
+    pub record: Arc<Record>,
+}
+
+/// What the history keeps and every node delivers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// The Socket.IO namespace.
+    pub namespace: Arc<str>,
+    /// Target rooms (a sid is a room); empty: the whole namespace.
+    pub rooms: Vec<Arc<str>>,
+    /// Rooms whose members are left out (a sid is a room).
+    pub except: Vec<Arc<str>>,
+    /// The event.
+    pub payload: Payload,
+}
+
+/// An event, opaque to the state.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Payload {
+    /// The JSON array `["event",arg,…]`, with `{"_placeholder":true,"num":n}` where attachments go.
+    #[serde(with = "serde_bytes_of")]
+    pub text: Bytes,
+    /// Binary attachments, in order.
+    pub attachments: Vec<Bytes>,
+}
+
+/// `Bytes` as one MessagePack byte string.
+mod serde_bytes_of {
+    use bytes::Bytes;
+    use serde::{Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(value: &Bytes, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(value)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Bytes, D::Error> {
+        serde_bytes::deserialize::<Vec<u8>, D>(deserializer).map(Bytes::from)
+    }
+}

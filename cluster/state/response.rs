@@ -1,0 +1,75 @@
+//! What a proposer is told about its own command, once its own replica has applied it.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::identifier::{Epoch, LogPosition};
+
+/// The result of one command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Response {
+    /// Done; also when there was nothing left to do (idempotent commands).
+    Done,
+    /// The session exists from this position on.
+    Registered {
+        /// Always 1.
+        epoch: Epoch,
+        /// Where the session starts.
+        position: LogPosition,
+    },
+    /// The session is owned by the proposer from this position on.
+    Resumed {
+        /// The new owner's epoch.
+        epoch: Epoch,
+        /// Where the new ownership starts.
+        position: LogPosition,
+        /// Everything after this and visible to the session is to be replayed.
+        replay_after: LogPosition,
+        /// The sid as it was.
+        sid: Arc<str>,
+        /// The rooms, sorted, the session's own sid among them.
+        rooms: Vec<Arc<str>>,
+        /// The application data as it was.
+        data: Bytes,
+    },
+    /// The client cannot have its session back.
+    ResumeRefused(ResumeRefusal),
+    /// The broadcast has this place in the order.
+    Published {
+        /// Its position.
+        position: LogPosition,
+    },
+    /// Nothing was changed.
+    Refused(Refusal),
+}
+
+/// Why a resume was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ResumeRefusal {
+    /// No such session (never was, closed, or its window has passed): a new session is honest.
+    Unknown,
+    /// The epoch moved since the proposer looked: close the transport, the client tries again.
+    EpochMoved,
+    /// Another user or namespace: a new session, and a security event.
+    Foreign,
+    /// Another history, or a position in the future: a new session.
+    BadOffset,
+    /// Something the client missed is no longer retained: a new session.
+    Hole,
+}
+
+/// Why a command changed nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// The session has another owner by now.
+    StaleEpoch,
+    /// No such session.
+    UnknownSession,
+    /// The pid or sid is taken.
+    Duplicate,
+    /// A bound of [`crate::limits`] would be passed.
+    LimitExceeded,
+    /// The command is not one that this origin may propose.
+    NotAllowed,
+}
