@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
-use crate::command::{NodeInfo, Record};
+use crate::command::{NodeInfo, Origin, Record};
 use crate::identifier::{Epoch, Incarnation, LogPosition, PidHash};
 use crate::response::Response;
 
 /// The result of applying one entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Applied {
+    /// Whose proposal it was; `None` when the bytes were no proposal.
+    pub origin: Option<Origin>,
     /// What became of the proposal as a whole.
     pub outcome: Outcome,
     /// In order of their positions; the same on every replica.
