@@ -1,1 +1,16 @@
-//! x
+//! The WebSocket service, its HTTP and admin doors, and the API for embedding applications.
+//!
+//! ```text
+//!   browser ──► service (listener · polling · websocket · hub · resume) ──► vedfolnir_cluster::Cluster
+//!                  ▲                                                             │ Notice
+//!                  └──────────────────── dispatcher ◄────────────────────────────┘
+//!   operator ─► admin (status)     scraper ─► observability (health · metrics · logs)
+//! ```
+//!
+//! [`server::Server`] wires the floors together from one validated [`config::Config`]; `src/cli` only turns arguments
+//! into that configuration. The library knows nothing of `rocksdb`, `openraft` types or QUIC.
+
+pub mod admin;
+pub mod cli;
+pub mod config;
+pub mod observability;
