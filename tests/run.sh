@@ -1,0 +1,97 @@
+#!/usr/bin/env bash
+# Runs the end-to-end tests: real vedfolnir processes, real clients from npm and PyPI.
+#
+#   tests/run.sh                      every test file
+#   tests/run.sh recovery cluster     only these
+#   VEDFOLNIR_BIN=PATH tests/run.sh   with this binary; otherwise the debug binary is built with cargo
+#   tests/run.sh --install            only installs the clients (for tests/demo.mjs)
+#   VEDFOLNIR_TEST_KEEP=1             keeps data directories and node logs, and says where
+#   VEDFOLNIR_TEST_NAME=PATTERN       only tests whose name matches
+#
+# The clients are installed once per lock file, outside the repository. The last line is `N passed, N failed`.
+set -euo pipefail
+
+tests=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+root=$(dirname "$tests")
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/vedfolnir
+say() { printf '==> %s\n' "$*" >&2; }
+fail() { printf 'tests/run.sh: %s\n' "$*" >&2; echo "0 passed, 1 failed"; exit 1; }
+
+install_packages() {
+    local sudo=""
+    [ "$(id -u)" -eq 0 ] || sudo=sudo
+    command -v apt-get >/dev/null || fail "$* missing and there is no apt-get: install it by hand"
+    say "installing system packages: $*"
+    $sudo apt-get install -y --no-install-recommends "$@" >&2 \
+        || { $sudo apt-get update >&2 && $sudo apt-get install -y --no-install-recommends "$@" >&2; } \
+        || fail "could not install $*"
+}
+
+command -v node >/dev/null || fail "Node.js 20 or later is needed"
+[ "$(node -p 'Number(process.versions.node.split(".")[0]) >= 20')" = true ] \
+    || fail "Node.js 20 or later is needed, this is $(node --version)"
+python3 -c 'import venv, ensurepip' 2>/dev/null || install_packages python3 python3-venv
+
+# Installs into a directory named after what it holds; a directory is complete once it has its final name.
+digest() { cat "$@" | sha256sum | cut -c1-16; }
+install_once() { # DIRECTORY COMMAND…: the command fills a new directory, given as its last argument
+    local directory=$1 scratch
+    shift
+    [ -e "$directory" ] && return
+    mkdir -p "$(dirname "$directory")"
+    scratch=$(mktemp -d "$directory.XXXXXX")
+    if ! "$@" "$scratch" >&2; then
+        rm -rf "$scratch"
+        fail "could not install the clients"
+    fi
+    mv -T "$scratch" "$directory" 2>/dev/null || rm -rf "$scratch"
+}
+npm_into() {
+    cp "$tests/package.json" "$tests/package-lock.json" "$tests/.npmrc" "$1/"
+    (cd "$1" && npm ci --no-audit --no-fund --ignore-scripts)
+}
+pip_into() { # not a venv that is moved: `--target`, which has no absolute paths inside
+    python3 -m venv "$1/installer" && "$1/installer/bin/pip" install --quiet --disable-pip-version-check \
+        --no-compile --target "$1/site" -r "$tests/requirements.txt" && rm -rf "$1/installer"
+}
+node_clients=$cache/tests-node-$(digest "$tests/package.json" "$tests/package-lock.json")
+python_clients=$cache/tests-python-$(python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])')-$(digest "$tests/requirements.txt")
+[ -e "$node_clients" ] || say "npm ci → $node_clients"
+install_once "$node_clients" npm_into
+[ -e "$python_clients" ] || say "pip install → $python_clients"
+install_once "$python_clients" pip_into
+ln -sfn "$node_clients/node_modules" "$tests/node_modules"
+export VEDFOLNIR_PYTHONPATH=$python_clients/site
+[ "${1:-}" != --install ] || exit 0
+
+if [ -z "${VEDFOLNIR_BIN:-}" ]; then
+    say "cargo build --locked"
+    (cd "$root" && cargo build --locked --bin vedfolnir >&2) || fail "vedfolnir does not build"
+    target=${CARGO_TARGET_DIR:-target}
+    case $target in /*) ;; *) target=$root/$target ;; esac
+    export VEDFOLNIR_BIN=$target/debug/vedfolnir
+fi
+VEDFOLNIR_BIN=$(realpath "$VEDFOLNIR_BIN")
+[ -x "$VEDFOLNIR_BIN" ] || fail "VEDFOLNIR_BIN=$VEDFOLNIR_BIN is no executable"
+export VEDFOLNIR_BIN
+
+# A hundred clients and three nodes need more descriptors than some shells allow.
+ulimit -n "$(ulimit -Hn)" 2>/dev/null || true
+
+files=()
+if [ $# -gt 0 ]; then
+    for name in "$@"; do
+        file=$tests/$(basename "${name%.test.mjs}").test.mjs
+        [ -e "$file" ] || fail "there is no $file"
+        files+=("$file")
+    done
+else
+    # The shortest first; the main job last.
+    for name in support protocol clients relay cluster recovery chaos; do files+=("$tests/$name.test.mjs"); done
+fi
+options=(--test --test-concurrency=1 --test-reporter="$tests/support/reporter.mjs" --test-reporter-destination=stdout)
+[ -z "${VEDFOLNIR_TEST_NAME:-}" ] || options+=(--test-name-pattern="$VEDFOLNIR_TEST_NAME")
+say "VEDFOLNIR_BIN=$VEDFOLNIR_BIN ($("$VEDFOLNIR_BIN" --version 2>/dev/null | head -1 || echo 'version unknown'))"
+say "node ${options[*]} ${files[*]}"
+cd "$tests"
+exec node "${options[@]}" "${files[@]}"
