@@ -7,10 +7,14 @@
 //!   operator ─► admin (status)     scraper ─► observability (health · metrics · logs)
 //! ```
 //!
-//! [`server::Server`] wires the floors together from one validated [`config::Config`]; `src/cli` only turns arguments
+//! [`server::Server`] wires the floors together from one validated [`config::Config`]; the binary only turns arguments
 //! into that configuration. The library knows nothing of `rocksdb`, `openraft` types or QUIC.
 
 pub mod admin;
-pub mod cli;
+pub mod app;
 pub mod config;
 pub mod observability;
+pub mod server;
+pub mod service;
+
+pub use vedfolnir_cluster::certificates;

@@ -1,1 +1,13 @@
-//! admin
+//! The operators' door: a loopback listener and a socket in the data directory, and the client that asks there.
+
+mod client;
+mod routes;
+mod socket;
+mod target;
+mod view;
+
+pub use client::{AdminError, get};
+pub use routes::{AdminStatus, router};
+pub use socket::{SOCKET_NAME, SocketError, bind_socket};
+pub use target::Target;
+pub use view::{NodeView, StatusView};

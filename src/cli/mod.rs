@@ -1,1 +1,54 @@
-//! cli
+//! The command line: one file for each subcommand.
+
+mod cert;
+mod dev;
+mod exit;
+mod runtime;
+mod signal;
+mod start;
+mod status;
+#[cfg(test)]
+mod tests;
+
+use clap::{Parser, Subcommand};
+
+pub(crate) use exit::Failure;
+
+/// A clustered, Socket.IO-compatible real-time server that survives the loss of any node.
+#[derive(Debug, Parser)]
+#[command(name = "vedfolnir", version, max_term_width = 120)]
+struct Cli {
+    #[command(subcommand)]
+    command: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Run one node; without any option a cluster of its own on loopback.
+    Start(Box<vedfolnir::config::Settings>),
+    /// Run a whole cluster of real node processes on this machine, to try things out.
+    Dev(dev::DevArgs),
+    /// Show the cluster as one of its nodes sees it.
+    Status(status::StatusArgs),
+    /// Certificates between the nodes of a cluster.
+    #[command(subcommand)]
+    Cert(cert::CertVerb),
+}
+
+/// Parses the arguments and does what they ask.
+pub(crate) fn run() -> Result<(), Failure> {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(answer) if !answer.use_stderr() => {
+            // --help and --version are answers, not errors.
+            return answer.print().map_err(|error| Failure::other(format!("standard output: {error}")));
+        }
+        Err(error) => return Err(Failure::usage(&error)),
+    };
+    match cli.command {
+        Verb::Start(settings) => start::run(&settings),
+        Verb::Dev(arguments) => dev::run(arguments),
+        Verb::Status(arguments) => status::run(arguments),
+        Verb::Cert(verb) => cert::run(verb),
+    }
+}

@@ -50,6 +50,12 @@ pub struct PublicConfig {
     pub bind: SocketAddr,
     /// URL that clients use, without a trailing slash; `None`: made from the bound address.
     pub url: Option<String>,
+    /// Engine.IO sessions at once.
+    pub connections_max: usize,
+    /// From one ping to the next.
+    pub ping_interval: Duration,
+    /// How long a pong may take.
+    pub ping_timeout: Duration,
 }
 
 /// What the cluster floor is told; addresses stay as they were given, they are resolved at every attempt.

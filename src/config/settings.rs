@@ -38,6 +38,15 @@ pub struct Settings {
     /// Address of the operators' listener [default: 127.0.0.1:5002]
     #[arg(long, value_name = "HOST:PORT", env = "WEBSOCKET_ADMIN_ADDR", help_heading = "Service")]
     pub admin_addr: Option<String>,
+    /// Connections (Engine.IO sessions) at once; one more is answered with 503 [default: 200000]
+    #[arg(long, value_name = "N", env = "WEBSOCKET_MAX_CONNECTIONS_PER_SERVER", help_heading = "Service")]
+    pub connections_max: Option<String>,
+    /// From one ping to the next [default: 25s]
+    #[arg(long, value_name = "DURATION", env = "WEBSOCKET_PING_INTERVAL", help_heading = "Service")]
+    pub ping_interval: Option<String>,
+    /// How long a pong may take [default: 20s]
+    #[arg(long, value_name = "DURATION", env = "WEBSOCKET_PING_TIMEOUT", help_heading = "Service")]
+    pub ping_timeout: Option<String>,
     /// How long a shutdown lets clients go before it goes on, at most 3s [default: 2s]
     #[arg(long, value_name = "DURATION", env = "WEBSOCKET_DRAIN_TIMEOUT", help_heading = "Service")]
     pub drain_timeout: Option<String>,

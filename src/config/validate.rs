@@ -18,6 +18,9 @@ const HOST: &str = "--host (WEBSOCKET_HOST)";
 const PORT: &str = "--port (WEBSOCKET_PORT)";
 const PUBLIC_URL: &str = "--public-url (WEBSOCKET_PUBLIC_URL)";
 const ADMIN_ADDR: &str = "--admin-addr (WEBSOCKET_ADMIN_ADDR)";
+const CONNECTIONS_MAX: &str = "--connections-max (WEBSOCKET_MAX_CONNECTIONS_PER_SERVER)";
+const PING_INTERVAL: &str = "--ping-interval (WEBSOCKET_PING_INTERVAL)";
+const PING_TIMEOUT: &str = "--ping-timeout (WEBSOCKET_PING_TIMEOUT)";
 const DRAIN_TIMEOUT: &str = "--drain-timeout (WEBSOCKET_DRAIN_TIMEOUT)";
 const BOOTSTRAP: &str = "--bootstrap (WEBSOCKET_CLUSTER_BOOTSTRAP)";
 const BOOTSTRAP_EXPECT: &str = "--bootstrap-expect (WEBSOCKET_CLUSTER_BOOTSTRAP_EXPECT)";
@@ -85,11 +88,21 @@ impl Settings {
             Ok(address) => format!("[{address}]:{port}"),
             Err(_) => format!("{host}:{port}"),
         };
-        check_host_port(&host_port)
+        let bind = check_host_port(&host_port)
             .and_then(|_| resolve(&host_port))
-            .map(|bind| PublicConfig { bind, url: None })
-            .map_err(|reason| ConfigError::new(HOST, host, reason, HOST_FORM))
-            .and_then(|public| Ok(PublicConfig { url: self.public_url()?, ..public }))
+            .map_err(|reason| ConfigError::new(HOST, host, reason, HOST_FORM))?;
+        let ping = |setting, text: Option<&String>, default| {
+            given(setting, text).map_or(Ok(default), |ping| ping.duration(Duration::from_millis(100), 600 * SECOND))
+        };
+        Ok(PublicConfig {
+            bind,
+            url: self.public_url()?,
+            connections_max: given(CONNECTIONS_MAX, self.connections_max.as_ref())
+                .map_or(Ok(200_000), |connections| connections.number(1, 10_000_000))?
+                as usize,
+            ping_interval: ping(PING_INTERVAL, self.ping_interval.as_ref(), 25 * SECOND)?,
+            ping_timeout: ping(PING_TIMEOUT, self.ping_timeout.as_ref(), 20 * SECOND)?,
+        })
     }
 
     fn public_url(&self) -> Result<Option<String>, ConfigError> {

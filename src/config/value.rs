@@ -65,7 +65,9 @@ impl Given<'_> {
 
     /// HOST:PORT of another machine: only its form is checked.
     pub(super) fn peer(&self) -> Result<(), ConfigError> {
-        check_host_port(self.text).map_err(|reason| self.refuse(reason, "HOST:PORT, IPv6 in brackets, port 0 to 65535"))
+        check_host_port(self.text)
+            .map(drop)
+            .map_err(|reason| self.refuse(reason, "HOST:PORT, IPv6 in brackets, port 0 to 65535"))
     }
 }
 

@@ -1,0 +1,48 @@
+#!/bin/sh
+# Installs the system packages that building and testing need and that are missing; says which. Debian and its kin.
+set -eu
+
+missing=""
+need() { # COMMAND-OR-FILE-TEST PACKAGE
+    if ! sh -c "$1" >/dev/null 2>&1; then
+        missing="$missing $2"
+    fi
+}
+
+need 'command -v cc' gcc
+need 'command -v c++' g++
+need 'command -v make' make
+need 'command -v pkg-config' pkg-config
+need 'ls /usr/lib/llvm-*/lib/libclang*.so* /usr/lib/*/libclang*.so*' libclang-dev
+need 'command -v python3' python3
+need 'python3 -c "import ensurepip, venv"' python3-venv
+need 'command -v curl' curl
+
+for tool in cargo node npm; do
+    if ! command -v "$tool" >/dev/null 2>&1; then
+        echo "setup: $tool is missing: install the Rust toolchain (rustup.rs) and Node.js (nodejs.org) first" >&2
+        exit 1
+    fi
+done
+
+if [ -z "$missing" ]; then
+    echo "setup: all system packages are there"
+    exit 0
+fi
+if ! command -v apt-get >/dev/null 2>&1; then
+    echo "setup: missing:$missing - there is no apt-get here, install their equivalents and run this again" >&2
+    exit 1
+fi
+as_root=""
+if [ "$(id -u)" -ne 0 ]; then
+    as_root="sudo"
+    command -v sudo >/dev/null 2>&1 || {
+        echo "setup: missing:$missing - neither root nor sudo here, have them installed and run this again" >&2
+        exit 1
+    }
+fi
+echo "setup: installing$missing"
+$as_root apt-get update -qq
+# shellcheck disable=SC2086 # a list of words
+DEBIAN_FRONTEND=noninteractive $as_root apt-get install -y -qq --no-install-recommends $missing
+echo "setup: installed$missing"

@@ -1,0 +1,31 @@
+# One door to building, testing and trying out. `make help` lists it.
+# Recipes run in sh with the environment of .ci/env.sh: compiled dependencies live outside the clone.
+
+.DEFAULT_GOAL := help
+ENV := . .ci/env.sh &&
+
+.PHONY: help setup build test lint fmt demo bench
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+
+setup: ## install missing system packages (says which)
+	@.ci/setup.sh
+
+build: setup ## release build; prints where the program is
+	@$(ENV) cargo build --release --locked --bin vedfolnir && echo "built $$CARGO_TARGET_DIR/release/vedfolnir"
+
+test: setup ## everything: format, clippy, deny, Rust tests, end-to-end tests
+	@.ci/test.sh
+
+lint: setup ## format and clippy only
+	@$(ENV) cargo fmt --all --check && cargo clippy --workspace --all-targets --locked -- -D warnings
+
+fmt: ## format the code
+	@cargo fmt --all
+
+demo: build ## start three nodes, kill one, and see that nothing is lost
+	@$(ENV) VEDFOLNIR_BIN="$$CARGO_TARGET_DIR/release/vedfolnir" node tests/demo.mjs
+
+bench: setup ## load generator; options: make bench ARGS="--help"
+	@$(ENV) cargo run --release --locked -p vedfolnir-bench -- $(ARGS)

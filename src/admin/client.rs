@@ -1,0 +1,99 @@
+//! Asks a node's operators' door: one request, bounded in time and size.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Empty, Limited};
+use hyper::client::conn::http1;
+use hyper::{Request, StatusCode, header};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, UnixStream};
+
+use super::target::Target;
+
+/// An answer may be this large.
+const ANSWER_BYTES_MAX: usize = 4 << 20;
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum AdminError {
+    /// Nothing listens there, or it cannot be reached.
+    #[error("no node answers at {target}: {source}; is it running, and is --addr or --data-dir that of the node?")]
+    Unreachable {
+        /// Who was asked.
+        target: Target,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// It took longer than allowed.
+    #[error("the node at {target} did not answer within {timeout:?}")]
+    TimedOut {
+        /// Who was asked.
+        target: Target,
+        /// How long it was given.
+        timeout: Duration,
+    },
+    /// What answers speaks no HTTP, or too much of it.
+    #[error("what answers at {target} is not a node's admin listener: {reason}")]
+    NotANode {
+        /// Who was asked.
+        target: Target,
+        /// What was wrong.
+        reason: String,
+    },
+}
+
+/// `GET path`; the answer's status and body.
+///
+/// # Errors
+/// When the node cannot be reached, takes too long, or is not one.
+pub async fn get(target: &Target, path: &str, timeout: Duration) -> Result<(StatusCode, Bytes), AdminError> {
+    let request = async {
+        let unreachable = |source| AdminError::Unreachable { target: target.clone(), source };
+        match target {
+            Target::Tcp(host_port) => {
+                let stream = TcpStream::connect(host_port.as_str()).await.map_err(unreachable)?;
+                exchange(stream, host_port, path).await
+            }
+            Target::Unix(socket) => {
+                exchange(UnixStream::connect(socket).await.map_err(unreachable)?, "localhost", path).await
+            }
+        }
+        .map_err(|reason| AdminError::NotANode { target: target.clone(), reason })
+    };
+    match tokio::time::timeout(timeout, request).await {
+        Ok(result) => result,
+        Err(_) => Err(AdminError::TimedOut { target: target.clone(), timeout }),
+    }
+}
+
+async fn exchange<S>(stream: S, host: &str, path: &str) -> Result<(StatusCode, Bytes), String>
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let (mut sender, connection) =
+        http1::handshake::<_, Empty<Bytes>>(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
+    let request = Request::get(path)
+        .header(header::HOST, host)
+        .header(header::CONNECTION, "close")
+        .body(Empty::new())
+        .map_err(|error| error.to_string())?;
+    let answer = async {
+        let response = sender.send_request(request).await.map_err(|error| error.to_string())?;
+        let status = response.status();
+        let body =
+            Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await.map_err(|error| error.to_string())?;
+        Ok((status, body.to_bytes()))
+    };
+    // The connection is driven beside its one request, in this very task.
+    tokio::pin!(connection);
+    tokio::pin!(answer);
+    tokio::select! {
+        answer = &mut answer => answer,
+        ended = &mut connection => match ended {
+            Ok(()) => answer.await,
+            Err(error) => Err(error.to_string()),
+        },
+    }
+}

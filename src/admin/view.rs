@@ -1,0 +1,57 @@
+//! What a client reads of a node's `/status`; unknown fields are skipped, so that a newer node can be asked.
+
+use serde::Deserialize;
+
+/// The cluster as the asked node sees it.
+#[derive(Clone, Debug, Deserialize)]
+pub struct StatusView {
+    /// Cluster id.
+    pub cluster_id: String,
+    /// The asked node.
+    pub node_id: String,
+    /// Its process.
+    pub server_id: String,
+    /// The leader, when known.
+    pub leader: Option<String>,
+    /// Raft term.
+    pub term: u64,
+    /// Committed log index.
+    pub committed_index: u64,
+    /// Applied log index.
+    pub applied_index: u64,
+    /// Last index in a snapshot.
+    pub snapshot_index: u64,
+    /// How many more voters may fail.
+    pub failure_tolerance: u64,
+    /// Whether the asked node can serve.
+    pub ready: bool,
+    /// Why it cannot.
+    pub reason: Option<String>,
+    /// Sessions, connected.
+    pub sessions_connected: u64,
+    /// Sessions inside their recovery window.
+    pub sessions_disconnected: u64,
+    /// Members.
+    pub nodes: Vec<NodeView>,
+}
+
+/// One member.
+#[derive(Clone, Debug, Deserialize)]
+pub struct NodeView {
+    /// Node id.
+    pub id: String,
+    /// `leader`, `voter` or `learner`.
+    pub role: String,
+    /// Whether a life of it is committed.
+    pub live: bool,
+    /// Public URL.
+    pub url: String,
+    /// Cluster HOST:PORT.
+    pub cluster_addr: String,
+    /// Sessions it owns.
+    pub sessions: u64,
+    /// Highest log index known to be on it.
+    pub matched_index: Option<u64>,
+    /// Since the leader last heard from it.
+    pub last_contact_ms: Option<u64>,
+}

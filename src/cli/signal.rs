@@ -1,0 +1,34 @@
+//! When to stop: SIGINT, SIGTERM, or the end of standard input for a supervisor's child.
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
+
+use super::Failure;
+
+/// Installs the handlers now; the future ends with what asked for the stop.
+pub(crate) fn stop_signal() -> Result<impl Future<Output = &'static str>, Failure> {
+    let refused = |error| Failure::other(format!("signal handlers cannot be installed: {error}"));
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(refused)?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(refused)?;
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => "SIGINT",
+            _ = terminate.recv() => "SIGTERM",
+        }
+    })
+}
+
+/// Ends when standard input does; without the wish for it, never.
+///
+/// A thread of its own reads, because a read of standard input cannot be cancelled and would hold up the runtime's end.
+pub(crate) async fn stdin_closed(wanted: bool) {
+    if !wanted {
+        return std::future::pending().await;
+    }
+    let (closed, wait) = oneshot::channel::<()>();
+    std::thread::spawn(move || {
+        let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
+        drop(closed);
+    });
+    let _ = wait.await;
+}

@@ -1,0 +1,127 @@
+//! `vedfolnir status`: the cluster as one of its nodes sees it.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::Args;
+use vedfolnir::admin::{self, SOCKET_NAME, StatusView, Target};
+use vedfolnir::config::DEFAULT_ADMIN_ADDR;
+
+use super::{Failure, runtime};
+
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+#[derive(Args, Debug)]
+pub(crate) struct StatusArgs {
+    /// The node's admin listener: HOST:PORT, http://HOST:PORT or unix:PATH [default: 127.0.0.1:5002]
+    #[arg(long, value_name = "ADDR", conflicts_with = "data_dir")]
+    addr: Option<String>,
+    /// The node's data directory, or that of vedfolnir dev: its socket is asked
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// One JSON object instead of text
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn run(arguments: StatusArgs) -> Result<(), Failure> {
+    let targets = targets(&arguments)?;
+    runtime::block_on(Some(1), async move {
+        let body = ask(&targets).await?;
+        if arguments.json {
+            println!("{}", String::from_utf8_lossy(&body));
+        } else {
+            let view = serde_json::from_slice(&body)
+                .map_err(|error| Failure::other(format!("the node's answer is not understood: {error}")))?;
+            print!("{}", render(&view));
+        }
+        Ok(())
+    })
+}
+
+fn targets(arguments: &StatusArgs) -> Result<Vec<Target>, Failure> {
+    if let Some(data_dir) = &arguments.data_dir {
+        return Ok(sockets(data_dir));
+    }
+    let addr = arguments.addr.as_deref().unwrap_or(DEFAULT_ADMIN_ADDR);
+    let target =
+        addr.parse().map_err(|form| Failure::configuration(format!("--addr = {addr:?} is refused: {form}")))?;
+    Ok(vec![target])
+}
+
+/// The directory's own socket, or those of the nodes inside it.
+fn sockets(data_dir: &Path) -> Vec<Target> {
+    let own = data_dir.join(SOCKET_NAME);
+    let mut inside: Vec<PathBuf> = std::fs::read_dir(data_dir)
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| Some(entry.ok()?.path().join(SOCKET_NAME)))
+        .filter(|socket| socket.exists())
+        .collect();
+    inside.sort();
+    if own.exists() || inside.is_empty() {
+        vec![Target::Unix(own)]
+    } else {
+        inside.into_iter().map(Target::Unix).collect()
+    }
+}
+
+/// The first node that answers.
+async fn ask(targets: &[Target]) -> Result<Vec<u8>, Failure> {
+    let mut last = Failure::other("there is no node to ask");
+    for target in targets {
+        match admin::get(target, "/status", TIMEOUT).await {
+            Ok((status, body)) if status.is_success() => return Ok(body.to_vec()),
+            Ok((status, body)) => {
+                let reason = serde_json::from_slice::<serde_json::Value>(&body)
+                    .ok()
+                    .and_then(|body| body.get("reason")?.as_str().map(str::to_owned))
+                    .unwrap_or_else(|| format!("HTTP {status}"));
+                last = Failure::other(format!("the node at {target} has no status yet: {reason}"));
+            }
+            Err(error) => last = Failure::other(error.to_string()),
+        }
+    }
+    Err(last)
+}
+
+fn render(view: &StatusView) -> String {
+    let mut text = String::new();
+    let _ = writeln!(text, "cluster            {}", view.cluster_id);
+    let _ = writeln!(text, "seen by            {} ({})", view.node_id, view.server_id);
+    let _ = match &view.reason {
+        None => writeln!(text, "ready              yes"),
+        Some(reason) => writeln!(text, "ready              no: {reason}"),
+    };
+    let _ = writeln!(text, "leader             {} (term {})", view.leader.as_deref().unwrap_or("unknown"), view.term);
+    let _ = writeln!(text, "failure tolerance: {}", view.failure_tolerance);
+    let _ = writeln!(
+        text,
+        "log                committed {}, applied {}, snapshot {}",
+        view.committed_index, view.applied_index, view.snapshot_index
+    );
+    let _ = writeln!(
+        text,
+        "sessions           {} connected, {} inside their recovery window",
+        view.sessions_connected, view.sessions_disconnected
+    );
+    let mut rows =
+        vec![["NODE", "ROLE", "LIVE", "SESSIONS", "APPLIED", "LAST CONTACT", "URL", "CLUSTER"].map(String::from)];
+    for node in &view.nodes {
+        let applied = if node.id == view.node_id { Some(view.applied_index) } else { node.matched_index };
+        rows.push([
+            node.id.clone(),
+            node.role.clone(),
+            if node.live { "yes" } else { "no" }.to_owned(),
+            node.sessions.to_string(),
+            applied.map_or_else(|| "-".to_owned(), |index| index.to_string()),
+            node.last_contact_ms.map_or_else(|| "-".to_owned(), |ms| format!("{ms} ms")),
+            node.url.clone(),
+            node.cluster_addr.clone(),
+        ]);
+    }
+    text.push('\n');
+    text.push_str(&super::dev::table(&rows));
+    text
+}

@@ -1,0 +1,254 @@
+//! `/websocket/metrics`: Prometheus' text format, every family from the first scrape on.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::UNIX_EPOCH;
+
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use prometheus::TextEncoder;
+use vedfolnir_cluster::{ClusterMetrics, ClusterStatus};
+
+use super::families::Families;
+use super::health::readiness_reason;
+use super::node::Node;
+use super::process;
+use crate::service::{PROCESSING_BUCKETS_US, ServiceStats};
+
+pub(super) async fn metrics(State(node): State<Arc<Node>>) -> Response {
+    match page(&node) {
+        Ok(page) => ([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], page).into_response(),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error).into_response(),
+    }
+}
+
+fn page(node: &Node) -> Result<String, String> {
+    let mut families = Families::default();
+    of_node(&mut families, node);
+    match node.parts() {
+        Some(parts) => {
+            of_service(&mut families, parts.service.stats());
+            of_cluster(&mut families, parts.cluster.metrics());
+            of_status(&mut families, Some(&parts.cluster.status()));
+        }
+        // Not a member yet: everything is there, and zero.
+        None => {
+            of_service(&mut families, &ServiceStats::default());
+            of_cluster(&mut families, &ClusterMetrics::default());
+            of_status(&mut families, None);
+        }
+    }
+    of_process(&mut families);
+    TextEncoder::new().encode_to_string(&families.into_inner()).map_err(|error| error.to_string())
+}
+
+fn get(counter: &AtomicU64) -> f64 {
+    counter.load(Ordering::Relaxed) as f64
+}
+
+fn of_node(families: &mut Families, node: &Node) {
+    families.gauges(
+        "vedfolnir_build_info",
+        "Always 1; the program's version is the label",
+        &[("version", env!("CARGO_PKG_VERSION"), 1.0)],
+    );
+    let started = node.started_at().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64());
+    families.gauge("process_start_time_seconds", "When the process started, since the Unix epoch", started);
+    let ready = readiness_reason(node).is_none();
+    families.gauge("vedfolnir_ready", "1 while the node can serve", f64::from(u8::from(ready)));
+    families.gauge("vedfolnir_draining", "1 while the node is shutting down", f64::from(u8::from(node.draining())));
+}
+
+fn of_service(families: &mut Families, stats: &ServiceStats) {
+    families.counter("websocket_connections_total", "Engine.IO sessions opened", get(&stats.connections_total));
+    families.gauge("websocket_connections_active", "Engine.IO sessions now", stats.connections_active() as f64);
+    families.gauges(
+        "websocket_transport_connections",
+        "Engine.IO sessions now, by transport",
+        &[
+            ("transport", "polling", get(&stats.connections_polling_active)),
+            ("transport", "websocket", get(&stats.connections_websocket_active)),
+        ],
+    );
+    families.counters(
+        "websocket_connections_failed_total",
+        "Connections refused",
+        &[
+            ("reason", "handshake", get(&stats.connections_failed_total)),
+            ("reason", "limit", get(&stats.tcp_refused_total)),
+        ],
+    );
+    families.gauge("websocket_tcp_connections_active", "TCP connections now", get(&stats.tcp_active));
+    families.counter(
+        "websocket_upgrades_total",
+        "Sessions that went from polling to WebSocket",
+        get(&stats.upgrades_total),
+    );
+    families.gauge("websocket_sockets_active", "Namespace sockets now", get(&stats.sockets_active));
+    families.counters(
+        "websocket_messages_total",
+        "Events from clients (in); events and acks to clients (out)",
+        &[("direction", "in", get(&stats.events_in_total)), ("direction", "out", get(&stats.events_out_total))],
+    );
+    families.histogram_us(
+        "websocket_message_processing_seconds",
+        "From an event's arrival until its handler was done",
+        &PROCESSING_BUCKETS_US,
+        &stats.processing_buckets,
+        &stats.processing_sum_us,
+    );
+    families.counter("websocket_received_bytes_total", "Payload bytes from clients", get(&stats.bytes_in_total));
+    families.counter("websocket_sent_bytes_total", "Payload bytes to clients", get(&stats.bytes_out_total));
+    families.counters(
+        "websocket_errors_total",
+        "What went wrong for a client",
+        &[
+            ("type", "connection", get(&stats.connections_failed_total)),
+            ("type", "limit", get(&stats.tcp_refused_total)),
+            ("type", "publish", get(&stats.publishes_failed_total)),
+        ],
+    );
+    families.counter(
+        "vedfolnir_sessions_registered_total",
+        "New sessions committed for clients of this node",
+        get(&stats.sessions_registered_total),
+    );
+    families.counters(
+        "vedfolnir_resumes_total",
+        "Clients that came back with a session",
+        &[
+            ("outcome", "recovered", get(&stats.resumes_recovered_total)),
+            ("outcome", "unknown", get(&stats.resumes_unknown_total)),
+            ("outcome", "hole", get(&stats.resumes_hole_total)),
+            ("outcome", "bad_offset", get(&stats.resumes_bad_offset_total)),
+            ("outcome", "foreign", get(&stats.resumes_foreign_total)),
+            ("outcome", "epoch_moved", get(&stats.resumes_epoch_moved_total)),
+        ],
+    );
+    families.counter(
+        "vedfolnir_fenced_total",
+        "Transports closed because their session has a newer owner",
+        get(&stats.fenced_total),
+    );
+    families.counter("vedfolnir_deliveries_total", "Durable events handed to sockets", get(&stats.deliveries_total));
+    families.counter(
+        "vedfolnir_deliveries_replayed_total",
+        "Those of them that came from the history",
+        get(&stats.deliveries_replayed_total),
+    );
+    families.counters(
+        "vedfolnir_publishes_total",
+        "Durable publishes of clients of this node",
+        &[
+            ("result", "acknowledged", get(&stats.publishes_acked_total)),
+            ("result", "failed", get(&stats.publishes_failed_total)),
+        ],
+    );
+    families.counter(
+        "vedfolnir_outbox_overflows_total",
+        "Sockets that fell behind and went on from the history",
+        get(&stats.overflows_total),
+    );
+    families.counters(
+        "vedfolnir_volatile_events_total",
+        "Volatile events at this node's sockets",
+        &[
+            ("result", "delivered", get(&stats.volatile_delivered_total)),
+            ("result", "dropped", get(&stats.volatile_dropped_total)),
+        ],
+    );
+}
+
+fn of_cluster(families: &mut Families, metrics: &ClusterMetrics) {
+    families.counter("vedfolnir_proposals_total", "Commands handed to the proposer", get(&metrics.proposals_total));
+    families.counter(
+        "vedfolnir_proposals_refused_total",
+        "Commands refused because the proposer's queue was full",
+        get(&metrics.proposals_refused_total),
+    );
+    families.gauge(
+        "vedfolnir_proposals_pending_bytes",
+        "Bytes waiting in the proposer or in flight",
+        get(&metrics.proposals_pending_bytes),
+    );
+    families.counter(
+        "vedfolnir_batches_total",
+        "Batches of commands sent to a leader, retries included",
+        get(&metrics.batches_total),
+    );
+    families.counter(
+        "vedfolnir_batches_resent_total",
+        "Batches sent again after a leader change, a gap or silence",
+        get(&metrics.batches_resent_total),
+    );
+    families.counter("vedfolnir_log_entries_applied_total", "Log entries applied", get(&metrics.entries_applied_total));
+    families.counter("vedfolnir_commands_applied_total", "Commands applied", get(&metrics.commands_applied_total));
+    families.counters(
+        "vedfolnir_snapshots_total",
+        "Snapshots of the replicated state",
+        &[
+            ("kind", "built", get(&metrics.snapshots_built_total)),
+            ("kind", "installed", get(&metrics.snapshots_installed_total)),
+        ],
+    );
+    families.counters(
+        "vedfolnir_volatile_frames_total",
+        "Volatile broadcasts to peers",
+        &[
+            ("result", "sent", get(&metrics.volatile_sent_total)),
+            ("result", "dropped", get(&metrics.volatile_dropped_total)),
+        ],
+    );
+    families.counter("vedfolnir_leader_changes_total", "Leader changes seen", get(&metrics.leader_changes_total));
+}
+
+fn of_status(families: &mut Families, status: Option<&ClusterStatus>) {
+    let of = |value: fn(&ClusterStatus) -> u64| status.map_or(0.0, |status| value(status) as f64);
+    let leads = |status: &ClusterStatus| u64::from(status.leader.as_ref() == Some(&status.node_id));
+    families.gauge("vedfolnir_raft_term", "Raft term", of(|status| status.term));
+    families.gauge("vedfolnir_raft_is_leader", "1 while this node leads", of(leads));
+    families.gauge(
+        "vedfolnir_raft_has_leader",
+        "1 while a leader is known",
+        of(|status| u64::from(status.leader.is_some())),
+    );
+    families.gauge(
+        "vedfolnir_raft_committed_index",
+        "Committed log index known here",
+        of(|status| status.committed_index),
+    );
+    families.gauge("vedfolnir_raft_applied_index", "Log index applied here", of(|status| status.applied_index));
+    families.gauge(
+        "vedfolnir_raft_snapshot_index",
+        "Log index that the last snapshot here covers",
+        of(|status| status.snapshot_index),
+    );
+    families.gauge("vedfolnir_nodes", "Members of the cluster", of(|status| status.nodes.len() as u64));
+    families.gauge(
+        "vedfolnir_failure_tolerance",
+        "How many more voters may fail before the quorum is lost",
+        of(|status| status.failure_tolerance),
+    );
+    families.gauges(
+        "vedfolnir_sessions",
+        "Sessions of the whole cluster",
+        &[
+            ("state", "connected", of(|status| status.sessions_connected)),
+            ("state", "disconnected", of(|status| status.sessions_disconnected)),
+        ],
+    );
+    families.counter(
+        "vedfolnir_cluster_time_seconds",
+        "Committed cluster time; it stands still without a quorum",
+        status.map_or(0.0, |status| status.cluster_time_ms as f64 / 1e3),
+    );
+}
+
+fn of_process(families: &mut Families) {
+    let process = process::read();
+    families.gauge("process_resident_memory_bytes", "Resident memory", process.resident_bytes as f64);
+    families.counter("process_cpu_seconds_total", "Processor time, user and system", process.cpu_seconds);
+    families.gauge("process_open_fds", "Open files", process.open_fds as f64);
+    families.gauge("process_max_fds", "Open files at most", process.max_fds as f64);
+}

@@ -1,0 +1,95 @@
+//! The node as its doors see it: who it is, since when, and its floors once they stand.
+
+use std::path::PathBuf;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Instant, SystemTime};
+
+use vedfolnir_cluster::Cluster;
+
+use crate::service::Service;
+
+/// Shared by the public and the admin routes, from before the cluster is reached until the process ends.
+pub struct Node {
+    server_id: String,
+    started: Instant,
+    started_at: SystemTime,
+    data_dir: PathBuf,
+    draining: AtomicBool,
+    parts: OnceLock<Parts>,
+}
+
+/// The floors, once the node is a member of its cluster.
+pub struct Parts {
+    /// The cluster floor.
+    pub cluster: Cluster,
+    /// The service floor.
+    pub service: Service,
+}
+
+impl Node {
+    /// A node that has bound its listeners and is not yet a member.
+    #[must_use]
+    pub fn new(server_id: String, data_dir: PathBuf) -> Self {
+        Self {
+            server_id,
+            started: Instant::now(),
+            started_at: SystemTime::now(),
+            data_dir,
+            draining: AtomicBool::new(false),
+            parts: OnceLock::new(),
+        }
+    }
+
+    /// `hostname_startepoch_random6`.
+    #[must_use]
+    pub fn server_id(&self) -> &str {
+        &self.server_id
+    }
+
+    /// Seconds since the process started serving.
+    #[must_use]
+    pub fn uptime_seconds(&self) -> u64 {
+        self.started.elapsed().as_secs()
+    }
+
+    /// When it started, by the wall clock; for display.
+    #[must_use]
+    pub fn started_at(&self) -> SystemTime {
+        self.started_at
+    }
+
+    /// Where it keeps its state.
+    #[must_use]
+    pub fn data_dir(&self) -> &std::path::Path {
+        &self.data_dir
+    }
+
+    /// The floors; `None` until the node is a member.
+    #[must_use]
+    pub fn parts(&self) -> Option<&Parts> {
+        self.parts.get()
+    }
+
+    /// The floors stand; later calls change nothing.
+    pub(crate) fn attach(&self, parts: Parts) {
+        let _ = self.parts.set(parts);
+    }
+
+    /// Transports open on this node.
+    #[must_use]
+    pub fn connections(&self) -> u64 {
+        self.parts().map_or(0, |parts| parts.service.stats().connections_active())
+    }
+
+    /// Whether a shutdown has begun.
+    #[must_use]
+    pub fn draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    /// A shutdown has begun: not ready from here on.
+    pub(crate) fn set_draining(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+}

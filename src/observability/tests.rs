@@ -1,0 +1,84 @@
+//! The public routes of a node that is not a member yet: alive, not ready, every metric there.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::http::{Request, StatusCode};
+use http_body_util::BodyExt;
+use tower::ServiceExt;
+
+use super::{Node, router, server_id};
+
+async fn ask(method: &str, path: &str) -> (StatusCode, String, String) {
+    let node = Arc::new(Node::new(server_id(), "unused".into()));
+    let request = Request::builder().method(method).uri(path).body(Body::empty()).expect("a request");
+    let response = router(node).oneshot(request).await.expect("an answer");
+    let status = response.status();
+    let kind = response.headers().get("content-type").map_or("", |kind| kind.to_str().unwrap_or("?")).to_owned();
+    let body = response.into_body().collect().await.expect("a body").to_bytes();
+    (status, kind, String::from_utf8_lossy(&body).into_owned())
+}
+
+#[tokio::test]
+async fn health_has_the_five_fields() {
+    let (status, kind, body) = ask("GET", "/websocket/health").await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(kind, "application/json");
+    let body: serde_json::Value = serde_json::from_str(&body).expect("JSON");
+    assert_eq!(body["status"], "unhealthy");
+    assert_eq!(body["connections"], 0);
+    assert!(body["uptime"].is_u64());
+    assert!(body["timestamp"].as_str().is_some_and(|time| time.ends_with('Z') && time.contains('T')));
+    assert_eq!(body.as_object().map(serde_json::Map::len), Some(5));
+}
+
+#[tokio::test]
+async fn not_ready_says_why_and_alive_is_alive() {
+    let (status, _, body) = ask("GET", "/websocket/health/ready").await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+    let body: serde_json::Value = serde_json::from_str(&body).expect("JSON");
+    assert_eq!(body["reason"], "the node is not a member of its cluster yet");
+    assert_eq!(ask("GET", "/websocket/health/live").await.0, StatusCode::OK);
+    assert_eq!(ask("HEAD", "/websocket/health/live").await.0, StatusCode::OK);
+    assert_eq!(ask("POST", "/websocket/health/live").await.0, StatusCode::METHOD_NOT_ALLOWED);
+}
+
+#[tokio::test]
+async fn every_family_is_there_at_the_first_scrape() {
+    let (status, kind, body) = ask("GET", "/websocket/metrics").await;
+    assert_eq!(status, StatusCode::OK);
+    assert!(kind.starts_with("text/plain; version=0.0.4"), "{kind}");
+    for sample in [
+        "websocket_connections_total 0",
+        "websocket_connections_active 0",
+        "websocket_messages_total{direction=\"in\"} 0",
+        "websocket_message_processing_seconds_bucket{le=\"0.1\"} 0",
+        "websocket_message_processing_seconds_bucket{le=\"+Inf\"} 0",
+        "websocket_message_processing_seconds_count 0",
+        "websocket_errors_total{type=\"publish\"} 0",
+        "vedfolnir_raft_term 0",
+        "vedfolnir_resumes_total{outcome=\"recovered\"} 0",
+        "vedfolnir_sessions{state=\"disconnected\"} 0",
+        "vedfolnir_outbox_overflows_total 0",
+        "vedfolnir_ready 0",
+    ] {
+        assert!(body.lines().any(|line| line == sample), "{sample} in\n{body}");
+    }
+    let resident = body.lines().find_map(|line| line.strip_prefix("process_resident_memory_bytes ")).expect("memory");
+    assert!(resident.parse::<f64>().is_ok_and(|bytes| bytes > 1e6), "{resident}");
+    let mut families: Vec<&str> = body.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();
+    let all = families.len();
+    families.sort_unstable();
+    families.dedup();
+    assert_eq!(families.len(), all, "no family twice");
+}
+
+#[test]
+fn a_server_id_is_host_epoch_and_six_digits() {
+    let id = server_id();
+    let mut parts = id.rsplitn(3, '_');
+    assert!(parts.next().is_some_and(|random| random.len() == 6 && random.chars().all(|c| c.is_ascii_hexdigit())));
+    assert!(parts.next().is_some_and(|epoch| epoch.parse::<u64>().is_ok_and(|epoch| epoch > 1_600_000_000)));
+    assert!(parts.next().is_some_and(|host| !host.is_empty()));
+    assert_ne!(id, server_id());
+}
