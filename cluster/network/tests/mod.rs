@@ -1,0 +1,1 @@
+//! The edge between real endpoints on loopback.
