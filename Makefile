@@ -25,7 +25,7 @@ fmt: ## format the code
 	@cargo fmt --all
 
 demo: build ## start three nodes, kill one, and see that nothing is lost
-	@$(ENV) VEDFOLNIR_BIN="$$CARGO_TARGET_DIR/release/vedfolnir" node tests/demo.mjs
+	@$(ENV) tests/run.sh --install && VEDFOLNIR_BIN="$$CARGO_TARGET_DIR/release/vedfolnir" node tests/demo.mjs
 
 bench: setup ## load generator; options: make bench ARGS="--help"
 	@$(ENV) cargo run --release --locked -p vedfolnir-bench -- $(ARGS)

@@ -37,30 +37,30 @@ impl Families {
         self.add(name, help, MetricType::GAUGE, metrics);
     }
 
-    /// A histogram kept as counts per bucket (not cumulative; one more than there are bounds) and a sum, both in
-    /// microseconds; shown in seconds.
+    /// A histogram from counts per bucket (upper bound in microseconds and count, not cumulated; the last has no
+    /// bound) and a sum in microseconds; shown in seconds.
     pub(super) fn histogram_us(
         &mut self,
         name: &str,
         help: &str,
-        bounds: &[u64],
-        counts: &[AtomicU64],
-        sum: &AtomicU64,
+        counts: impl Iterator<Item = (Option<u64>, u64)>,
+        sum_us: &AtomicU64,
     ) {
         let mut cumulative = 0;
-        let mut buckets = Vec::with_capacity(bounds.len());
-        for (bound, count) in bounds.iter().zip(counts) {
-            cumulative += count.load(Ordering::Relaxed);
-            let mut bucket = Bucket::default();
-            bucket.set_upper_bound(*bound as f64 / 1e6);
-            bucket.set_cumulative_count(cumulative);
-            buckets.push(bucket);
+        let mut buckets = Vec::new();
+        for (bound, count) in counts {
+            cumulative += count;
+            if let Some(bound) = bound {
+                let mut bucket = Bucket::default();
+                bucket.set_upper_bound(bound as f64 / 1e6);
+                bucket.set_cumulative_count(cumulative);
+                buckets.push(bucket);
+            }
         }
-        let beyond: u64 = counts.iter().skip(bounds.len()).map(|count| count.load(Ordering::Relaxed)).sum();
         let mut histogram = Histogram::default();
         histogram.set_bucket(buckets);
-        histogram.set_sample_count(cumulative + beyond);
-        histogram.set_sample_sum(sum.load(Ordering::Relaxed) as f64 / 1e6);
+        histogram.set_sample_count(cumulative);
+        histogram.set_sample_sum(sum_us.load(Ordering::Relaxed) as f64 / 1e6);
         let mut metric = Metric::default();
         metric.set_histogram(histogram);
         self.add(name, help, MetricType::HISTOGRAM, vec![metric]);

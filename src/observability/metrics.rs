@@ -8,7 +8,7 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use prometheus::TextEncoder;
-use vedfolnir_cluster::{ClusterMetrics, ClusterStatus};
+use vedfolnir_cluster::{ClusterMetrics, ClusterStatus, StorageMetrics};
 
 use super::families::Families;
 use super::health::readiness_reason;
@@ -30,12 +30,14 @@ fn page(node: &Node) -> Result<String, String> {
         Some(parts) => {
             of_service(&mut families, parts.service.stats());
             of_cluster(&mut families, parts.cluster.metrics());
+            of_storage(&mut families, parts.cluster.storage_metrics());
             of_status(&mut families, Some(&parts.cluster.status()));
         }
         // Not a member yet: everything is there, and zero.
         None => {
             of_service(&mut families, &ServiceStats::default());
             of_cluster(&mut families, &ClusterMetrics::default());
+            of_storage(&mut families, &StorageMetrics::default());
             of_status(&mut families, None);
         }
     }
@@ -94,8 +96,7 @@ fn of_service(families: &mut Families, stats: &ServiceStats) {
     families.histogram_us(
         "websocket_message_processing_seconds",
         "From an event's arrival until its handler was done",
-        &PROCESSING_BUCKETS_US,
-        &stats.processing_buckets,
+        processing_buckets(stats),
         &stats.processing_sum_us,
     );
     families.counter("websocket_received_bytes_total", "Payload bytes from clients", get(&stats.bytes_in_total));
@@ -158,6 +159,28 @@ fn of_service(families: &mut Families, stats: &ServiceStats) {
             ("result", "dropped", get(&stats.volatile_dropped_total)),
         ],
     );
+}
+
+/// The buckets' bounds beside their counts; the last has no bound.
+fn processing_buckets(stats: &ServiceStats) -> impl Iterator<Item = (Option<u64>, u64)> {
+    let bounds = PROCESSING_BUCKETS_US.iter().copied().map(Some).chain([None]);
+    bounds.zip(stats.processing_buckets.iter().map(|count| count.load(Ordering::Relaxed)))
+}
+
+fn of_storage(families: &mut Families, metrics: &StorageMetrics) {
+    families.histogram_us(
+        "vedfolnir_log_fsync_seconds",
+        "Synced writes of the durable log",
+        metrics.fsync_buckets(),
+        &metrics.fsync_micros_total,
+    );
+    families.gauge(
+        "vedfolnir_log_fsync_seconds_max",
+        "The longest of them since the start",
+        get(&metrics.fsync_micros_max) / 1e6,
+    );
+    families.counter("vedfolnir_log_entries_total", "Entries written to the durable log", get(&metrics.entries_total));
+    families.counter("vedfolnir_log_bytes_total", "Bytes written to the durable log", get(&metrics.bytes_total));
 }
 
 fn of_cluster(families: &mut Families, metrics: &ClusterMetrics) {

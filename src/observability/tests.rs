@@ -60,6 +60,7 @@ async fn every_family_is_there_at_the_first_scrape() {
         "vedfolnir_resumes_total{outcome=\"recovered\"} 0",
         "vedfolnir_sessions{state=\"disconnected\"} 0",
         "vedfolnir_outbox_overflows_total 0",
+        "vedfolnir_log_fsync_seconds_count 0",
         "vedfolnir_ready 0",
     ] {
         assert!(body.lines().any(|line| line == sample), "{sample} in\n{body}");
