@@ -13,7 +13,7 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 
-import { until, within } from './wait.mjs';
+import { InVain, until, within } from './wait.mjs';
 
 const ROOT = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..');
 export const BINARY = path.resolve(
@@ -189,7 +189,7 @@ export class Node extends EventEmitter {
       await until(
         `${this.name} is ready`,
         async () => {
-          if (!this.alive) throw new Error(`${this.name} ended: ${JSON.stringify(this.exit)}`);
+          if (!this.alive) throw new InVain(`${this.name} ended: ${JSON.stringify(this.exit)}`);
           return this.isReady();
         },
         { within: limit },

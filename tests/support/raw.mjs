@@ -4,7 +4,7 @@ import { once } from 'node:events';
 
 import WebSocket from 'ws';
 
-import { until, within } from './wait.mjs';
+import { InVain, until, within } from './wait.mjs';
 
 const SEPARATOR = '\x1e';
 const endpoint = (url, query) => `${url}/socket.io/?${new URLSearchParams(query)}`;
@@ -90,7 +90,12 @@ export class Socket {
 
   constructor(url, query = {}) {
     this.ws = new WebSocket(endpoint(url.replace('http', 'ws'), { EIO: 4, transport: 'websocket', ...query }));
-    this.ws.on('message', (data, isBinary) => this.received.push(isBinary ? data : String(data)));
+    this.ws.on('message', (data, isBinary) => {
+      const packet = isBinary ? data : String(data);
+      this.received.push(packet);
+      // Alive: whatever closes this connection, it is not the ping timeout.
+      if (packet === '2') this.ws.send('3');
+    });
     this.ws.on('close', (code) => { this.closed = code; });
     this.ws.on('error', (error) => { this.error = error; });
     this.ws.on('unexpected-response', (_, response) => { this.refused = response; });
@@ -119,7 +124,7 @@ export class Socket {
       () => `${what} came (received: ${JSON.stringify(this.received.slice(0, 10))}, closed: ${this.closed})`,
       () => {
         if (this.received.some(matches)) return true;
-        if (this.closed !== null) throw new Error(`closed with ${this.closed}`);
+        if (this.closed !== null) throw new InVain(`closed with ${this.closed} before ${what} came (received: ${JSON.stringify(this.received.slice(0, 10))})`);
         return false;
       },
       { every: 2 },

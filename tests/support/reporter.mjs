@@ -33,9 +33,16 @@ export default async function* reporter(source) {
       failures.push(data);
     }
   }
+  const shown = new Set();
   for (const { name, file, line, details } of failures) {
     const error = details.error?.cause ?? details.error;
     yield `\nFAILED: ${name}\n  ${file ?? ''}:${line ?? ''}\n`;
+    // A failed hook fails every test of its file, with one and the same error.
+    if (shown.has(error?.message)) {
+      yield '  for the reason above\n';
+      continue;
+    }
+    shown.add(error?.message);
     yield `${inspect(error, { depth: 6, maxArrayLength: 40, maxStringLength: 4000 }).replace(/^/gm, '  ')}\n`;
   }
   yield `\n${skipped ? `(${skipped} skipped)\n` : ''}${passed} passed, ${failed} failed\n`;

@@ -2,6 +2,9 @@
 
 export const PATIENCE_MS = Number(process.env.VEDFOLNIR_TEST_PATIENCE_MS ?? 60_000);
 
+/** Thrown by a check: there is nothing left to wait for. */
+export class InVain extends Error {}
+
 /** Resolves with the first truthy value of `check`, asked every few milliseconds (for what announces itself by no event). */
 export async function until(what, check, { within = PATIENCE_MS, every = 20 } = {}) {
   const deadline = performance.now() + within;
@@ -12,6 +15,7 @@ export async function until(what, check, { within = PATIENCE_MS, every = 20 } = 
       if (value) return value;
       last = undefined;
     } catch (error) {
+      if (error instanceof InVain) throw error;
       last = error;
     }
     if (performance.now() > deadline) {
