@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use vedfolnir::certificates::write_certificates;
 
-use super::Failure;
+use super::{Failure, out};
 
 #[derive(Subcommand, Debug)]
 pub(crate) enum CertVerb {
@@ -29,16 +29,27 @@ pub(crate) fn run(CertVerb::Init(arguments): CertVerb) -> Result<(), Failure> {
     }
     let files = write_certificates(&arguments.directory, &arguments.nodes)
         .map_err(|error| Failure::configuration(error.to_string()))?;
-    println!("{}: an authority and {} node certificates", arguments.directory.display(), files.len());
+    let mut text = format!(
+        "{}: an authority and {} node certificates
+",
+        arguments.directory.display(),
+        files.len()
+    );
     for (node, files) in arguments.nodes.iter().zip(&files) {
-        println!(
-            "\n{node}\n  vedfolnir start --tls-ca {} --tls-cert {} --tls-key {}",
-            files.ca.display(),
-            files.cert.display(),
-            files.key.display()
-        );
+        let (ca, cert, key) = (files.ca.display(), files.cert.display(), files.key.display());
+        text.push_str(&format!(
+            "
+{node}
+  vedfolnir start --tls-ca {ca} --tls-cert {cert} --tls-key {key}
+"
+        ));
     }
-    println!("\nGive each node ca.pem and its own two files, and keep ca-key.pem away from the nodes.");
+    text.push_str(
+        "
+Give each node ca.pem and its own two files, and keep ca-key.pem away from the nodes.
+",
+    );
+    out::stdout(&text);
     Ok(())
 }
 

@@ -45,7 +45,7 @@ impl Failure {
 
     /// Says why, in one line, and gives the exit code.
     pub(crate) fn report(&self) -> ExitCode {
-        eprintln!("vedfolnir: {}", self.line());
+        super::out::stderr_line(&format!("vedfolnir: {}", self.line()));
         ExitCode::from(self.code)
     }
 

@@ -3,6 +3,7 @@
 mod cert;
 mod dev;
 mod exit;
+mod out;
 mod runtime;
 mod signal;
 mod start;
@@ -41,7 +42,8 @@ pub(crate) fn run() -> Result<(), Failure> {
         Ok(cli) => cli,
         Err(answer) if !answer.use_stderr() => {
             // --help and --version are answers, not errors.
-            return answer.print().map_err(|error| Failure::other(format!("standard output: {error}")));
+            out::stdout(&answer.render().to_string());
+            return Ok(());
         }
         Err(error) => return Err(Failure::usage(&error)),
     };

@@ -1,14 +1,13 @@
 //! `vedfolnir start`: one node until it is told to stop.
 
 use std::fmt::Write as _;
-use std::io::Write as _;
 use std::time::Duration;
 
 use vedfolnir::config::{Config, Settings};
 use vedfolnir::observability::log;
 use vedfolnir::server::{Server, StartReport};
 
-use super::{Failure, runtime, signal};
+use super::{Failure, out, runtime, signal};
 
 /// After a stop was asked for, the process is gone within this time whatever hangs.
 const STOP_TIMEOUT: Duration = Duration::from_millis(4800);
@@ -36,7 +35,7 @@ async fn serve(config: Config, exit_with_stdin: bool) -> Result<(), Failure> {
             return Ok(());
         }
     };
-    print(&start_block(server.report()));
+    out::stdout(&start_block(server.report()));
     let (stopping, stopped) = tokio::sync::oneshot::channel::<()>();
     let run = server.run_until(async move {
         let reason = asked.await;
@@ -64,12 +63,6 @@ fn raise_file_limit() {
         Ok(limit) => tracing::debug!(limit, "open files"),
         Err(error) => tracing::warn!(%error, "the limit of open files could not be raised"),
     }
-}
-
-/// A closed standard output is nobody's loss.
-fn print(text: &str) {
-    let mut stdout = std::io::stdout().lock();
-    let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
 }
 
 fn start_block(report: &StartReport) -> String {

@@ -8,7 +8,7 @@ use clap::Args;
 use vedfolnir::admin::{self, SOCKET_NAME, StatusView, Target};
 use vedfolnir::config::DEFAULT_ADMIN_ADDR;
 
-use super::{Failure, runtime};
+use super::{Failure, out, runtime};
 
 const TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -30,11 +30,11 @@ pub(crate) fn run(arguments: StatusArgs) -> Result<(), Failure> {
     runtime::block_on(Some(1), async move {
         let body = ask(&targets).await?;
         if arguments.json {
-            println!("{}", String::from_utf8_lossy(&body));
+            out::stdout(&format!("{}\n", String::from_utf8_lossy(&body)));
         } else {
             let view = serde_json::from_slice(&body)
                 .map_err(|error| Failure::other(format!("the node's answer is not understood: {error}")))?;
-            print!("{}", render(&view));
+            out::stdout(&render(&view));
         }
         Ok(())
     })

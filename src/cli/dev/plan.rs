@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use vedfolnir::certificates::write_certificates;
 
 use super::ports::{self, NodePorts};
-use crate::cli::Failure;
+use crate::cli::{Failure, out};
 
 const FILE: &str = "dev.json";
 /// Raised when an older program could not read the file any more.
@@ -53,7 +53,7 @@ impl Drop for Directory {
         if self.temporary
             && let Err(error) = fs::remove_dir_all(&self.path)
         {
-            eprintln!("vedfolnir dev: {} could not be removed: {error}", self.path.display());
+            out::stderr_line(&format!("vedfolnir dev: {} could not be removed: {error}", self.path.display()));
         }
     }
 }

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::plan::Plan;
 use super::supervisor::ReadyNode;
-use crate::cli::Failure;
+use crate::cli::{Failure, out};
 
 #[derive(Serialize)]
 struct Line<'a> {
@@ -86,8 +86,7 @@ pub(super) fn text(nodes: &[ReadyNode], plan: &Plan, temporary: bool) {
         );
     }
     text.push('\n');
-    let mut stdout = std::io::stdout().lock();
-    let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+    out::stdout(&text);
 }
 
 /// Columns as wide as their widest cell.

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use vedfolnir::admin::{self, StatusView, Target};
 
 use super::plan::{NodePlan, Plan};
-use crate::cli::Failure;
+use crate::cli::{Failure, out};
 
 /// Children get this long to leave; then they are killed.
 const STOP_TIMEOUT: Duration = Duration::from_millis(4300);
@@ -160,15 +160,15 @@ impl Supervisor {
             let node = &mut self.nodes[exit.index];
             node.alive = false;
             node.stdin = None;
-            eprintln!(
+            out::stderr_line(&format!(
                 "vedfolnir dev: {} (pid {}) died: {}; it is not restarted; log: {}",
                 node.plan.name,
                 node.pid,
                 describe(&exit.status),
                 node.log.display()
-            );
+            ));
             if self.nodes.iter().all(|node| !node.alive) {
-                eprintln!("vedfolnir dev: no node is left; Ctrl-C ends");
+                out::stderr_line(&format!("vedfolnir dev: no node is left; Ctrl-C ends"));
             }
         }
         std::future::pending().await
@@ -182,7 +182,10 @@ impl Supervisor {
         let stragglers = tokio::time::timeout(STOP_TIMEOUT, self.all_gone()).await.is_err();
         if stragglers {
             for node in self.nodes.iter().filter(|node| node.alive) {
-                eprintln!("vedfolnir dev: {} (pid {}) did not stop in time and is killed", node.plan.name, node.pid);
+                out::stderr_line(&format!(
+                    "vedfolnir dev: {} (pid {}) did not stop in time and is killed",
+                    node.plan.name, node.pid
+                ));
             }
             self.kill.cancel();
             self.all_gone().await;
