@@ -1,23 +1,57 @@
 //! The door of the cluster floor: propose, read, watch, leave.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot, watch};
-use vedfolnir_state::{Command, EffectAt, Incarnation, LogPosition, NodeId, Record, Response};
+use vedfolnir_state::{Command, EffectAt, Incarnation, LogPosition, NodeId, Record, Response, State};
+use vedfolnir_storage::{SnapshotStore, Storage, StorageError};
 
 use crate::config::ClusterConfig;
+use crate::identity::LocalNode;
+use crate::network::{Endpoint, LocalIdentity};
+use crate::proposer::Proposer;
+use crate::readiness::Contact;
+use crate::replica::Replica;
 use crate::status::{ClusterMetrics, ClusterStatus};
+use crate::type_config::Raft;
+use crate::wire::{self, ClusterId, PeerStatus};
 
 /// A running node of a cluster; cheap to clone.
 #[derive(Clone)]
 pub struct Cluster {
     inner: Arc<Inner>,
+    start: StartKind,
 }
 
-pub(crate) struct Inner {}
+/// What the node's tasks share. They hold it weakly and end with it.
+pub(crate) struct Inner {
+    pub(crate) config: ClusterConfig,
+    pub(crate) cluster_addr: String,
+    pub(crate) local: LocalNode,
+    pub(crate) hello: Arc<LocalIdentity>,
+    pub(crate) endpoint: Endpoint,
+    pub(crate) storage: Storage,
+    pub(crate) snapshots: SnapshotStore,
+    pub(crate) raft: Raft,
+    pub(crate) replica: Arc<Replica>,
+    pub(crate) proposer: Arc<Proposer>,
+    pub(crate) metrics: Arc<ClusterMetrics>,
+    pub(crate) contact: Contact,
+    /// openraft wants membership changes one at a time.
+    pub(crate) membership_change: tokio::sync::Mutex<()>,
+    /// Why a listed address did not answer last time; at most one line for each listed address.
+    pub(crate) last_refusal: Mutex<BTreeMap<String, String>>,
+    pub(crate) readiness: watch::Receiver<Readiness>,
+    /// Set once, when the node must stop.
+    pub(crate) fatal: watch::Sender<Option<String>>,
+}
 
 /// Who this node is.
 #[derive(Clone, Debug)]
@@ -60,6 +94,9 @@ pub enum ProposeError {
     /// This life of the node was declared down: whether the command was committed is unknown.
     #[error("the node was fenced by its cluster")]
     Fenced,
+    /// The command was applied, but its response was lost with the entries that a snapshot replaced.
+    #[error("the command was applied, its response is lost")]
+    ResponseLost,
     /// The node is shutting down: whether the command was committed is unknown.
     #[error("the node is shutting down")]
     ShuttingDown,
@@ -114,73 +151,197 @@ impl Future for Ticket {
     }
 }
 
+impl StartError {
+    pub(crate) fn storage(error: StorageError) -> Self {
+        Self::Refused(error.to_string())
+    }
+}
+
+impl Inner {
+    pub(crate) fn adopt(&self, cluster_id: ClusterId) -> Result<(), StartError> {
+        self.local.adopt(cluster_id)?;
+        self.hello.set_cluster_id(cluster_id);
+        Ok(())
+    }
+
+    pub(crate) async fn is_initialized(&self) -> Result<bool, StartError> {
+        self.raft.is_initialized().await.map_err(|error| StartError::Refused(format!("Raft does not run: {error}")))
+    }
+
+    pub(crate) fn leads(&self) -> bool {
+        self.raft.is_leader()
+    }
+
+    pub(crate) fn term(&self) -> u64 {
+        let metrics = self.raft.metrics();
+        let term = metrics.borrow_watched().current_term;
+        term
+    }
+
+    /// The leader and its HOST:PORT, as far as known.
+    pub(crate) fn leader(&self) -> Option<(NodeId, String)> {
+        let metrics = self.raft.server_metrics();
+        let metrics = metrics.borrow_watched();
+        let leader = metrics.current_leader?;
+        let addr = metrics.membership_config.get_node(&leader)?.addr.clone();
+        Some((leader, addr))
+    }
+
+    /// HOST:PORT of every other member.
+    pub(crate) fn other_members(&self) -> Vec<(NodeId, String)> {
+        let metrics = self.raft.server_metrics();
+        let metrics = metrics.borrow_watched();
+        let me = self.local.node_id();
+        metrics
+            .membership_config
+            .nodes()
+            .filter(|(id, _)| **id != me)
+            .map(|(id, member)| (*id, member.addr.clone()))
+            .collect()
+    }
+
+    pub(crate) fn quorum_acked_within(&self, limit: Duration) -> bool {
+        let metrics = self.raft.metrics();
+        let acked = metrics.borrow_watched().last_quorum_acked.map(|at| *at);
+        acked.is_some_and(|at| at.elapsed() <= limit)
+    }
+
+    /// For a leader: how long ago each follower answered. Whoever never answered is missing.
+    pub(crate) fn last_heard(&self, now: Instant) -> BTreeMap<NodeId, Duration> {
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        let Some(heartbeat) = metrics.heartbeat.as_ref() else { return BTreeMap::new() };
+        heartbeat
+            .iter()
+            .filter_map(|(id, at)| at.map(|at| (*id, now.saturating_duration_since(at.into_inner().into_std()))))
+            .collect()
+    }
+
+    pub(crate) fn peer_status(&self) -> PeerStatus {
+        let initialized = self.raft.server_metrics().borrow_watched().membership_config.log_id().is_some();
+        PeerStatus {
+            node_id: self.local.node_id(),
+            cluster_addr: self.cluster_addr.clone(),
+            member_of: self.local.cluster_id().filter(|_| initialized),
+            promised: self.local.plan(),
+            leader: self.leader(),
+        }
+    }
+
+    /// The node must stop; the first reason stands.
+    pub(crate) fn fail(&self, reason: String) {
+        self.fatal.send_if_modified(|known| {
+            let first = known.is_none();
+            if first {
+                tracing::error!(reason, "the node must stop");
+                *known = Some(reason);
+            }
+            first
+        });
+    }
+}
+
 impl Cluster {
     /// Starts the node: opens the data directory, binds the endpoint, forms, joins or rejoins the cluster.
     ///
-    /// Returns once the node is a member whose incarnation is committed, or with the reason why not.
+    /// Returns once it is settled which cluster the node belongs to; [`Cluster::readiness`] tells when it serves.
+    ///
+    /// # Errors
+    /// [`StartError`], one line that names the setting or peer, the value, the reason and the fix.
     pub async fn start(config: ClusterConfig) -> Result<(Self, mpsc::Receiver<Notice>), StartError> {
-        let _ = config;
-        Err(StartError::Refused(String::new()))
+        crate::start::start(config).await
+    }
+
+    pub(crate) fn of(inner: Arc<Inner>, start: StartKind) -> Self {
+        Self { inner, start }
     }
 
     /// Who this node is.
     #[must_use]
-    pub fn identity(&self) -> &Identity {
-        loop {}
+    pub fn identity(&self) -> Identity {
+        Identity {
+            cluster_id: self.inner.local.cluster_id().map(|id| crate::hex(&id)).unwrap_or_default(),
+            node_id: self.inner.local.node_id(),
+            start: self.start,
+            cluster_addr: self.inner.cluster_addr.clone(),
+        }
     }
 
     /// This node's current life.
     #[must_use]
     pub fn incarnation(&self) -> Incarnation {
-        loop {}
+        self.inner.proposer.incarnation()
     }
 
     /// Enqueues a command, in the order of calls, without waiting.
     ///
     /// # Errors
-    /// [`ProposeError::Overloaded`] when the bounded queue is full.
+    /// [`ProposeError::Overloaded`] when the bounded queue is full, [`ProposeError::Fenced`] while this life of the
+    /// node is not known to be live, [`ProposeError::ShuttingDown`].
     pub fn propose(&self, command: Command) -> Result<Ticket, ProposeError> {
-        let _ = command;
-        Err(ProposeError::Overloaded)
+        self.inner.proposer.propose(command)
     }
 
     /// Reads the local replica under its lock: be brief, never await inside.
-    pub fn read<R>(&self, view: impl FnOnce(&vedfolnir_state::State) -> R) -> R {
-        let _ = view;
-        loop {}
+    pub fn read<R>(&self, view: impl FnOnce(&State) -> R) -> R {
+        self.inner.replica.read(view)
     }
 
     /// Follows whether the node can serve.
     #[must_use]
     pub fn readiness(&self) -> watch::Receiver<Readiness> {
-        loop {}
+        self.inner.readiness.clone()
     }
 
     /// The cluster as this node sees it.
     #[must_use]
     pub fn status(&self) -> ClusterStatus {
-        loop {}
+        crate::status::of(&self.inner)
     }
 
     /// Counters since start.
     #[must_use]
     pub fn metrics(&self) -> &ClusterMetrics {
-        loop {}
+        &self.inner.metrics
+    }
+
+    /// Counters of the durable log.
+    #[must_use]
+    pub fn storage_metrics(&self) -> &vedfolnir_storage::StorageMetrics {
+        self.inner.storage.metrics()
     }
 
     /// Sends a volatile broadcast to every peer, bounded, oldest dropped first; local delivery is the caller's.
     pub fn publish_volatile(&self, record: Arc<Record>) {
-        let _ = record;
+        let Ok(body) = wire::encode("volatile record", record.as_ref()) else { return };
+        for (id, addr) in self.inner.other_members() {
+            self.inner.endpoint.peer(&addr, Some(id)).send_volatile(body.clone());
+            self.inner.metrics.volatile_sent_total.fetch_add(1, Relaxed);
+        }
     }
 
-    /// Hands leadership to another voter if this node leads; best effort.
-    pub async fn transfer_leadership(&self) {}
+    /// Hands leadership to another voter if this node leads; waits a little for it to happen.
+    pub async fn transfer_leadership(&self) {
+        crate::start::transfer_leadership(&self.inner).await;
+    }
 
-    /// Hands leadership over, stops Raft, closes the endpoint and the store.
-    pub async fn shutdown(&self) {}
+    /// Hands leadership over, stops Raft and closes the endpoint.
+    pub async fn shutdown(&self) {
+        crate::start::shutdown(&self.inner).await;
+    }
 
-    /// Resolves when the node must stop because of a fatal error (disk, fencing by removal); says why.
+    /// Cuts the node off without a word, as a crash would look to its peers; for tests of their reaction.
+    #[doc(hidden)]
+    pub fn stop_abruptly(&self) {
+        self.inner.endpoint.close();
+    }
+
+    /// Resolves when the node must stop because of a fatal error (disk, a stale data directory); says why.
     pub async fn failed(&self) -> String {
-        std::future::pending().await
+        let mut fatal = self.inner.fatal.subscribe();
+        match fatal.wait_for(Option::is_some).await.map(|reason| reason.clone()) {
+            Ok(Some(reason)) => reason,
+            _ => std::future::pending().await,
+        }
     }
 }

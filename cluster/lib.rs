@@ -9,14 +9,36 @@
 //!
 //! The crate knows nothing of WebSocket, HTTP or frames. `openraft` types stay inside it.
 
+mod bootstrap;
+pub mod certificates;
 mod config;
 mod handle;
+mod identity;
+mod incarnation;
+mod join;
+mod leader;
 pub mod network;
+mod propose_driver;
+mod proposer;
+mod raft_network;
+mod readiness;
+mod replica;
+mod server;
+mod start;
+mod state_machine;
 mod status;
+mod type_config;
+mod wire;
 
 pub use config::{ClusterConfig, ClusterTls, RaftTiming, ReplicatedLimits};
 pub use handle::{Cluster, Identity, Notice, ProposeError, Readiness, StartError, StartKind, Ticket};
 pub use status::{ClusterMetrics, ClusterStatus, NodeStatus, Role};
+pub use vedfolnir_storage::StorageMetrics;
 
 /// The replicated vocabulary, for the floors above.
 pub use vedfolnir_state as state;
+
+/// Lower-case hexadecimal digits.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,9 +1,14 @@
 //! What status and metrics show of the cluster floor.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::AtomicU64;
+use std::time::Instant;
 
 use serde::Serialize;
 use vedfolnir_state::NodeId;
+
+use crate::handle::Inner;
+use crate::hex;
 
 /// What a member is in Raft.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -104,4 +109,70 @@ pub struct ClusterMetrics {
     pub volatile_sent_total: AtomicU64,
     /// Leader changes seen.
     pub leader_changes_total: AtomicU64,
+}
+
+/// Gathers what this node knows.
+pub(crate) fn of(node: &Inner) -> ClusterStatus {
+    let now = Instant::now();
+    let me = node.local.node_id();
+    let heard = node.last_heard(now);
+    let readiness = node.readiness.borrow().clone();
+    let metrics = node.raft.metrics().borrow_watched().clone();
+    let membership = metrics.membership_config.membership();
+    let voters: BTreeSet<NodeId> = membership.voter_ids().collect();
+    let leader = metrics.current_leader;
+    let leads = leader == Some(me);
+    let nodes: Vec<NodeStatus> = node.replica.read(|state| {
+        membership
+            .nodes()
+            .map(|(id, member)| {
+                let (live, info) = state.node_info(*id).map_or((false, None), |(live, info)| (live, Some(info)));
+                let info = info.cloned().unwrap_or_default();
+                let matched = metrics.replication.as_ref().and_then(|replication| replication.get(id)?.as_ref());
+                NodeStatus {
+                    id: format!("{id:016x}"),
+                    role: match (leader == Some(*id), voters.contains(id)) {
+                        (true, _) => Role::Leader,
+                        (false, true) => Role::Voter,
+                        (false, false) => Role::Learner,
+                    },
+                    live,
+                    url: info.url,
+                    admin_url: info.admin_url,
+                    cluster_addr: member.addr.clone(),
+                    server_id: info.server_id,
+                    sessions: state.node_session_count(*id),
+                    matched_index: match (leads, *id == me) {
+                        (true, true) => metrics.last_log_index,
+                        (true, false) => matched.map(|log_id| log_id.index),
+                        (false, _) => None,
+                    },
+                    last_contact_ms: (leads && *id != me)
+                        .then(|| heard.get(id).map(|age| age.as_millis() as u64))
+                        .flatten(),
+                }
+            })
+            .collect()
+    });
+    let live_voters = nodes.iter().filter(|member| member.live && member.role != Role::Learner).count() as u64;
+    let quorum = voters.len() as u64 / 2 + 1;
+    let (connected, disconnected, cluster_time_ms) =
+        node.replica.read(|state| (state.connected_count(), state.disconnected_count(), state.cluster_time_ms()));
+    ClusterStatus {
+        cluster_id: node.local.cluster_id().map(|id| hex(&id)).unwrap_or_default(),
+        node_id: format!("{me:016x}"),
+        generation: node.proposer.incarnation().generation,
+        leader: leader.map(|id| format!("{id:016x}")),
+        term: metrics.current_term,
+        committed_index: metrics.cluster_committed.as_ref().map_or(0, |log_id| log_id.index),
+        applied_index: node.replica.applied_index(),
+        snapshot_index: metrics.snapshot.as_ref().map_or(0, |log_id| log_id.index),
+        failure_tolerance: live_voters.saturating_sub(quorum),
+        ready: readiness.ready,
+        reason: readiness.reason,
+        sessions_connected: connected,
+        sessions_disconnected: disconnected,
+        cluster_time_ms,
+        nodes,
+    }
 }

@@ -1,1 +1,32 @@
-//! x
+//! What survives a crash: the Raft log and the node's metadata in RocksDB, snapshots in files.
+//!
+//! ```text
+//!   openraft ──append/vote/truncate/purge──► one bounded queue ──► one writer thread ──► one WriteBatch, one fsync
+//!      ▲                                                                                   │
+//!      └────────────────────── callbacks, in the order of the calls ◄──────────────────────┘
+//! ```
+//!
+//! Nothing is acknowledged before it is fsynced; votes and entries are never reordered; an I/O error is final: it is
+//! reported to openraft and through [`Storage::failed`], and the node stops. The crate knows no commands.
+
+mod error;
+mod log_reader;
+mod log_store;
+mod marker;
+mod metrics;
+mod schema;
+mod snapshot_file;
+mod snapshot_store;
+mod storage;
+mod writer;
+
+pub use error::StorageError;
+pub use log_store::LogStore;
+pub use metrics::StorageMetrics;
+pub use snapshot_file::{SnapshotBody, SnapshotFile};
+pub use snapshot_store::{IncomingSnapshot, SnapshotStore, SnapshotWriter};
+pub use storage::{Storage, StorageOptions};
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+mod tests;

@@ -148,6 +148,11 @@ impl Endpoint {
         close_with_endpoint(&self.inner.quinn, close::SHUTDOWN);
     }
 
+    #[cfg(test)]
+    pub(super) fn open_connections(&self) -> usize {
+        self.inner.quinn.open_connections()
+    }
+
     /// Waits until the peers were told of [`Endpoint::close`], for half a second at most.
     pub async fn wait_closed(&self) {
         // Too late: the peers find out by themselves.

@@ -196,3 +196,7 @@ impl FrameBuffer {
         Ok((kind, length))
     }
 }
+
+#[cfg(test)]
+#[path = "frame_tests.rs"]
+mod tests;

@@ -285,7 +285,7 @@ pub(super) fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::ring::default_provider())
 }
 
-fn read_authority(path: &Path) -> Result<RootCertStore, TlsError> {
+pub(super) fn read_authority(path: &Path) -> Result<RootCertStore, TlsError> {
     let mut roots = RootCertStore::empty();
     for certificate in read_certificates(CA, path)? {
         roots.add(certificate).map_err(|error| {

@@ -34,6 +34,11 @@ pub enum Outcome {
     },
     /// The incarnation is not live (never up, or down): nothing was executed.
     NotLive,
+    /// Written by a newer version of this software: a replica that cannot know what it means must stop.
+    UnknownVersion {
+        /// The version.
+        version: u8,
+    },
     /// The bytes were no proposal; nothing was executed (the same on every replica).
     Malformed,
 }

@@ -10,12 +10,30 @@
 //! [`Command::Tick`]s, limits as a committed [`Command::Configure`]. `apply` is total: whatever bytes
 //! were committed, it returns; two replicas that applied the same entries hold equal states.
 
+mod codec;
 mod command;
 mod effect;
+mod history;
 mod identifier;
+pub mod limits;
+mod node;
+mod replay;
 mod response;
+mod room;
+mod session;
+mod snapshot;
+mod state;
+mod time;
 
+pub use codec::{CodecError, decode_proposal, encode_proposal};
 pub use command::{Command, Configuration, NodeInfo, Origin, Payload, Proposal, Publish, Record, Register, Resume};
 pub use effect::{Applied, Effect, EffectAt, EndReason, Opened, Outcome};
 pub use identifier::{Epoch, Incarnation, LogPosition, NodeId, Offset, PidHash};
+pub use replay::Replay;
 pub use response::{Refusal, ResumeRefusal, Response};
+pub use session::SessionView;
+pub use state::State;
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+mod tests;

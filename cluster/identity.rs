@@ -1,0 +1,131 @@
+//! Who this node is, durably: its id, its cluster, its generation, and the cluster it has promised to form.
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+use vedfolnir_state::{Incarnation, NodeId};
+use vedfolnir_storage::Storage;
+
+use crate::handle::StartError;
+use crate::wire::{self, ClusterId, FormationPlan};
+
+const IDENTITY_KEY: &str = "identity";
+const IDENTITY_VERSION: u8 = 1;
+
+/// The durable record. `generation` is written before it is used, so no two lives share one.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct IdentityRecord {
+    version: u8,
+    node_id: NodeId,
+    generation: u64,
+    cluster_id: Option<ClusterId>,
+    plan: Option<FormationPlan>,
+}
+
+/// The node's identity; every change is on disk before the call returns.
+#[derive(Clone)]
+pub(crate) struct LocalNode {
+    storage: Storage,
+    record: Arc<Mutex<IdentityRecord>>,
+}
+
+impl LocalNode {
+    /// Reads the identity, or draws one for an empty data directory, and begins a new generation.
+    pub(crate) fn open(storage: Storage) -> Result<Self, StartError> {
+        let stored = storage.get_meta(IDENTITY_KEY).map_err(StartError::storage)?;
+        let mut record = match stored {
+            Some(bytes) => wire::decode::<IdentityRecord>("node identity", &bytes)
+                .map_err(|error| StartError::Refused(format!("the data directory holds {error}")))?,
+            None => IdentityRecord {
+                version: IDENTITY_VERSION,
+                node_id: random_node_id()?,
+                generation: 0,
+                cluster_id: None,
+                plan: None,
+            },
+        };
+        if record.version != IDENTITY_VERSION {
+            return Err(StartError::Refused(format!(
+                "the data directory's identity has version {}, this binary reads version {IDENTITY_VERSION}: \
+                 start it with the newer binary",
+                record.version
+            )));
+        }
+        record.generation += 1;
+        let node = Self { storage, record: Arc::new(Mutex::new(record)) };
+        node.update(|_| ())?;
+        Ok(node)
+    }
+
+    pub(crate) fn node_id(&self) -> NodeId {
+        self.record.lock().node_id
+    }
+
+    pub(crate) fn incarnation(&self) -> Incarnation {
+        let record = self.record.lock();
+        Incarnation { node: record.node_id, generation: record.generation }
+    }
+
+    pub(crate) fn cluster_id(&self) -> Option<ClusterId> {
+        self.record.lock().cluster_id
+    }
+
+    pub(crate) fn plan(&self) -> Option<FormationPlan> {
+        self.record.lock().plan.clone()
+    }
+
+    /// Begins a new life after the old one was declared down.
+    pub(crate) fn next_generation(&self) -> Result<Incarnation, StartError> {
+        self.update(|record| {
+            record.generation += 1;
+            Incarnation { node: record.node_id, generation: record.generation }
+        })
+    }
+
+    /// Binds the node to a plan, unless it is bound to another one.
+    ///
+    /// Returns the plan it is bound to after the call.
+    pub(crate) fn promise(&self, plan: &FormationPlan) -> Result<FormationPlan, StartError> {
+        self.update(|record| record.plan.get_or_insert_with(|| plan.clone()).clone())
+    }
+
+    /// Gives a promise back, if it is still the one for this cluster and no cluster was adopted.
+    pub(crate) fn release(&self, cluster_id: ClusterId) -> Result<(), StartError> {
+        self.update(|record| {
+            if record.cluster_id.is_none() && record.plan.as_ref().is_some_and(|plan| plan.cluster_id == cluster_id) {
+                record.plan = None;
+            }
+        })
+    }
+
+    /// The node belongs to this cluster from now on.
+    pub(crate) fn adopt(&self, cluster_id: ClusterId) -> Result<(), StartError> {
+        self.update(|record| record.cluster_id = Some(cluster_id))
+    }
+
+    /// Changes the record, on disk first: memory never runs ahead of what a restart would find.
+    fn update<R>(&self, change: impl FnOnce(&mut IdentityRecord) -> R) -> Result<R, StartError> {
+        let mut record = self.record.lock();
+        let mut changed = record.clone();
+        let result = change(&mut changed);
+        let bytes = wire::encode("node identity", &changed).map_err(|error| StartError::Refused(error.to_string()))?;
+        self.storage.put_meta(IDENTITY_KEY, &bytes).map_err(StartError::storage)?;
+        *record = changed;
+        Ok(result)
+    }
+}
+
+/// 63 random bits, never 0: JSON readers that keep integers as signed 64-bit numbers lose nothing.
+fn random_node_id() -> Result<NodeId, StartError> {
+    let id = u64::from_le_bytes(random_bytes()?) >> 1;
+    Ok(id.max(1))
+}
+
+/// Random bytes from the system.
+pub(crate) fn random_bytes<const N: usize>() -> Result<[u8; N], StartError> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes)
+        .map_err(|error| StartError::Refused(format!("the system has no random numbers: {error}")))?;
+    Ok(bytes)
+}

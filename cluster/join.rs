@@ -1,0 +1,129 @@
+//! Joining a living cluster through any of its nodes, and telling it a new address after a restart.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use openraft::ChangeMembers;
+use openraft::impls::BasicNode;
+use vedfolnir_state::NodeId;
+
+use crate::handle::{Inner, StartError, StartKind};
+use crate::hex;
+use crate::network::PeerIdentity;
+use crate::wire::{self, JoinReply, JoinRequest, kind};
+
+/// One request to join may take this long at the leader.
+const JOIN_TIMEOUT: Duration = Duration::from_secs(5);
+/// Between two attempts.
+const JOIN_EVERY: Duration = Duration::from_millis(200);
+/// How many times a request follows "ask the leader" before it starts over.
+const REDIRECTS_MAX: usize = 3;
+/// While nothing happens, what is awaited is said this often.
+const SAID_EVERY: Duration = Duration::from_secs(5);
+
+/// Joins through any live node of the list; never initialises.
+pub(crate) async fn join(node: &Arc<Inner>) -> Result<StartKind, StartError> {
+    let mut said_at = tokio::time::Instant::now();
+    loop {
+        for status in crate::bootstrap::look_around(node).await {
+            if status.member_of.is_some()
+                && let Some(kind) = join_through(node, &status.cluster_addr).await?
+            {
+                return Ok(kind);
+            }
+        }
+        if said_at.elapsed() > SAID_EVERY {
+            said_at = tokio::time::Instant::now();
+            let refusals = node.last_refusal.lock();
+            let silent: Vec<String> = refusals.iter().map(|(addr, reason)| format!("{addr} ({reason})")).collect();
+            tracing::warn!(
+                "no node of --bootstrap (WEBSOCKET_CLUSTER_BOOTSTRAP) is a member of a cluster yet: {}; \
+                 to form a new cluster add --bootstrap-expect N on its first nodes",
+                silent.join(", ")
+            );
+        }
+        tokio::time::sleep(JOIN_EVERY).await;
+    }
+}
+
+/// Asks one node, and whoever it names as the leader. `None`: nobody could say yes, look again.
+pub(crate) async fn join_through(node: &Arc<Inner>, addr: &str) -> Result<Option<StartKind>, StartError> {
+    let request = JoinRequest { node_id: node.local.node_id(), cluster_addr: node.cluster_addr.clone() };
+    let body = wire::encode("join", &request).map_err(|error| StartError::Refused(error.to_string()))?;
+    let mut addr = addr.to_owned();
+    for _ in 0..REDIRECTS_MAX {
+        let reply = match node.endpoint.peer(&addr, None).request(kind::JOIN, body.clone(), JOIN_TIMEOUT).await {
+            Ok(reply) => reply,
+            Err(error) => {
+                node.last_refusal.lock().insert(addr, error.to_string());
+                return Ok(None);
+            }
+        };
+        match wire::decode("join", &reply).map_err(|error| StartError::Refused(error.to_string()))? {
+            JoinReply::Welcome(cluster_id) => {
+                if let Some(known) = node.local.cluster_id()
+                    && known != cluster_id
+                {
+                    return Err(StartError::Refused(format!(
+                        "the data directory {} belongs to cluster {}, but --bootstrap leads to cluster {}: \
+                         use the right addresses, or an empty data directory for a new node",
+                        node.config.data_dir.display(),
+                        hex(&known),
+                        hex(&cluster_id)
+                    )));
+                }
+                node.adopt(cluster_id)?;
+                return Ok(Some(StartKind::Joined));
+            }
+            JoinReply::AskLeader(leader) => addr = leader,
+            JoinReply::NoLeader => return Ok(None),
+        }
+    }
+    Ok(None)
+}
+
+/// A node asks to become a member: as a learner at first, the leader's duties make it a voter.
+pub(crate) async fn answer_join(
+    node: &Inner,
+    from: &PeerIdentity,
+    request: &JoinRequest,
+) -> Result<JoinReply, String> {
+    if from.node_id != request.node_id {
+        return Err(format!("node {:016x} may not join as {:016x}", from.node_id, request.node_id));
+    }
+    let Some(cluster_id) = node.local.cluster_id() else { return Ok(JoinReply::NoLeader) };
+    if !node.leads() {
+        return Ok(match node.leader() {
+            Some((_, addr)) => JoinReply::AskLeader(addr),
+            None => JoinReply::NoLeader,
+        });
+    }
+    let _serial = node.membership_change.lock().await;
+    let known = member_addr(node, request.node_id);
+    let member = BasicNode { addr: request.cluster_addr.clone() };
+    let changed = match known {
+        Some(addr) if addr == request.cluster_addr => return Ok(JoinReply::Welcome(cluster_id)),
+        Some(_) => {
+            let nodes = BTreeMap::from([(request.node_id, member)]);
+            node.raft.change_membership(ChangeMembers::SetNodes(nodes), true).await
+        }
+        None => node.raft.add_learner(request.node_id, member, false).await,
+    };
+    match changed {
+        Ok(_) => {
+            tracing::info!(node = format!("{:016x}", request.node_id), addr = request.cluster_addr, "a node joins");
+            Ok(JoinReply::Welcome(cluster_id))
+        }
+        Err(error) => {
+            tracing::debug!(%error, "a join was not committed by this leader");
+            Ok(JoinReply::NoLeader)
+        }
+    }
+}
+
+fn member_addr(node: &Inner, id: NodeId) -> Option<String> {
+    let metrics = node.raft.server_metrics();
+    let metrics = metrics.borrow_watched();
+    metrics.membership_config.get_node(&id).map(|member| member.addr.clone())
+}

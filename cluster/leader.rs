@@ -1,0 +1,137 @@
+//! What the leader does besides replicating: cluster time, first configuration, dead nodes, promotion of learners.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Weak;
+use std::time::{Duration, Instant};
+
+use openraft::ChangeMembers;
+use vedfolnir_state::{Command, Configuration, Incarnation, NodeId, Origin, Proposal, encode_proposal};
+
+use crate::handle::Inner;
+use crate::identity::random_bytes;
+use crate::type_config::EntryBytes;
+
+/// How often the leader looks at its duties.
+const DUTIES_EVERY: Duration = Duration::from_millis(200);
+/// Cluster time advances in steps of at least this length.
+const TICK_MS_MIN: u64 = 1_000;
+/// A learner this close to the end of the log may become a voter.
+const PROMOTION_LAG_ENTRIES_MAX: u64 = 1_000;
+
+/// One leader's term of duty; forgotten with the leadership, so that a new leader starts from zero elapsed.
+struct Duty {
+    since: Instant,
+    ticked_at: Instant,
+}
+
+/// Runs for as long as the node lives.
+pub(crate) async fn run(node: Weak<Inner>) {
+    let mut duty: Option<(u64, Duty)> = None;
+    let mut interval = tokio::time::interval(DUTIES_EVERY);
+    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        interval.tick().await;
+        let Some(node) = node.upgrade() else { return };
+        let now = Instant::now();
+        if !node.leads() {
+            duty = None;
+            continue;
+        }
+        let term = node.term();
+        if duty.as_ref().is_none_or(|(known, _)| *known != term) {
+            duty = Some((term, Duty { since: now, ticked_at: now }));
+        }
+        let Some((_, current)) = duty.as_mut() else { continue };
+        configure_once(&node).await;
+        tick(&node, current, now).await;
+        declare_dead(&node, current, now).await;
+        promote_one(&node).await;
+    }
+}
+
+/// Commits the limits and the history id of a new cluster.
+async fn configure_once(node: &Inner) {
+    if node.replica.read(|state| state.history_id()).is_some() {
+        return;
+    }
+    let Ok(random) = random_bytes::<8>() else { return };
+    let limits = &node.config.limits;
+    let window_ms = limits.recovery_window.as_millis() as u64;
+    let configuration = Configuration {
+        history_id: u64::from_le_bytes(random).max(1),
+        recovery_window_ms: window_ms,
+        history_age_ms_max: (limits.history_age_max.as_millis() as u64).max(window_ms),
+        history_bytes_max: limits.history_bytes_max,
+    };
+    propose(node, Command::Configure(configuration)).await;
+}
+
+/// Advances cluster time by what this leader's monotonic clock measured since its last tick.
+async fn tick(node: &Inner, duty: &mut Duty, now: Instant) {
+    let elapsed = now.saturating_duration_since(duty.ticked_at);
+    if elapsed < Duration::from_millis(TICK_MS_MIN) {
+        return;
+    }
+    duty.ticked_at = now;
+    // A leader that was asleep must not expire anybody for its own sleep: without a recent quorum it does not tick.
+    if node.quorum_acked_within(Duration::from_millis(TICK_MS_MIN)) {
+        let elapsed_ms = u32::try_from(elapsed.as_millis()).unwrap_or(u32::MAX).min(2 * TICK_MS_MIN as u32);
+        propose(node, Command::Tick { elapsed_ms }).await;
+    }
+}
+
+/// Declares down what has been silent for too long.
+async fn declare_dead(node: &Inner, duty: &Duty, now: Instant) {
+    let limit = node.config.node_down_after;
+    if now.saturating_duration_since(duty.since) < limit {
+        return;
+    }
+    let heard: BTreeMap<NodeId, Duration> = node.last_heard(now);
+    let live: Vec<Incarnation> = node.replica.read(|state| state.live_incarnations());
+    for incarnation in live {
+        if incarnation.node == node.local.node_id() {
+            continue;
+        }
+        let silent = heard.get(&incarnation.node).is_none_or(|age| *age > limit);
+        if silent {
+            tracing::warn!(node = %incarnation, "silent for {} s: declared down, its clients may resume elsewhere", limit.as_secs());
+            propose(node, Command::NodeDown { incarnation }).await;
+        }
+    }
+}
+
+/// Makes one caught-up learner a voter while there are seats; openraft's change runs as one joint change.
+async fn promote_one(node: &Inner) {
+    let candidate = {
+        let metrics = node.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        let membership = metrics.membership_config.membership();
+        let settled = metrics.membership_config == metrics.committed_membership_config;
+        let voters: BTreeSet<NodeId> = membership.voter_ids().collect();
+        if !settled || voters.len() >= node.config.voters_max {
+            return;
+        }
+        let last = metrics.last_log_index.unwrap_or(0);
+        let Some(replication) = metrics.replication.as_ref() else { return };
+        membership.learner_ids().find(|id| {
+            replication
+                .get(id)
+                .and_then(|matched| matched.as_ref())
+                .is_some_and(|log_id| log_id.index + PROMOTION_LAG_ENTRIES_MAX >= last)
+        })
+    };
+    let Some(id) = candidate else { return };
+    let _serial = node.membership_change.lock().await;
+    match node.raft.change_membership(ChangeMembers::AddVoterIds(BTreeSet::from([id])), true).await {
+        Ok(_) => tracing::info!(node = format!("{id:016x}"), "a learner caught up and votes now"),
+        Err(error) => tracing::warn!(node = format!("{id:016x}"), %error, "a learner could not be made a voter"),
+    }
+}
+
+async fn propose(node: &Inner, command: Command) {
+    let bytes = encode_proposal(&Proposal { origin: Origin::System, commands: vec![command] });
+    // Leadership may be lost under way: the next leader has the same duties.
+    if let Err(error) = node.raft.client_write(EntryBytes(bytes)).await {
+        tracing::debug!(%error, "a leader's command was not committed by this leader");
+    }
+}

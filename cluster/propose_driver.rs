@@ -1,0 +1,122 @@
+//! Drives the proposer: finds the leader, sends it batches in order, rewinds when it changes.
+
+use std::sync::Weak;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use vedfolnir_state::NodeId;
+
+use crate::handle::Inner;
+use crate::network::{FrameReceiver, FrameSender};
+use crate::type_config::EntryBytes;
+use crate::wire::kind;
+
+/// How often silence is looked for.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// Opening a stream to the leader, or handing it a batch, may take this long.
+const SEND_TIMEOUT: Duration = Duration::from_secs(2);
+/// Pause after a leader that could not be reached.
+const RETRY_AFTER: Duration = Duration::from_millis(20);
+
+/// Where batches go.
+enum Route {
+    Nowhere,
+    Here,
+    There(FrameSender, FrameReceiver),
+}
+
+/// Runs for as long as the node lives.
+pub(crate) async fn run(weak: Weak<Inner>) {
+    let Some(node) = weak.upgrade() else { return };
+    let mut leadership = node.raft.server_metrics();
+    let proposer = std::sync::Arc::clone(&node.proposer);
+    drop(node);
+    let mut route = Route::Nowhere;
+    let mut routed_to: Option<(u64, NodeId)> = None;
+    let mut interval = tokio::time::interval(LOOK_EVERY);
+    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        let lost = tokio::select! {
+            () = proposer.ready() => false,
+            changed = leadership.changed() => {
+                if changed.is_err() {
+                    return;
+                }
+                false
+            }
+            _ = interval.tick() => proposer.rewind_if_silent(Instant::now()),
+            () = stream_ended(&mut route) => true,
+        };
+        let Some(node) = weak.upgrade() else { return };
+        let leader = node.leader();
+        let term = node.term();
+        let target = leader.as_ref().map(|(id, _)| (term, *id));
+        if lost || target != routed_to || matches!(route, Route::Nowhere) {
+            if target != routed_to && target.is_some() {
+                node.metrics.leader_changes_total.fetch_add(1, Relaxed);
+            }
+            route = match leader {
+                None => Route::Nowhere,
+                Some((id, _)) if id == node.local.node_id() => Route::Here,
+                Some((id, addr)) => open(&node, id, &addr).await,
+            };
+            routed_to = match route {
+                Route::Nowhere => None,
+                _ => target,
+            };
+            proposer.rewind();
+            if lost || (matches!(route, Route::Nowhere) && target.is_some()) {
+                tokio::time::sleep(RETRY_AFTER).await;
+            }
+        }
+        if !send_all(&node, &mut route).await {
+            route = Route::Nowhere;
+            routed_to = None;
+            proposer.rewind();
+        }
+    }
+}
+
+async fn open(node: &Inner, id: NodeId, addr: &str) -> Route {
+    let peer = node.endpoint.peer(addr, Some(id));
+    match tokio::time::timeout(SEND_TIMEOUT, peer.open_stream(kind::PROPOSE_STREAM, Bytes::new())).await {
+        Ok(Ok((sender, receiver))) => Route::There(sender, receiver),
+        Ok(Err(error)) => {
+            tracing::debug!(leader = addr, %error, "the leader cannot be reached");
+            Route::Nowhere
+        }
+        Err(_) => Route::Nowhere,
+    }
+}
+
+/// Sends what the window allows; says whether the route still works.
+async fn send_all(node: &Inner, route: &mut Route) -> bool {
+    if matches!(route, Route::Nowhere) {
+        return true;
+    }
+    while let Some(batch) = node.proposer.next_batch() {
+        let sent = match route {
+            Route::Nowhere => false,
+            Route::Here => node.raft.client_write_ff(EntryBytes(batch.bytes), None).await.is_ok(),
+            Route::There(sender, _) => {
+                matches!(tokio::time::timeout(SEND_TIMEOUT, sender.send(batch.bytes)).await, Ok(Ok(())))
+            }
+        };
+        if !sent {
+            return false;
+        }
+    }
+    true
+}
+
+/// The leader ends the stream when it does not lead any more.
+async fn stream_ended(route: &mut Route) {
+    match route {
+        Route::There(_, receiver) => {
+            // Nothing is ever answered on this stream: whatever arrives means its end.
+            let _ = receiver.recv().await;
+        }
+        _ => std::future::pending().await,
+    }
+}

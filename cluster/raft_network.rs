@@ -1,0 +1,257 @@
+//! openraft's network: its requests and streams over the QUIC edge.
+
+use std::future::Future;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt};
+use openraft::OptionalSend;
+use openraft::base::{BoxFuture, BoxStream};
+use openraft::errors::{NetworkError, RPCError, ReplicationClosed, StreamingError, Unreachable};
+use openraft::network::{Backoff, RPCOption, RaftNetworkFactory, RaftNetworkV2};
+use openraft::raft::message::{TransferLeaderRequest, TransferLeaderResponse};
+use openraft::raft::{
+    AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, StreamAppendResult, VoteRequest, VoteResponse,
+};
+use openraft::impls::BasicNode;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::io::AsyncReadExt;
+use vedfolnir_state::NodeId;
+use vedfolnir_storage::SnapshotFile;
+
+use crate::network::{Endpoint, Peer, RpcError};
+use crate::type_config::{Snapshot, TypeConfig, Vote};
+use crate::wire::{self, kind};
+
+/// Bytes of a snapshot in one frame.
+pub(crate) const SNAPSHOT_CHUNK_BYTES: usize = 256 << 10;
+/// A snapshot's transfer and installation may take this long.
+const SNAPSHOT_SECONDS_MAX: u64 = 600;
+/// A stream of appends without an answer for this long is broken.
+const APPEND_SILENCE: Duration = Duration::from_secs(2);
+
+/// Makes a client for each peer.
+pub(crate) struct NetworkFactory {
+    pub(crate) endpoint: Endpoint,
+}
+
+impl RaftNetworkFactory<TypeConfig> for NetworkFactory {
+    type Network = PeerNetwork;
+
+    async fn new_client(&mut self, target: NodeId, node: &BasicNode) -> PeerNetwork {
+        PeerNetwork { peer: self.endpoint.peer(&node.addr, Some(target)) }
+    }
+}
+
+/// One peer as openraft sees it. QUIC's streams are independent, so heartbeats, appends and snapshots share a
+/// connection without waiting for each other.
+pub(crate) struct PeerNetwork {
+    peer: Peer,
+}
+
+impl PeerNetwork {
+    async fn call<Q: Serialize, A: DeserializeOwned>(
+        &self,
+        kind: u8,
+        what: &'static str,
+        request: &Q,
+        timeout: Duration,
+    ) -> Result<A, RPCError<TypeConfig>> {
+        let body = wire::encode(what, request).map_err(|error| NetworkError::new(&error))?;
+        let reply = self.peer.request(kind, body, timeout).await.map_err(rpc_error)?;
+        wire::decode(what, &reply).map_err(|error| RPCError::Network(NetworkError::new(&error)))
+    }
+}
+
+impl RaftNetworkV2<TypeConfig> for PeerNetwork {
+    type SnapshotData = SnapshotFile;
+
+    async fn append_entries(
+        &mut self,
+        rpc: AppendEntriesRequest<TypeConfig>,
+        option: RPCOption,
+    ) -> Result<AppendEntriesResponse<TypeConfig>, RPCError<TypeConfig>> {
+        self.call(kind::APPEND, "append", &rpc, option.soft_ttl()).await
+    }
+
+    fn stream_append<'s, S>(
+        &'s mut self,
+        input: S,
+        option: RPCOption,
+    ) -> BoxFuture<
+        's,
+        Result<BoxStream<'s, Result<StreamAppendResult<TypeConfig>, RPCError<TypeConfig>>>, RPCError<TypeConfig>>,
+    >
+    where
+        S: Stream<Item = AppendEntriesRequest<TypeConfig>> + OptionalSend + Unpin + 'static,
+    {
+        let peer = self.peer.clone();
+        Box::pin(async move { append_stream(peer, input, option).await })
+    }
+
+    async fn vote(
+        &mut self,
+        rpc: VoteRequest<TypeConfig>,
+        option: RPCOption,
+    ) -> Result<VoteResponse<TypeConfig>, RPCError<TypeConfig>> {
+        self.call(kind::VOTE, "vote", &rpc, option.soft_ttl()).await
+    }
+
+    async fn pre_vote(
+        &mut self,
+        rpc: VoteRequest<TypeConfig>,
+        option: RPCOption,
+    ) -> Result<VoteResponse<TypeConfig>, RPCError<TypeConfig>> {
+        self.call(kind::PRE_VOTE, "pre-vote", &rpc, option.soft_ttl()).await
+    }
+
+    async fn full_snapshot(
+        &mut self,
+        vote: Vote,
+        snapshot: Snapshot,
+        cancel: impl Future<Output = ReplicationClosed> + Send + 'static,
+        _option: RPCOption,
+    ) -> Result<SnapshotResponse<TypeConfig>, StreamingError<TypeConfig>> {
+        let transfer = send_snapshot(&self.peer, vote, snapshot);
+        tokio::select! {
+            result = tokio::time::timeout(Duration::from_secs(SNAPSHOT_SECONDS_MAX), transfer) => match result {
+                Ok(result) => result.map_err(StreamingError::from),
+                Err(_) => Err(StreamingError::Network(NetworkError::from_string("the snapshot took too long"))),
+            },
+            closed = cancel => Err(StreamingError::Closed(closed)),
+        }
+    }
+
+    async fn transfer_leader(
+        &mut self,
+        req: TransferLeaderRequest<TypeConfig>,
+        option: RPCOption,
+    ) -> Result<TransferLeaderResponse<TypeConfig>, RPCError<TypeConfig>> {
+        self.call(kind::TRANSFER_LEADER, "transfer of leadership", &req, option.soft_ttl()).await
+    }
+
+    fn backoff(&self) -> Option<Backoff> {
+        // A peer that restarts is back within milliseconds: look again soon, and keep looking at that pace.
+        Some(Backoff::new(std::iter::repeat(Duration::from_millis(100))))
+    }
+}
+
+/// A pipelined stream: requests go out as they come, answers come back in the same order.
+async fn append_stream<S>(
+    peer: Peer,
+    mut input: S,
+    option: RPCOption,
+) -> Result<
+    BoxStream<'static, Result<StreamAppendResult<TypeConfig>, RPCError<TypeConfig>>>,
+    RPCError<TypeConfig>,
+>
+where
+    S: Stream<Item = AppendEntriesRequest<TypeConfig>> + OptionalSend + Unpin + 'static,
+{
+    let opening = peer.open_stream(kind::APPEND_STREAM, Bytes::new());
+    let (mut sender, mut receiver) = tokio::time::timeout(option.soft_ttl().max(Duration::from_millis(100)), opening)
+        .await
+        .map_err(|_| RPCError::Unreachable(Unreachable::from_string("opening the append stream took too long")))?
+        .map_err(rpc_error)?;
+    let sent = Arc::new(AtomicU64::new(0));
+    let sent_by_feeder = Arc::clone(&sent);
+    let feeder = tokio::spawn(async move {
+        while let Some(request) = input.next().await {
+            let body = match wire::encode("append", &request) {
+                Ok(body) => body,
+                Err(error) => {
+                    tracing::error!(%error, "an append could not be encoded");
+                    return;
+                }
+            };
+            sent_by_feeder.fetch_add(1, Ordering::Release);
+            if sender.send(body).await.is_err() {
+                return;
+            }
+        }
+        // The answers still under way are awaited by the other half.
+        let _ = sender.finish().await;
+    });
+    // Ends the feeder when openraft drops the stream.
+    let feeder = AbortOnDrop(feeder);
+    let state = Some((receiver, feeder, sent, 0u64));
+    let answers = futures_util::stream::unfold(state, |state| async move {
+        let (mut receiver, feeder, sent, received) = state?;
+        let answer = loop {
+            match tokio::time::timeout(APPEND_SILENCE, receiver.recv()).await {
+                Ok(answer) => break answer,
+                // Nothing asked, nothing owed: an idle stream is healthy.
+                Err(_) if sent.load(Ordering::Acquire) == received => {}
+                Err(_) => {
+                    let silent = RPCError::Network(NetworkError::from_string("no answer to an append"));
+                    return Some((Err(silent), None));
+                }
+            }
+        };
+        match answer {
+            Ok(Some(body)) => match wire::decode::<StreamAppendResult<TypeConfig>>("append result", &body) {
+                Ok(result) => {
+                    let ended = result.is_err();
+                    let next = (!ended).then_some((receiver, feeder, sent, received + 1));
+                    Some((Ok(result), next))
+                }
+                Err(error) => Some((Err(RPCError::Network(NetworkError::new(&error))), None)),
+            },
+            Ok(None) if feeder.0.is_finished() && sent.load(Ordering::Acquire) == received => None,
+            Ok(None) => {
+                let ended = NetworkError::from_string("the peer ended the append stream");
+                Some((Err(RPCError::Network(ended)), None))
+            }
+            Err(error) => Some((Err(rpc_error(error)), None)),
+        }
+    });
+    Ok(Box::pin(answers))
+}
+
+/// Streams a snapshot file and waits until the peer has installed it.
+async fn send_snapshot(
+    peer: &Peer,
+    vote: Vote,
+    snapshot: Snapshot,
+) -> Result<SnapshotResponse<TypeConfig>, RPCError<TypeConfig>> {
+    let header = wire::encode("snapshot header", &(vote, snapshot.meta)).map_err(|error| NetworkError::new(&error))?;
+    let (mut sender, mut receiver) = peer.open_stream(kind::SNAPSHOT_STREAM, header).await.map_err(rpc_error)?;
+    let unreadable = |error: io::Error| NetworkError::from_string(format!("the snapshot file: {error}"));
+    let file = snapshot.snapshot.open_raw().map_err(io::Error::other).map_err(unreadable)?;
+    let mut file = tokio::fs::File::from_std(file);
+    let mut chunk = vec![0; SNAPSHOT_CHUNK_BYTES];
+    loop {
+        let read = file.read(&mut chunk).await.map_err(unreadable)?;
+        if read == 0 {
+            break;
+        }
+        sender.send(Bytes::copy_from_slice(&chunk[..read])).await.map_err(rpc_error)?;
+    }
+    sender.finish().await.map_err(rpc_error)?;
+    match receiver.recv().await.map_err(rpc_error)? {
+        Some(body) => {
+            wire::decode("snapshot answer", &body).map_err(|error| RPCError::Network(NetworkError::new(&error)))
+        }
+        None => Err(RPCError::Network(NetworkError::from_string("the peer refused the snapshot"))),
+    }
+}
+
+struct AbortOnDrop(tokio::task::JoinHandle<()>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Unreachable peers are retried with a pause, everything else at once.
+fn rpc_error(error: RpcError) -> RPCError<TypeConfig> {
+    match error {
+        RpcError::Remote(_) | RpcError::Timeout { .. } => RPCError::Network(NetworkError::new(&error)),
+        _ => RPCError::Unreachable(Unreachable::new(&error)),
+    }
+}

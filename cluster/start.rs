@@ -1,0 +1,288 @@
+//! Assembles a node from its floors, and takes it apart again.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use openraft::{Config, SnapshotPolicy};
+use tokio::sync::{mpsc, watch};
+use vedfolnir_state::NodeInfo;
+use vedfolnir_storage::{Storage, StorageOptions};
+
+use crate::config::ClusterConfig;
+use crate::handle::{Cluster, Inner, Notice, Readiness, StartError, StartKind};
+use crate::identity::LocalNode;
+use crate::network::{Endpoint, LocalIdentity, NetworkTls};
+use crate::proposer::Proposer;
+use crate::raft_network::NetworkFactory;
+use crate::readiness::Contact;
+use crate::replica::Replica;
+use crate::server::PeerHandler;
+use crate::state_machine::StateMachine;
+use crate::status::ClusterMetrics;
+use crate::type_config::Raft;
+use crate::{bootstrap, incarnation, join, leader, propose_driver, readiness};
+
+/// A transfer of leadership is given this long before the node stops all the same.
+const TRANSFER_TIMEOUT: Duration = Duration::from_millis(1_000);
+/// A log entry is a batch of 1 MiB at most: this many in one append keep a frame below its bound.
+const APPEND_ENTRIES_MAX: u64 = 64;
+
+pub(crate) async fn start(mut config: ClusterConfig) -> Result<(Cluster, mpsc::Receiver<Notice>), StartError> {
+    check(&config)?;
+    let storage = Storage::open(&config.data_dir, StorageOptions::default()).map_err(StartError::storage)?;
+    let local = LocalNode::open(storage.clone())?;
+    let hello = Arc::new(LocalIdentity::new(local.node_id(), local.cluster_id()));
+    let tls = NetworkTls::load(&config.tls).map_err(|error| StartError::Refused(error.to_string()))?;
+    let handler = Arc::new(PeerHandler { node: std::sync::OnceLock::new() });
+    let endpoint = Endpoint::bind(config.bind, tls, Arc::clone(&hello), Arc::clone(&handler) as _)
+        .map_err(|error| StartError::Refused(error.to_string()))?;
+    let cluster_addr = advertised(&config, endpoint.local_addr())?;
+    config.node_info.cluster_addr.clone_from(&cluster_addr);
+
+    let metrics = Arc::new(ClusterMetrics::default());
+    let (replica, notices) = Replica::new(Arc::clone(&metrics));
+    let proposer = Arc::new(Proposer::new(local.incarnation(), Arc::clone(&metrics)));
+    let snapshots = storage.snapshots();
+    let machine = StateMachine::open(Arc::clone(&replica), Arc::clone(&proposer), snapshots.clone())
+        .await
+        .map_err(|error| StartError::Refused(format!("the newest snapshot cannot be used: {error}")))?;
+    let raft = Raft::new(
+        local.node_id(),
+        Arc::new(raft_config(&config)?),
+        NetworkFactory { endpoint: endpoint.clone() },
+        storage.log_store(),
+        machine,
+    )
+    .await
+    .map_err(|error| StartError::Refused(format!("the log cannot be used: {error}")))?;
+
+    let starting = Readiness { ready: false, isolated: false, reason: Some("starting".to_owned()) };
+    let (readiness_sender, readiness) = watch::channel(starting);
+    let inner = Arc::new(Inner {
+        config,
+        cluster_addr,
+        local,
+        hello,
+        endpoint,
+        storage,
+        snapshots,
+        raft,
+        replica,
+        proposer,
+        metrics,
+        contact: Contact::new(),
+        membership_change: tokio::sync::Mutex::new(()),
+        last_refusal: parking_lot::Mutex::new(std::collections::BTreeMap::new()),
+        readiness,
+        fatal: watch::channel(None).0,
+    });
+    let weak = Arc::downgrade(&inner);
+    // The handler was made two lines above its endpoint and is set nowhere else.
+    let _ = handler.node.set(weak.clone());
+
+    let kind = match settle(&inner).await {
+        Ok(kind) => kind,
+        Err(error) => {
+            shutdown(&inner).await;
+            return Err(error);
+        }
+    };
+    inner.replica.attach();
+    tokio::spawn(incarnation::run(weak.clone()));
+    tokio::spawn(propose_driver::run(weak.clone()));
+    tokio::spawn(leader::run(weak.clone()));
+    tokio::spawn(readiness::run(weak.clone(), readiness_sender));
+    tokio::spawn(watch_for_failure(weak));
+    Ok((Cluster::of(inner, kind), notices))
+}
+
+/// Settles which cluster the node belongs to.
+async fn settle(node: &Arc<Inner>) -> Result<StartKind, StartError> {
+    let expect = match (node.config.bootstrap_expect, node.config.bootstrap.is_empty()) {
+        (Some(expect), _) => Some(expect),
+        (None, true) => Some(1),
+        (None, false) => None,
+    };
+    if node.is_initialized().await? {
+        if node.local.cluster_id().is_none()
+            && let Some(plan) = node.local.plan()
+        {
+            node.adopt(plan.cluster_id)?;
+        }
+        bootstrap::refuse_foreign_peers(node).await?;
+        announce_address(node);
+        return Ok(StartKind::Restarted);
+    }
+    match (node.local.plan(), expect) {
+        // A crash between promise and initialisation: the plan is carried to its end.
+        (Some(plan), _) if plan.members.len() == 1 => {
+            bootstrap::form_alone(node).await?;
+            Ok(StartKind::Initialized)
+        }
+        (Some(plan), _) => bootstrap::form_or_join(node, plan.members.len()).await,
+        // A crash between adoption and the first log entry of a joiner.
+        (None, _) if node.local.cluster_id().is_some() => join::join(node).await,
+        (None, Some(1)) if node.config.bootstrap.is_empty() => {
+            bootstrap::form_alone(node).await?;
+            Ok(StartKind::Initialized)
+        }
+        (None, Some(expect)) => bootstrap::form_or_join(node, expect).await,
+        (None, None) => join::join(node).await,
+    }
+}
+
+/// A member tells its address again after a restart, until a leader knows it.
+fn announce_address(node: &Arc<Inner>) {
+    let weak = Arc::downgrade(node);
+    tokio::spawn(async move {
+        loop {
+            let Some(node) = weak.upgrade() else { return };
+            let known = {
+                let metrics = node.raft.server_metrics();
+                let metrics = metrics.borrow_watched();
+                metrics.membership_config.get_node(&node.local.node_id()).map(|member| member.addr.clone())
+            };
+            if known.as_deref() == Some(node.cluster_addr.as_str()) {
+                return;
+            }
+            let mut through: Vec<String> = node.other_members().into_iter().map(|(_, addr)| addr).collect();
+            through.extend(node.config.bootstrap.iter().cloned());
+            for addr in through {
+                match join::join_through(&node, &addr).await {
+                    Ok(Some(_)) => break,
+                    Ok(None) => {}
+                    Err(error) => {
+                        node.fail(error.to_string());
+                        return;
+                    }
+                }
+            }
+            drop(node);
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+    });
+}
+
+/// Contradictions that would only show later, at a worse moment.
+fn check(config: &ClusterConfig) -> Result<(), StartError> {
+    let timing = &config.timing;
+    if timing.heartbeat_ms == 0
+        || timing.heartbeat_ms * 2 > timing.election_ms_min
+        || timing.election_ms_min >= timing.election_ms_max
+    {
+        return Err(StartError::Refused(format!(
+            "Raft timing {timing:?}: a heartbeat must be at most half of the shortest election time-out, \
+             and that shorter than the longest"
+        )));
+    }
+    if config.voters_max % 2 == 0 {
+        return Err(StartError::Refused(format!("voters at most {}: an odd number is needed", config.voters_max)));
+    }
+    Ok(())
+}
+
+fn advertised(config: &ClusterConfig, bound: SocketAddr) -> Result<String, StartError> {
+    match &config.advertise {
+        Some(addr) => Ok(addr.clone()),
+        None if bound.ip().is_unspecified() => Err(StartError::Refused(format!(
+            "--cluster-addr (WEBSOCKET_CLUSTER_ADDR) {bound} is no address that peers can reach: \
+             add --cluster-advertise HOST:PORT"
+        ))),
+        None => Ok(bound.to_string()),
+    }
+}
+
+fn raft_config(config: &ClusterConfig) -> Result<Config, StartError> {
+    let every = config.snapshot_every_entries.max(1);
+    let raft = Config {
+        cluster_name: "vedfolnir".to_owned(),
+        heartbeat_interval: config.timing.heartbeat_ms,
+        election_timeout_min: config.timing.election_ms_min,
+        election_timeout_max: config.timing.election_ms_max,
+        max_payload_entries: APPEND_ENTRIES_MAX,
+        snapshot_policy: SnapshotPolicy::LogsSinceLast(every),
+        max_in_snapshot_log_to_keep: every / 4,
+        replication_lag_threshold: every * 2,
+        enable_pre_vote: Some(true),
+        enable_leader_restore: Some(false),
+        ..Config::default()
+    };
+    raft.validate().map_err(|error| StartError::Refused(format!("Raft timing {:?}: {error}", config.timing)))
+}
+
+/// A disk error or a stopped Raft core ends the node.
+async fn watch_for_failure(weak: std::sync::Weak<Inner>) {
+    let Some(node) = weak.upgrade() else { return };
+    let storage = node.storage.clone();
+    let mut running = node.raft.metrics();
+    drop(node);
+    let reason = tokio::select! {
+        reason = storage.failed() => format!("the disk failed: {reason}"),
+        reason = async {
+            loop {
+                let stopped = running.borrow_watched().running_state.as_ref().err().map(ToString::to_string);
+                if let Some(reason) = stopped {
+                    return reason;
+                }
+                if running.changed().await.is_err() {
+                    return "Raft stopped".to_owned();
+                }
+            }
+        } => reason,
+    };
+    if let Some(node) = weak.upgrade() {
+        node.fail(reason);
+    }
+}
+
+/// Hands leadership to the voter that has the most of the log.
+pub(crate) async fn transfer_leadership(node: &Inner) {
+    let me = node.local.node_id();
+    let heir = {
+        let metrics = node.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        if metrics.current_leader != Some(me) {
+            return;
+        }
+        let heard = metrics.replication.as_ref();
+        metrics
+            .membership_config
+            .membership()
+            .voter_ids()
+            .filter(|id| *id != me)
+            .filter_map(|id| Some((heard?.get(&id)?.as_ref().map(|log_id| log_id.index)?, id)))
+            .max()
+    };
+    let Some((_, heir)) = heir else { return };
+    if node.raft.trigger().transfer_leader(heir).await.is_err() {
+        return;
+    }
+    let mut metrics = node.raft.server_metrics();
+    let moved = async {
+        while metrics.borrow_watched().current_leader == Some(me) {
+            if metrics.changed().await.is_err() {
+                return;
+            }
+        }
+    };
+    if tokio::time::timeout(TRANSFER_TIMEOUT, moved).await.is_err() {
+        tracing::warn!(heir = format!("{heir:016x}"), "leadership was not taken over in time; an election will follow");
+    }
+}
+
+pub(crate) async fn shutdown(node: &Inner) {
+    let began = Instant::now();
+    transfer_leadership(node).await;
+    node.proposer.close();
+    if let Err(error) = node.raft.shutdown().await {
+        tracing::warn!(%error, "Raft did not stop cleanly");
+    }
+    node.endpoint.close();
+    tracing::info!(elapsed_ms = began.elapsed().as_millis() as u64, "the cluster floor stopped");
+}
+
+/// What this node tells the cluster about itself.
+pub(crate) fn node_info(node: &Inner) -> NodeInfo {
+    node.config.node_info.clone()
+}

@@ -1,0 +1,66 @@
+//! The retained history: what was published, in order, bounded by age and by bytes.
+
+use std::sync::Arc;
+
+use imbl::OrdMap;
+use serde::{Deserialize, Serialize};
+
+use crate::command::Record;
+use crate::identifier::LogPosition;
+use crate::limits::RECORD_OVERHEAD_BYTES;
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Kept {
+    record: Arc<Record>,
+    published_ms: u64,
+    bytes: u64,
+}
+
+/// Invariant: `bytes` is the sum over `kept`; everything at or below `floor` has been dropped.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct History {
+    kept: OrdMap<LogPosition, Kept>,
+    bytes: u64,
+    floor: LogPosition,
+}
+
+impl History {
+    pub(crate) fn push(&mut self, position: LogPosition, record: Arc<Record>, now_ms: u64) {
+        let payload = &record.payload;
+        let attached: usize = payload.attachments.iter().map(|attachment| attachment.len()).sum();
+        let bytes = (payload.text.len() + attached) as u64 + RECORD_OVERHEAD_BYTES;
+        self.bytes += bytes;
+        self.kept.insert(position, Kept { record, published_ms: now_ms, bytes });
+    }
+
+    /// Drops the oldest record if the bounds say so.
+    pub(crate) fn prune_one(&mut self, now_ms: u64, age_ms_max: u64, bytes_max: u64) -> Option<(LogPosition, Arc<Record>)> {
+        let (position, oldest) = self.kept.get_min()?;
+        let too_old = now_ms.saturating_sub(oldest.published_ms) > age_ms_max;
+        if !too_old && self.bytes <= bytes_max {
+            return None;
+        }
+        let position = *position;
+        let dropped = self.kept.remove(&position)?;
+        self.bytes -= dropped.bytes;
+        self.floor = position;
+        Some((position, dropped.record))
+    }
+
+    pub(crate) fn get(&self, position: LogPosition) -> Option<&Arc<Record>> {
+        self.kept.get(&position).map(|kept| &kept.record)
+    }
+
+    /// Everything at or below this has been dropped.
+    pub(crate) fn floor(&self) -> LogPosition {
+        self.floor
+    }
+
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.kept.len()
+    }
+}

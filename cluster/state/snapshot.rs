@@ -1,0 +1,54 @@
+//! The whole state as bytes: a version, then MessagePack; the same bytes for equal states.
+
+use std::io::{self, Read, Write};
+
+use crate::codec::{CodecError, VERSION};
+use crate::state::State;
+
+impl State {
+    /// Writes everything.
+    ///
+    /// # Errors
+    /// [`CodecError::Io`].
+    pub fn encode_snapshot(&self, writer: &mut impl Write) -> Result<(), CodecError> {
+        writer.write_all(&[VERSION])?;
+        rmp_serde::encode::write(writer, self).map_err(|error| CodecError::Io(io::Error::other(error)))
+    }
+
+    /// Reads everything.
+    ///
+    /// # Errors
+    /// [`CodecError`].
+    pub fn decode_snapshot(mut reader: impl Read) -> Result<Self, CodecError> {
+        let mut version = [0];
+        reader.read_exact(&mut version)?;
+        match version {
+            [VERSION] => rmp_serde::from_read(reader).map_err(|error| CodecError::Malformed(error.to_string())),
+            [other] => Err(CodecError::UnknownVersion(other)),
+        }
+    }
+
+    /// Equal states have equal hashes (FNV-1a over the snapshot's bytes).
+    #[must_use]
+    pub fn state_hash(&self) -> u64 {
+        let mut hash = Fnv(0xcbf2_9ce4_8422_2325);
+        // Hashing does not fail, see `write` below.
+        let _ = self.encode_snapshot(&mut hash);
+        hash.0
+    }
+}
+
+struct Fnv(u64);
+
+impl Write for Fnv {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        for byte in bytes {
+            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,573 @@
+//! `State::apply`: one entry, every replica, the same result.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::codec::{CodecError, decode_proposal};
+use crate::command::{Command, Configuration, NodeInfo, Origin, Proposal, Publish, Register, Resume};
+use crate::effect::{Applied, Effect, EffectAt, EndReason, Opened, Outcome};
+use crate::history::History;
+use crate::identifier::{Epoch, Incarnation, LogPosition, NodeId, PidHash};
+use crate::limits;
+use crate::node::{Nodes, Up};
+use crate::response::{Refusal, ResumeRefusal, Response};
+use crate::room::{EVERYONE, RoomKey, Rooms};
+use crate::session::{Session, SessionView, Sessions, Stay};
+use crate::time::ClusterTime;
+
+/// The replicated state. A clone shares everything and costs nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct State {
+    applied_index: u64,
+    configuration: Option<Configuration>,
+    time: ClusterTime,
+    nodes: Nodes,
+    pub(crate) sessions: Sessions,
+    pub(crate) rooms: Rooms,
+    pub(crate) history: History,
+}
+
+/// Where the commands of an entry put their effects.
+struct Effects {
+    list: Vec<EffectAt>,
+    position: LogPosition,
+}
+
+impl Effects {
+    fn push(&mut self, effect: Effect) {
+        self.list.push(EffectAt { position: self.position, effect });
+    }
+}
+
+impl State {
+    /// Applies one entry. Total: whatever the bytes are, it returns, and it returns the same everywhere.
+    pub fn apply(&mut self, index: u64, bytes: &[u8]) -> Applied {
+        self.applied_index = index;
+        match decode_proposal(bytes) {
+            Ok(proposal) => self.apply_proposal(index, proposal),
+            Err(CodecError::UnknownVersion(version)) => {
+                Applied { origin: None, outcome: Outcome::UnknownVersion { version }, effects: Vec::new() }
+            }
+            Err(_) => Applied { origin: None, outcome: Outcome::Malformed, effects: Vec::new() },
+        }
+    }
+
+    /// An entry without commands.
+    pub fn apply_empty(&mut self, index: u64) {
+        self.applied_index = index;
+    }
+
+    fn apply_proposal(&mut self, index: u64, proposal: Proposal) -> Applied {
+        let origin = proposal.origin;
+        let refused = |outcome| Applied { origin: Some(origin), outcome, effects: Vec::new() };
+        let (owner, skipped) = match origin {
+            Origin::System => (None, 0),
+            Origin::Node { incarnation, first_sequence } => {
+                let Some(last) = self.nodes.last_sequence(incarnation) else { return refused(Outcome::NotLive) };
+                let expected = last.saturating_add(1);
+                if first_sequence > expected {
+                    return refused(Outcome::Gap { expected });
+                }
+                let known = (expected - first_sequence).min(proposal.commands.len() as u64);
+                (Some((incarnation, first_sequence)), known as usize)
+            }
+        };
+        let count = proposal.commands.len();
+        let mut effects = Effects { list: Vec::new(), position: LogPosition::new(index, 0) };
+        let mut responses = Vec::with_capacity(count - skipped);
+        for (ordinal, command) in proposal.commands.into_iter().enumerate().skip(skipped) {
+            effects.position = LogPosition::new(index, u32::try_from(ordinal).unwrap_or(u32::MAX));
+            responses.push(match owner {
+                None => self.execute_system(command, &mut effects),
+                Some((incarnation, first_sequence)) => {
+                    self.nodes.set_last_sequence(incarnation, first_sequence.saturating_add(ordinal as u64));
+                    self.execute(incarnation, command, &mut effects)
+                }
+            });
+        }
+        Applied { origin: Some(origin), outcome: Outcome::Executed { skipped, responses }, effects: effects.list }
+    }
+
+    fn execute_system(&mut self, command: Command, effects: &mut Effects) -> Response {
+        match command {
+            Command::Configure(configuration) => self.configure(configuration),
+            Command::NodeUp { incarnation, info } => self.node_up(incarnation, info, effects),
+            Command::NodeDown { incarnation } => {
+                self.node_down(incarnation, effects);
+                Response::Done
+            }
+            Command::Tick { elapsed_ms } => self.tick(elapsed_ms, effects),
+            _ => Response::Refused(Refusal::NotAllowed),
+        }
+    }
+
+    fn execute(&mut self, owner: Incarnation, command: Command, effects: &mut Effects) -> Response {
+        match command {
+            Command::Register(register) => self.register(owner, register, effects),
+            Command::Resume(resume) => self.resume(owner, resume, effects),
+            Command::Disconnect { pid, epoch } => self.disconnect(owner, pid, epoch, effects),
+            Command::Close { pid, epoch } => self.close(owner, pid, epoch, effects),
+            Command::Join { pid, epoch, room } => self.join(owner, pid, epoch, room, effects),
+            Command::Leave { pid, epoch, room } => self.leave(owner, pid, epoch, &room, effects),
+            Command::SetData { pid, epoch, data } => {
+                if data.len() > limits::DATA_BYTES_MAX {
+                    return Response::Refused(Refusal::LimitExceeded);
+                }
+                match self.authorise(owner, &pid, epoch) {
+                    Err(refusal) => Response::Refused(refusal),
+                    Ok(session) => {
+                        session.data = data;
+                        Response::Done
+                    }
+                }
+            }
+            Command::Publish(publish) => self.publish(owner, publish, effects),
+            Command::Configure(_) | Command::NodeUp { .. } | Command::NodeDown { .. } | Command::Tick { .. } => {
+                Response::Refused(Refusal::NotAllowed)
+            }
+        }
+    }
+
+    fn configure(&mut self, mut configuration: Configuration) -> Response {
+        if let Some(known) = &self.configuration {
+            configuration.history_id = known.history_id;
+        }
+        self.configuration = Some(configuration);
+        self.prune();
+        Response::Done
+    }
+
+    fn node_up(&mut self, incarnation: Incarnation, info: NodeInfo, effects: &mut Effects) -> Response {
+        match self.nodes.judge_up(incarnation) {
+            Up::Refused => return Response::Refused(Refusal::NotAllowed),
+            Up::Already => return Response::Done,
+            Up::Begins(Some(older)) => self.node_down(older, effects),
+            Up::Begins(None) => {}
+        }
+        self.nodes.up(incarnation, info.clone());
+        effects.push(Effect::NodeUp { incarnation, info });
+        Response::Done
+    }
+
+    fn node_down(&mut self, incarnation: Incarnation, effects: &mut Effects) {
+        if !self.nodes.down(incarnation) {
+            return;
+        }
+        let deadline = self.deadline_ms();
+        let orphans: Vec<PidHash> = self.sessions.owned_by(incarnation).collect();
+        for pid in orphans {
+            let epoch = self.sessions.get(&pid).map_or(0, |session| session.epoch);
+            self.sessions.change(&pid, |session| session.deadline_ms = Some(deadline));
+            effects.push(Effect::Disconnected { pid, epoch });
+        }
+        effects.push(Effect::NodeDown { incarnation });
+    }
+
+    fn tick(&mut self, elapsed_ms: u32, effects: &mut Effects) -> Response {
+        self.time.advance(elapsed_ms);
+        for _ in 0..limits::EXPIRED_PER_TICK_MAX {
+            match self.sessions.first_deadline() {
+                Some((deadline, pid)) if deadline <= self.time.now_ms() => self.end(pid, EndReason::Expired, effects),
+                _ => break,
+            }
+        }
+        self.prune();
+        Response::Done
+    }
+
+    fn register(&mut self, owner: Incarnation, register: Register, effects: &mut Effects) -> Response {
+        let Register { pid, sid, namespace, user, data } = register;
+        let names = [Some(&sid), Some(&namespace), user.as_ref()];
+        let unfit = names.into_iter().flatten().any(|name| name.len() > limits::NAME_BYTES_MAX)
+            || sid.is_empty()
+            || data.len() > limits::DATA_BYTES_MAX
+            || self.sessions.len() >= limits::SESSIONS_MAX;
+        if unfit {
+            return Response::Refused(Refusal::LimitExceeded);
+        }
+        if self.sessions.get(&pid).is_some() || self.sessions.by_sid(&namespace, &sid).is_some() {
+            return Response::Refused(Refusal::Duplicate);
+        }
+        let position = effects.position;
+        let mut session = Session {
+            sid: Arc::clone(&sid),
+            namespace: Arc::clone(&namespace),
+            user,
+            data,
+            epoch: 1,
+            owner,
+            deadline_ms: None,
+            started: position,
+            stays: imbl::OrdMap::new(),
+            pruned_visible: LogPosition::default(),
+        };
+        for room in [Arc::from(EVERYONE), Arc::clone(&sid)] {
+            session.stays.insert(Arc::clone(&room), vec![Stay { joined: position, left: None }]);
+            self.rooms.enter((Arc::clone(&namespace), room), pid, true);
+        }
+        let rooms = session.rooms();
+        self.sessions.insert(pid, session);
+        effects.push(Effect::Opened(Opened { pid, sid, namespace, owner, epoch: 1, rooms, replay_after: position }));
+        Response::Registered { epoch: 1, position }
+    }
+
+    fn resume(&mut self, owner: Incarnation, resume: Resume, effects: &mut Effects) -> Response {
+        let position = effects.position;
+        let Some(session) = self.sessions.get(&resume.pid) else {
+            return Response::ResumeRefused(ResumeRefusal::Unknown);
+        };
+        if session.user != resume.user || session.namespace != resume.namespace {
+            return Response::ResumeRefused(ResumeRefusal::Foreign);
+        }
+        if resume.expected_epoch != Some(session.epoch) {
+            return Response::ResumeRefused(ResumeRefusal::EpochMoved);
+        }
+        let replay_after = match resume.offset {
+            None => session.started,
+            Some(offset) => {
+                if self.history_id() != Some(offset.history_id) || offset.position > position {
+                    return Response::ResumeRefused(ResumeRefusal::BadOffset);
+                }
+                offset.position.max(session.started)
+            }
+        };
+        if self.has_hole(session, replay_after) {
+            return Response::ResumeRefused(ResumeRefusal::Hole);
+        }
+        let (old_owner, old_epoch) = (session.owner, session.epoch);
+        let was_connected = session.deadline_ms.is_none();
+        let epoch = old_epoch.saturating_add(1);
+        let (sid, rooms, data) = (Arc::clone(&session.sid), session.rooms(), session.data.clone());
+        self.sessions.change(&resume.pid, |session| {
+            session.epoch = epoch;
+            session.owner = owner;
+            session.deadline_ms = None;
+        });
+        if was_connected {
+            effects.push(Effect::Fenced { pid: resume.pid, owner: old_owner, epoch: old_epoch });
+        }
+        effects.push(Effect::Opened(Opened {
+            pid: resume.pid,
+            sid: Arc::clone(&sid),
+            namespace: resume.namespace,
+            owner,
+            epoch,
+            rooms: rooms.clone(),
+            replay_after,
+        }));
+        Response::Resumed { epoch, position, replay_after, sid, rooms, data }
+    }
+
+    fn disconnect(&mut self, owner: Incarnation, pid: PidHash, epoch: Epoch, effects: &mut Effects) -> Response {
+        if let Err(refusal) = self.authorise(owner, &pid, epoch) {
+            return Response::Refused(refusal);
+        }
+        let deadline = self.deadline_ms();
+        self.sessions.change(&pid, |session| session.deadline_ms = Some(deadline));
+        effects.push(Effect::Disconnected { pid, epoch });
+        Response::Done
+    }
+
+    fn close(&mut self, owner: Incarnation, pid: PidHash, epoch: Epoch, effects: &mut Effects) -> Response {
+        if let Err(refusal) = self.authorise(owner, &pid, epoch) {
+            return Response::Refused(refusal);
+        }
+        self.end(pid, EndReason::Closed, effects);
+        Response::Done
+    }
+
+    fn join(
+        &mut self,
+        owner: Incarnation,
+        pid: PidHash,
+        epoch: Epoch,
+        room: Arc<str>,
+        effects: &mut Effects,
+    ) -> Response {
+        let position = effects.position;
+        self.forget_old_stays(&pid);
+        let session = match self.authorise(owner, &pid, epoch) {
+            Err(refusal) => return Response::Refused(refusal),
+            Ok(session) => session,
+        };
+        if room.is_empty() || room.len() > limits::NAME_BYTES_MAX {
+            return Response::Refused(Refusal::LimitExceeded);
+        }
+        if session.is_member(&room) {
+            return Response::Done;
+        }
+        let first_stay = !session.stays.contains_key(&room);
+        let full = match session.stays.get(&room) {
+            None => session.stays.len() >= limits::ROOMS_PER_SESSION_MAX,
+            Some(stays) => stays.len() >= limits::STAYS_PER_ROOM_MAX,
+        };
+        if full {
+            return Response::Refused(Refusal::LimitExceeded);
+        }
+        session.stays.entry(Arc::clone(&room)).or_default().push(Stay { joined: position, left: None });
+        let namespace = Arc::clone(&session.namespace);
+        self.rooms.enter((namespace, Arc::clone(&room)), pid, first_stay);
+        effects.push(Effect::Joined { pid, room });
+        Response::Done
+    }
+
+    fn leave(
+        &mut self,
+        owner: Incarnation,
+        pid: PidHash,
+        epoch: Epoch,
+        room: &Arc<str>,
+        effects: &mut Effects,
+    ) -> Response {
+        let position = effects.position;
+        let session = match self.authorise(owner, &pid, epoch) {
+            Err(refusal) => return Response::Refused(refusal),
+            Ok(session) => session,
+        };
+        if room.as_ref() == EVERYONE || *room == session.sid {
+            return Response::Refused(Refusal::NotAllowed);
+        }
+        if !session.is_member(room) {
+            return Response::Done;
+        }
+        if let Some(stay) = session.stays.get_mut(room).and_then(|stays| stays.last_mut()) {
+            stay.left = Some(position);
+        }
+        let key = (Arc::clone(&session.namespace), Arc::clone(room));
+        self.rooms.leave(&key, &pid);
+        self.forget_old_stays(&pid);
+        effects.push(Effect::Left { pid, room: Arc::clone(room) });
+        Response::Done
+    }
+
+    fn publish(&mut self, owner: Incarnation, publish: Publish, effects: &mut Effects) -> Response {
+        if let Some((pid, epoch)) = publish.from
+            && let Err(refusal) = self.authorise(owner, &pid, epoch)
+        {
+            return Response::Refused(refusal);
+        }
+        let record = publish.record;
+        let attached: usize = record.payload.attachments.iter().map(|attachment| attachment.len()).sum();
+        let names = || record.rooms.iter().chain(&record.except).chain([&record.namespace]);
+        let unfit = record.payload.text.len() + attached > limits::PAYLOAD_BYTES_MAX
+            || record.rooms.len() > limits::ROOMS_PER_RECORD_MAX
+            || record.except.len() > limits::ROOMS_PER_RECORD_MAX
+            || names().any(|name| name.is_empty() || name.len() > limits::NAME_BYTES_MAX);
+        if unfit {
+            return Response::Refused(Refusal::LimitExceeded);
+        }
+        let position = effects.position;
+        for key in room_keys(&record) {
+            self.rooms.said(&key, position);
+        }
+        self.history.push(position, Arc::clone(&record), self.time.now_ms());
+        self.prune();
+        effects.push(Effect::Deliver(record));
+        Response::Published { position }
+    }
+
+    /// The session, if this life of a node owns it under this epoch and it is connected.
+    fn authorise(&mut self, owner: Incarnation, pid: &PidHash, epoch: Epoch) -> Result<&mut Session, Refusal> {
+        match self.sessions.get(pid) {
+            None => return Err(Refusal::UnknownSession),
+            Some(session) if session.owner != owner || session.epoch != epoch || session.deadline_ms.is_some() => {
+                return Err(Refusal::StaleEpoch);
+            }
+            Some(_) => {}
+        }
+        self.sessions.get_mut(pid).ok_or(Refusal::UnknownSession)
+    }
+
+    fn end(&mut self, pid: PidHash, reason: EndReason, effects: &mut Effects) {
+        let Some(session) = self.sessions.remove(&pid) else { return };
+        for room in session.stays.keys() {
+            self.rooms.forget(&(Arc::clone(&session.namespace), Arc::clone(room)), &pid);
+        }
+        effects.push(Effect::Ended { pid, epoch: session.epoch, reason });
+    }
+
+    /// Stays that ended below the history's floor are of no use; what may have been dropped in them is remembered.
+    fn forget_old_stays(&mut self, pid: &PidHash) {
+        let floor = self.history.floor();
+        let Some(session) = self.sessions.get(pid) else { return };
+        let old = |stay: &Stay| stay.left.is_some_and(|left| left <= floor);
+        if !session.stays.values().any(|stays| stays.iter().any(old)) {
+            return;
+        }
+        let namespace = Arc::clone(&session.namespace);
+        let mut pruned_visible = session.pruned_visible;
+        let mut stays = session.stays.clone();
+        let names: Vec<Arc<str>> = stays.keys().cloned().collect();
+        for name in names {
+            let key: RoomKey = (Arc::clone(&namespace), Arc::clone(&name));
+            let pruned = self.rooms.get(&key).and_then(|room| room.pruned);
+            let Some(list) = stays.get_mut(&name) else { continue };
+            list.retain(|stay| {
+                if !old(stay) {
+                    return true;
+                }
+                if let (Some(pruned), Some(left)) = (pruned, stay.left)
+                    && pruned > stay.joined
+                {
+                    pruned_visible = pruned_visible.max(pruned.min(left));
+                }
+                false
+            });
+            if list.is_empty() {
+                stays.remove(&name);
+                self.rooms.forget(&key, pid);
+            }
+        }
+        if let Some(session) = self.sessions.get_mut(pid) {
+            session.stays = stays;
+            session.pruned_visible = pruned_visible;
+        }
+    }
+
+    /// Drops what the bounds do not allow to be kept.
+    fn prune(&mut self) {
+        let Some(configuration) = &self.configuration else { return };
+        let (age, bytes) = (configuration.history_age_ms_max, configuration.history_bytes_max);
+        while let Some((position, record)) = self.history.prune_one(self.time.now_ms(), age, bytes) {
+            for key in room_keys(&record) {
+                self.rooms.pruned(&key, position);
+            }
+        }
+    }
+
+    fn deadline_ms(&self) -> u64 {
+        let window = self.configuration.as_ref().map_or(0, |configuration| configuration.recovery_window_ms);
+        self.time.now_ms().saturating_add(window)
+    }
+}
+
+/// The rooms that a record is said to; each once.
+fn room_keys(record: &crate::command::Record) -> Vec<RoomKey> {
+    if record.rooms.is_empty() {
+        return vec![(Arc::clone(&record.namespace), Arc::from(EVERYONE))];
+    }
+    let mut keys: Vec<RoomKey> =
+        record.rooms.iter().map(|room| (Arc::clone(&record.namespace), Arc::clone(room))).collect();
+    if keys.len() > 1 {
+        keys.sort_unstable();
+        keys.dedup();
+    }
+    keys
+}
+
+/// What the floors above read.
+impl State {
+    /// Everything up to here has been applied.
+    #[must_use]
+    pub fn applied(&self) -> LogPosition {
+        LogPosition::end_of(self.applied_index)
+    }
+
+    /// The history's id, once a leader has configured the cluster.
+    #[must_use]
+    pub fn history_id(&self) -> Option<u64> {
+        self.configuration.as_ref().map(|configuration| configuration.history_id)
+    }
+
+    /// The committed limits.
+    #[must_use]
+    pub fn configuration(&self) -> Option<&Configuration> {
+        self.configuration.as_ref()
+    }
+
+    /// Committed cluster time, milliseconds.
+    #[must_use]
+    pub fn cluster_time_ms(&self) -> u64 {
+        self.time.now_ms()
+    }
+
+    /// A session's current epoch.
+    #[must_use]
+    pub fn session_epoch(&self, pid: &PidHash) -> Option<Epoch> {
+        self.sessions.get(pid).map(|session| session.epoch)
+    }
+
+    /// A session.
+    #[must_use]
+    pub fn session(&self, pid: &PidHash) -> Option<SessionView> {
+        self.sessions.get(pid).map(|session| SessionView {
+            sid: Arc::clone(&session.sid),
+            namespace: Arc::clone(&session.namespace),
+            user: session.user.clone(),
+            rooms: session.rooms(),
+            data: session.data.clone(),
+            epoch: session.epoch,
+            owner: session.owner,
+            connected: session.deadline_ms.is_none(),
+            deadline_ms: session.deadline_ms,
+            started: session.started,
+        })
+    }
+
+    /// The session with a sid.
+    #[must_use]
+    pub fn session_by_sid(&self, namespace: &Arc<str>, sid: &Arc<str>) -> Option<PidHash> {
+        self.sessions.by_sid(namespace, sid)
+    }
+
+    /// Connected sessions of a life, sorted.
+    pub fn sessions_owned_by(&self, incarnation: Incarnation) -> impl Iterator<Item = PidHash> + '_ {
+        self.sessions.owned_by(incarnation)
+    }
+
+    /// Who is in a room, sorted.
+    #[must_use]
+    pub fn room_members(&self, namespace: &Arc<str>, room: &Arc<str>) -> Vec<PidHash> {
+        let room = self.rooms.get(&(Arc::clone(namespace), Arc::clone(room)));
+        room.map(|room| room.members.iter().copied().collect()).unwrap_or_default()
+    }
+
+    /// Sessions with a transport.
+    #[must_use]
+    pub fn connected_count(&self) -> u64 {
+        (self.sessions.len() - self.sessions.disconnected()) as u64
+    }
+
+    /// Sessions inside their recovery window.
+    #[must_use]
+    pub fn disconnected_count(&self) -> u64 {
+        self.sessions.disconnected() as u64
+    }
+
+    /// Connected sessions of a node.
+    #[must_use]
+    pub fn node_session_count(&self, node: NodeId) -> u64 {
+        self.sessions.count_of_node(node)
+    }
+
+    /// The newest life of a node that was ever committed, and whether it is live.
+    #[must_use]
+    pub fn node_incarnation(&self, node: NodeId) -> Option<(Incarnation, bool)> {
+        self.nodes.incarnation(node)
+    }
+
+    /// Whether a node is live, and what it said about itself.
+    #[must_use]
+    pub fn node_info(&self, node: NodeId) -> Option<(bool, &NodeInfo)> {
+        self.nodes.info(node)
+    }
+
+    /// All live lives, sorted.
+    #[must_use]
+    pub fn live_incarnations(&self) -> Vec<Incarnation> {
+        self.nodes.live()
+    }
+
+    /// The last executed sequence of a life; `None` when it is not live.
+    #[must_use]
+    pub fn last_sequence(&self, incarnation: Incarnation) -> Option<u64> {
+        self.nodes.last_sequence(incarnation)
+    }
+
+    /// Records and bytes of the retained history.
+    #[must_use]
+    pub fn history_size(&self) -> (usize, u64) {
+        (self.history.len(), self.history.bytes())
+    }
+}

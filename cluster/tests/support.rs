@@ -1,0 +1,86 @@
+//! Real nodes on loopback for the cluster floor's tests.
+#![allow(dead_code, missing_docs, clippy::unwrap_used, clippy::expect_used)]
+
+use std::net::{SocketAddr, UdpSocket};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::mpsc;
+use vedfolnir_cluster::state::{Command, Effect, NodeInfo, Payload, Publish, Record, Response};
+use vedfolnir_cluster::{Cluster, ClusterConfig, ClusterTls, Notice, RaftTiming, ReplicatedLimits, StartError};
+
+/// Nothing here takes longer unless it is broken.
+pub const CEILING: Duration = Duration::from_secs(60);
+
+pub fn config(dir: &Path, bind: SocketAddr, bootstrap: &[SocketAddr], expect: Option<usize>) -> ClusterConfig {
+    ClusterConfig {
+        data_dir: dir.to_path_buf(),
+        bind,
+        advertise: None,
+        bootstrap: bootstrap.iter().map(ToString::to_string).collect(),
+        bootstrap_expect: expect,
+        tls: ClusterTls::InsecureLoopback,
+        timing: RaftTiming::default(),
+        limits: ReplicatedLimits::default(),
+        node_info: NodeInfo::default(),
+        voters_max: 5,
+        isolation_after: Duration::from_secs(5),
+        node_down_after: Duration::from_secs(5),
+        snapshot_every_entries: 10_000,
+    }
+}
+
+/// Addresses that were free a moment ago.
+pub fn free_addresses<const N: usize>() -> [SocketAddr; N] {
+    let sockets: [UdpSocket; N] = std::array::from_fn(|_| UdpSocket::bind("127.0.0.1:0").expect("loopback"));
+    std::array::from_fn(|i| sockets[i].local_addr().expect("bound"))
+}
+
+/// A node and what it delivers.
+pub struct Node {
+    pub cluster: Cluster,
+    pub notices: mpsc::Receiver<Notice>,
+}
+
+pub async fn start(config: ClusterConfig) -> Result<Node, StartError> {
+    let (cluster, notices) = tokio::time::timeout(CEILING, Cluster::start(config)).await.expect("starts in time")?;
+    Ok(Node { cluster, notices })
+}
+
+impl Node {
+    pub async fn ready(&self) {
+        let mut readiness = self.cluster.readiness();
+        tokio::time::timeout(CEILING, readiness.wait_for(|readiness| readiness.ready))
+            .await
+            .expect("ready in time")
+            .expect("the node lives");
+    }
+
+    pub async fn publish(&self, text: &str) -> Response {
+        let payload = Payload { text: Bytes::from(format!("[\"m\",\"{text}\"]")), attachments: Vec::new() };
+        let record = Record { namespace: "/".into(), rooms: Vec::new(), except: Vec::new(), payload };
+        let command = Command::Publish(Publish { from: None, record: Arc::new(record) });
+        let ticket = self.cluster.propose(command).expect("accepted");
+        tokio::time::timeout(CEILING, ticket).await.expect("committed in time").expect("a response")
+    }
+
+    /// The next `count` deliveries, in order.
+    pub async fn deliveries(&mut self, count: usize) -> Vec<String> {
+        let mut seen = Vec::new();
+        while seen.len() < count {
+            let notice = tokio::time::timeout(CEILING, self.notices.recv())
+                .await
+                .unwrap_or_else(|_| panic!("{} of {count} deliveries came", seen.len()))
+                .expect("the node lives");
+            if let Notice::Applied { effects, .. } = notice {
+                seen.extend(effects.into_iter().filter_map(|at| match at.effect {
+                    Effect::Deliver(record) => Some(String::from_utf8(record.payload.text.to_vec()).expect("utf-8")),
+                    _ => None,
+                }));
+            }
+        }
+        seen
+    }
+}

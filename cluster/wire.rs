@@ -1,0 +1,108 @@
+//! What peers say to each other: the kinds of requests and streams, and their bodies.
+//!
+//! Bodies are MessagePack behind the frame's version and group; a body that does not decode ends the request.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use vedfolnir_state::NodeId;
+
+/// Kinds of requests and streams; the numbers are on the wire and are never reused.
+pub(crate) mod kind {
+    pub(crate) const VOTE: u8 = 1;
+    pub(crate) const PRE_VOTE: u8 = 2;
+    pub(crate) const APPEND: u8 = 3;
+    pub(crate) const APPEND_STREAM: u8 = 4;
+    pub(crate) const SNAPSHOT_STREAM: u8 = 5;
+    pub(crate) const TRANSFER_LEADER: u8 = 6;
+    pub(crate) const PROPOSE_STREAM: u8 = 7;
+    pub(crate) const PROPOSE_SYSTEM: u8 = 8;
+    pub(crate) const PEER_STATUS: u8 = 9;
+    pub(crate) const PROMISE: u8 = 10;
+    pub(crate) const RELEASE: u8 = 11;
+    pub(crate) const JOIN: u8 = 12;
+}
+
+/// A body that cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+#[error("a {what} that cannot be {verb}: {reason}")]
+pub(crate) struct WireError {
+    what: &'static str,
+    verb: &'static str,
+    reason: String,
+}
+
+pub(crate) fn encode<T: Serialize>(what: &'static str, value: &T) -> Result<Bytes, WireError> {
+    rmp_serde::to_vec(value)
+        .map(Bytes::from)
+        .map_err(|error| WireError { what, verb: "written", reason: error.to_string() })
+}
+
+pub(crate) fn decode<T: DeserializeOwned>(what: &'static str, body: &[u8]) -> Result<T, WireError> {
+    rmp_serde::from_slice(body).map_err(|error| WireError { what, verb: "read", reason: error.to_string() })
+}
+
+/// 16 random bytes, drawn by whoever coordinates the forming of a cluster.
+pub(crate) type ClusterId = [u8; 16];
+
+/// The exact cluster that a node has promised to form.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct FormationPlan {
+    pub(crate) cluster_id: ClusterId,
+    /// The member with the lowest id: it alone initialises, or gives the plan up.
+    pub(crate) coordinator: NodeId,
+    /// Every member and its HOST:PORT.
+    pub(crate) members: BTreeMap<NodeId, String>,
+}
+
+/// How far a node is, as it tells others that look for a cluster.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct PeerStatus {
+    pub(crate) node_id: NodeId,
+    pub(crate) cluster_addr: String,
+    /// The cluster it is an initialised member of.
+    pub(crate) member_of: Option<ClusterId>,
+    /// The plan it has promised, while the cluster is not formed yet.
+    pub(crate) promised: Option<FormationPlan>,
+    pub(crate) leader: Option<(NodeId, String)>,
+}
+
+/// The answer to a request for a promise.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) enum PromiseReply {
+    /// Durably promised.
+    Promised,
+    /// Already bound to another plan.
+    BoundTo(FormationPlan),
+    /// Already a member of a cluster.
+    MemberOf(ClusterId),
+}
+
+/// A node asks to become a member, or tells its new address.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct JoinRequest {
+    pub(crate) node_id: NodeId,
+    pub(crate) cluster_addr: String,
+}
+
+/// The answer to a [`JoinRequest`].
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) enum JoinReply {
+    /// A member now, a learner at first.
+    Welcome(ClusterId),
+    /// Ask this one.
+    AskLeader(String),
+    /// Nobody leads at the moment; ask again.
+    NoLeader,
+}
+
+/// The answer to a system proposal.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) enum SystemReply {
+    /// Committed.
+    Committed,
+    /// This node does not lead.
+    NotLeader,
+}

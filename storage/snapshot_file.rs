@@ -1,0 +1,140 @@
+//! A snapshot file: an opaque head, a compressed body, a checksum over everything.
+//!
+//! ```text
+//!   "VDFS" │ version u32 │ group u32 │ meta length u32 │ meta │ zstd stream │ length of all before u64 │ CRC-32 u32
+//! ```
+//! Integers are little-endian.
+
+use std::fs::File;
+use std::io::{self, BufReader, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::error::StorageError;
+use crate::schema::GROUP;
+
+pub(crate) const MAGIC: [u8; 4] = *b"VDFS";
+pub(crate) const VERSION: u32 = 1;
+pub(crate) const HEAD_BYTES: u64 = 16;
+pub(crate) const FOOTER_BYTES: u64 = 12;
+/// The head's opaque part.
+pub(crate) const META_BYTES_MAX: u32 = 1 << 20;
+
+/// A verified snapshot; cheap to clone. The file stays readable while it is open, even after it was pruned.
+#[derive(Clone, Debug)]
+pub struct SnapshotFile {
+    path: Arc<PathBuf>,
+    len: u64,
+    meta: Arc<[u8]>,
+}
+
+impl SnapshotFile {
+    /// Reads and checks all of it.
+    pub(crate) fn verify(path: &Path) -> Result<Self, StorageError> {
+        let io = |error| StorageError::io(path, error);
+        let file = File::open(path).map_err(io)?;
+        let len = file.metadata().map_err(io)?.len();
+        if len < HEAD_BYTES + FOOTER_BYTES {
+            return Err(StorageError::corrupt(path, "it is too short for a snapshot"));
+        }
+        let mut reader = BufReader::with_capacity(256 << 10, file);
+        let mut head = [0; HEAD_BYTES as usize];
+        reader.read_exact(&mut head).map_err(io)?;
+        let [m0, m1, m2, m3, v0, v1, v2, v3, g0, g1, g2, g3, l0, l1, l2, l3] = head;
+        if [m0, m1, m2, m3] != MAGIC {
+            return Err(StorageError::corrupt(path, "it is no snapshot"));
+        }
+        let found = u32::from_le_bytes([v0, v1, v2, v3]);
+        if found > VERSION {
+            return Err(StorageError::Newer { path: path.to_owned(), found, known: VERSION });
+        }
+        if u32::from_le_bytes([g0, g1, g2, g3]) != GROUP {
+            return Err(StorageError::corrupt(path, "it is of another group"));
+        }
+        let meta_bytes = u32::from_le_bytes([l0, l1, l2, l3]);
+        if meta_bytes > META_BYTES_MAX || HEAD_BYTES + u64::from(meta_bytes) + FOOTER_BYTES > len {
+            return Err(StorageError::corrupt(path, "its head is damaged"));
+        }
+        let mut meta = vec![0; meta_bytes as usize];
+        reader.read_exact(&mut meta).map_err(io)?;
+        let mut check = crc32fast::Hasher::new();
+        check.update(&head);
+        check.update(&meta);
+        let body_bytes = len - HEAD_BYTES - u64::from(meta_bytes) - FOOTER_BYTES;
+        let mut body = (&mut reader).take(body_bytes);
+        let mut chunk = vec![0; 256 << 10];
+        loop {
+            let read = body.read(&mut chunk).map_err(io)?;
+            if read == 0 {
+                break;
+            }
+            check.update(&chunk[..read]);
+        }
+        let mut footer = [0; FOOTER_BYTES as usize];
+        reader.read_exact(&mut footer).map_err(io)?;
+        let [b0, b1, b2, b3, b4, b5, b6, b7, c0, c1, c2, c3] = footer;
+        let sound = u64::from_le_bytes([b0, b1, b2, b3, b4, b5, b6, b7]) == len - FOOTER_BYTES
+            && u32::from_le_bytes([c0, c1, c2, c3]) == check.finalize();
+        if !sound {
+            return Err(StorageError::corrupt(path, "its checksum does not match"));
+        }
+        Ok(Self { path: Arc::new(path.to_owned()), len, meta: meta.into() })
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Bytes of the file.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.len
+    }
+
+    /// The opaque head.
+    #[must_use]
+    pub fn meta(&self) -> &[u8] {
+        &self.meta
+    }
+
+    /// The body, decompressed as it is read; more than `expanded_bytes_max` is an error.
+    ///
+    /// # Errors
+    /// [`StorageError::Io`].
+    pub fn open_body(&self, expanded_bytes_max: u64) -> Result<SnapshotBody, StorageError> {
+        let io = |error| StorageError::io(&self.path, error);
+        let mut file = File::open(self.path.as_path()).map_err(io)?;
+        let start = HEAD_BYTES + self.meta.len() as u64;
+        file.seek(SeekFrom::Start(start)).map_err(io)?;
+        let compressed = file.take(self.len - start - FOOTER_BYTES);
+        let decoder = zstd::Decoder::new(compressed).map_err(io)?;
+        Ok(SnapshotBody { decoder: BufReader::with_capacity(256 << 10, decoder), left: expanded_bytes_max })
+    }
+
+    /// The file as it is, to send it to a peer.
+    ///
+    /// # Errors
+    /// [`StorageError::Io`].
+    pub fn open_raw(&self) -> Result<File, StorageError> {
+        File::open(self.path.as_path()).map_err(|error| StorageError::io(&self.path, error))
+    }
+}
+
+/// A snapshot's body, bounded.
+pub struct SnapshotBody {
+    decoder: BufReader<zstd::Decoder<'static, BufReader<io::Take<File>>>>,
+    left: u64,
+}
+
+impl Read for SnapshotBody {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.decoder.read(buffer)?;
+        self.left = self
+            .left
+            .checked_sub(read as u64)
+            .ok_or_else(|| io::Error::other("the snapshot expands beyond its bound"))?;
+        Ok(read)
+    }
+}
