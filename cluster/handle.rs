@@ -1,12 +1,14 @@
 //! The door of the cluster floor: propose, read, watch, leave.
 
+use openraft::Instant as _;
+use openraft::async_runtime::WatchReceiver;
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -207,13 +209,13 @@ impl Inner {
     }
 
     /// For a leader: how long ago each follower answered. Whoever never answered is missing.
-    pub(crate) fn last_heard(&self, now: Instant) -> BTreeMap<NodeId, Duration> {
+    pub(crate) fn last_heard(&self) -> BTreeMap<NodeId, Duration> {
         let metrics = self.raft.metrics();
         let metrics = metrics.borrow_watched();
         let Some(heartbeat) = metrics.heartbeat.as_ref() else { return BTreeMap::new() };
         heartbeat
             .iter()
-            .filter_map(|(id, at)| at.map(|at| (*id, now.saturating_duration_since(at.into_inner().into_std()))))
+            .filter_map(|(id, at)| at.map(|at| (*id, at.into_inner().elapsed())))
             .collect()
     }
 

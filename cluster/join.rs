@@ -1,5 +1,6 @@
 //! Joining a living cluster through any of its nodes, and telling it a new address after a restart.
 
+use openraft::async_runtime::WatchReceiver;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;

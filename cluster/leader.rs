@@ -1,5 +1,6 @@
 //! What the leader does besides replicating: cluster time, first configuration, dead nodes, promotion of learners.
 
+use openraft::async_runtime::WatchReceiver;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Weak;
 use std::time::{Duration, Instant};
@@ -86,7 +87,7 @@ async fn declare_dead(node: &Inner, duty: &Duty, now: Instant) {
     if now.saturating_duration_since(duty.since) < limit {
         return;
     }
-    let heard: BTreeMap<NodeId, Duration> = node.last_heard(now);
+    let heard: BTreeMap<NodeId, Duration> = node.last_heard();
     let live: Vec<Incarnation> = node.replica.read(|state| state.live_incarnations());
     for incarnation in live {
         if incarnation.node == node.local.node_id() {

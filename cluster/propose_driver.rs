@@ -1,5 +1,6 @@
 //! Drives the proposer: finds the leader, sends it batches in order, rewinds when it changes.
 
+use openraft::async_runtime::WatchReceiver;
 use std::sync::Weak;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};

@@ -12,7 +12,7 @@ use openraft::OptionalSend;
 use openraft::base::{BoxFuture, BoxStream};
 use openraft::errors::{NetworkError, RPCError, ReplicationClosed, StreamingError, Unreachable};
 use openraft::network::{Backoff, RPCOption, RaftNetworkFactory, RaftNetworkV2};
-use openraft::raft::message::{TransferLeaderRequest, TransferLeaderResponse};
+use openraft::raft::{TransferLeaderRequest, TransferLeaderResponse};
 use openraft::raft::{
     AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, StreamAppendResult, VoteRequest, VoteResponse,
 };
@@ -153,7 +153,7 @@ where
     S: Stream<Item = AppendEntriesRequest<TypeConfig>> + OptionalSend + Unpin + 'static,
 {
     let opening = peer.open_stream(kind::APPEND_STREAM, Bytes::new());
-    let (mut sender, mut receiver) = tokio::time::timeout(option.soft_ttl().max(Duration::from_millis(100)), opening)
+    let (mut sender, receiver) = tokio::time::timeout(option.soft_ttl().max(Duration::from_millis(100)), opening)
         .await
         .map_err(|_| RPCError::Unreachable(Unreachable::from_string("opening the append stream took too long")))?
         .map_err(rpc_error)?;

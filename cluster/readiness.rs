@@ -1,5 +1,7 @@
 //! Judges whether this node can serve: in contact with a quorum, caught up, its incarnation live.
 
+use openraft::Instant as _;
+use openraft::async_runtime::WatchReceiver;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -62,7 +64,7 @@ impl Judge {
             )
         };
         if leads && let Some(at) = quorum_acked {
-            node.contact.touch_at(at.into_std());
+            node.contact.touch_at(now.checked_sub(at.elapsed()).unwrap_or(now));
         }
         let applied = node.replica.applied_index();
         if applied != self.applied || applied >= committed {

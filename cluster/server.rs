@@ -1,12 +1,13 @@
 //! Answers peers: Raft's requests and streams, forwarded proposals, and the questions of nodes that look for a cluster.
 
+use openraft::async_runtime::WatchReceiver;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
-use openraft::raft::message::TransferLeaderRequest;
+use openraft::raft::TransferLeaderRequest;
 use openraft::raft::{AppendEntriesRequest, VoteRequest};
 use vedfolnir_state::Record;
 

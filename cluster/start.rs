@@ -1,5 +1,6 @@
 //! Assembles a node from its floors, and takes it apart again.
 
+use openraft::async_runtime::WatchReceiver;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};

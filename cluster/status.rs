@@ -1,8 +1,8 @@
 //! What status and metrics show of the cluster floor.
 
+use openraft::async_runtime::WatchReceiver;
 use std::collections::BTreeSet;
 use std::sync::atomic::AtomicU64;
-use std::time::Instant;
 
 use serde::Serialize;
 use vedfolnir_state::NodeId;
@@ -113,9 +113,8 @@ pub struct ClusterMetrics {
 
 /// Gathers what this node knows.
 pub(crate) fn of(node: &Inner) -> ClusterStatus {
-    let now = Instant::now();
     let me = node.local.node_id();
-    let heard = node.last_heard(now);
+    let heard = node.last_heard();
     let readiness = node.readiness.borrow().clone();
     let metrics = node.raft.metrics().borrow_watched().clone();
     let membership = metrics.membership_config.membership();
