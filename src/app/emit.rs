@@ -1,0 +1,260 @@
+//! Emits and broadcasts: durable ones go through the cluster's log, volatile ones straight to whoever listens.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use serde::Serialize;
+use tokio::time::Sleep;
+use vedfolnir_cluster::state::{Command, LogPosition, Publish, Record, Refusal, Response};
+use vedfolnir_cluster::{ProposeError, Ticket};
+use vedfolnir_protocol::encode_offset;
+
+use super::payload::EventPayload;
+use super::reply::Reply;
+use crate::service::session::SessionSocket;
+use crate::service::{ServiceStats, deliver_volatile};
+
+/// Why an emit, join or leave is not acknowledged.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EmitError {
+    /// Clients would not accept the event.
+    #[error("{0}")]
+    BadRequest(String),
+    /// No quorum acknowledged it in time.
+    #[error("not acknowledged by a quorum within {} s; it may or may not have been committed", .0.as_secs_f64())]
+    NoQuorum(Duration),
+    /// The node is stopping.
+    #[error("the node is shutting down; it may or may not have been committed")]
+    ShuttingDown,
+    /// Too much waits to be committed; nothing was proposed.
+    #[error("the node has too many changes waiting to be committed; try again later")]
+    Overloaded,
+    /// The session has another owner, or is over.
+    #[error("the session has gone to another connection or is over; nothing was changed")]
+    StaleSession,
+    /// A bound on rooms, events or sessions would be passed.
+    #[error("a limit on size or number would be exceeded; nothing was changed")]
+    LimitExceeded,
+}
+
+impl EmitError {
+    /// The stable code that clients see.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::BadRequest(_) => "bad_request",
+            Self::NoQuorum(_) | Self::ShuttingDown => "no_quorum",
+            Self::Overloaded => "overloaded",
+            Self::StaleSession => "stale_session",
+            Self::LimitExceeded => "limit_exceeded",
+        }
+    }
+}
+
+impl From<EmitError> for Reply {
+    fn from(error: EmitError) -> Self {
+        Self::error(error.code(), &error.to_string())
+    }
+}
+
+impl From<ProposeError> for EmitError {
+    fn from(error: ProposeError) -> Self {
+        match error {
+            ProposeError::Overloaded => Self::Overloaded,
+            ProposeError::Fenced => Self::StaleSession,
+            // A lost response belongs to a command that was applied; callers who can do without it do.
+            ProposeError::ShuttingDown | ProposeError::ResponseLost => Self::ShuttingDown,
+        }
+    }
+}
+
+impl From<Refusal> for EmitError {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::LimitExceeded => Self::LimitExceeded,
+            Refusal::StaleEpoch | Refusal::UnknownSession | Refusal::Duplicate | Refusal::NotAllowed => {
+                Self::StaleSession
+            }
+        }
+    }
+}
+
+/// A durable emit that a quorum has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Committed {
+    position: Option<LogPosition>,
+    history: u64,
+}
+
+impl Committed {
+    /// Its offset, the text that receivers get with it. `None`: committed, but a snapshot swallowed where.
+    #[must_use]
+    pub fn offset(&self) -> Option<String> {
+        self.position.map(|at| encode_offset(self.history, at.index, at.ordinal).to_string())
+    }
+
+    /// Its place in the one total order.
+    #[must_use]
+    pub const fn position(&self) -> Option<LogPosition> {
+        self.position
+    }
+}
+
+/// Whom an event goes to. Without a room: the whole namespace.
+#[derive(Clone)]
+#[must_use = "an emitter does nothing until it emits"]
+pub struct Emitter {
+    socket: Arc<SessionSocket>,
+    rooms: Vec<Arc<str>>,
+    except: Vec<Arc<str>>,
+}
+
+impl Emitter {
+    pub(crate) fn new(socket: Arc<SessionSocket>) -> Self {
+        Self { socket, rooms: Vec::new(), except: Vec::new() }
+    }
+
+    /// Also to everybody in this room.
+    pub fn to(mut self, room: impl Into<Arc<str>>) -> Self {
+        self.rooms.push(room.into());
+        self
+    }
+
+    /// But not to anybody in this room.
+    pub fn except(mut self, room: impl Into<Arc<str>>) -> Self {
+        self.except.push(room.into());
+        self
+    }
+
+    /// Only to those connected right now, without an offset of its own in the log: it may be lost.
+    pub fn volatile(self) -> Volatile {
+        Volatile { emitter: self }
+    }
+
+    /// Emits durably. It is proposed by this very call; the future tells when a quorum has it.
+    pub fn emit<T: Serialize>(self, event: &str, args: &[T]) -> Emission {
+        match EventPayload::new(event, args) {
+            Ok(payload) => self.emit_payload(payload),
+            Err(error) => Emission::refused(self.socket, error),
+        }
+    }
+
+    /// Emits a checked event durably, like [`Emitter::emit`].
+    pub fn emit_payload(self, payload: EventPayload) -> Emission {
+        let from = Some((self.socket.pid, self.socket.epoch));
+        let socket = Arc::clone(&self.socket);
+        let record = self.record(payload);
+        match socket.service.cluster.propose(Command::Publish(Publish { from, record })) {
+            Ok(ticket) => Emission { socket, proposed: Some(Ok(ticket)), deadline: None },
+            Err(error) => Emission::refused(socket, error.into()),
+        }
+    }
+
+    fn record(self, payload: EventPayload) -> Arc<Record> {
+        Arc::new(Record {
+            namespace: Arc::clone(self.socket.namespace.shared_name()),
+            rooms: self.rooms,
+            except: self.except,
+            payload: payload.into_payload(),
+        })
+    }
+}
+
+/// Whom a volatile event goes to.
+#[derive(Clone)]
+#[must_use = "an emitter does nothing until it emits"]
+pub struct Volatile {
+    emitter: Emitter,
+}
+
+impl Volatile {
+    /// Also to everybody in this room.
+    pub fn to(self, room: impl Into<Arc<str>>) -> Self {
+        Self { emitter: self.emitter.to(room) }
+    }
+
+    /// Emits.
+    ///
+    /// # Errors
+    /// [`EmitError::BadRequest`] for what clients would not accept.
+    pub fn emit<T: Serialize>(self, event: &str, args: &[T]) -> Result<(), EmitError> {
+        self.emit_payload(EventPayload::new(event, args)?);
+        Ok(())
+    }
+
+    /// Emits a checked event.
+    pub fn emit_payload(self, payload: EventPayload) {
+        let socket = Arc::clone(&self.emitter.socket);
+        let record = self.emitter.record(payload);
+        socket.service.cluster.publish_volatile(Arc::clone(&record));
+        deliver_volatile(&socket.service, &record);
+    }
+}
+
+/// A durable emit on its way. Dropped, it goes on: the acks of this socket still stand behind it.
+#[must_use = "the emit goes on without being awaited, but then nobody learns whether a quorum has it"]
+pub struct Emission {
+    socket: Arc<SessionSocket>,
+    /// `None` once it is settled.
+    proposed: Option<Result<Ticket, EmitError>>,
+    deadline: Option<Pin<Box<Sleep>>>,
+}
+
+impl Emission {
+    fn refused(socket: Arc<SessionSocket>, error: EmitError) -> Self {
+        Self { socket, proposed: Some(Err(error)), deadline: None }
+    }
+
+    fn settle(&self, response: Result<Response, ProposeError>) -> Result<Committed, EmitError> {
+        let history = self.socket.service.history_id();
+        match response {
+            Ok(Response::Published { position }) => {
+                self.socket.emitted_at(position.index);
+                Ok(Committed { position: Some(position), history })
+            }
+            Err(ProposeError::ResponseLost) => Ok(Committed { position: None, history }),
+            Ok(Response::Refused(refusal)) => Err(refusal.into()),
+            Ok(_) => Err(EmitError::StaleSession),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+impl Future for Emission {
+    type Output = Result<Committed, EmitError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let result = match &mut self.proposed {
+            Some(Ok(ticket)) => match Pin::new(ticket).poll(cx) {
+                Poll::Ready(response) => self.settle(response),
+                Poll::Pending => {
+                    let timeout = self.socket.service.config.publish_timeout;
+                    let deadline = self.deadline.get_or_insert_with(|| Box::pin(tokio::time::sleep(timeout)));
+                    if deadline.as_mut().poll(cx).is_pending() {
+                        return Poll::Pending;
+                    }
+                    Err(EmitError::NoQuorum(timeout))
+                }
+            },
+            Some(Err(error)) => Err(error.clone()),
+            // Polled again after it was ready: there is no second answer.
+            None => return Poll::Pending,
+        };
+        self.proposed = None;
+        self.deadline = None;
+        let stats = &self.socket.service.stats;
+        ServiceStats::one(if result.is_ok() { &stats.publishes_acked_total } else { &stats.publishes_failed_total });
+        Poll::Ready(result)
+    }
+}
+
+impl Drop for Emission {
+    fn drop(&mut self) {
+        if let Some(Ok(ticket)) = self.proposed.take() {
+            self.socket.adopt(ticket);
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! What a client says when it connects, and what it may be answered.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde_json::value::RawValue;
+
+/// The HTTP request that opened the connection, as far as it is kept.
+#[derive(Debug)]
+pub struct RequestInfo {
+    /// The peer's address; a proxy's when there is one.
+    pub remote: SocketAddr,
+    /// The query string.
+    pub query: Box<str>,
+    /// `origin`, `authorization`, `cookie`, `user-agent` and `x-forwarded-for`, those that were there.
+    pub headers: Box<[(&'static str, Box<str>)]>,
+}
+
+impl RequestInfo {
+    /// A kept header.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(kept, _)| *kept == name).map(|(_, value)| value.as_ref())
+    }
+}
+
+/// A CONNECT.
+#[derive(Clone, Debug)]
+pub struct Handshake {
+    /// Which namespace.
+    pub namespace: Arc<str>,
+    /// The raw JSON object that the client authenticates with.
+    pub auth: Option<Bytes>,
+    /// The request that opened the connection.
+    pub request: Arc<RequestInfo>,
+}
+
+impl Handshake {
+    /// The auth object, deserialised.
+    ///
+    /// # Errors
+    /// When it does not fit `T`. A missing object reads as `{}`.
+    pub fn auth<T: serde::de::DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
+        serde_json::from_slice(self.auth.as_deref().unwrap_or(b"{}"))
+    }
+}
+
+/// The client may connect.
+#[derive(Clone, Debug, Default)]
+pub struct ConnectAccept {
+    /// Who it is; a session is resumed only by its user.
+    pub user: Option<Arc<str>>,
+    /// The application's data, committed with a new session. A resumed session keeps its own.
+    pub data: Bytes,
+}
+
+/// The client may not connect, for good: it does not try again by itself.
+#[derive(Clone, Debug)]
+pub struct ConnectRefusal {
+    /// Why.
+    pub message: String,
+    /// More about it, JSON.
+    pub data: Option<Box<RawValue>>,
+}
+
+impl ConnectRefusal {
+    /// A refusal without data.
+    #[must_use]
+    pub fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into(), data: None }
+    }
+}

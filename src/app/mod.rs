@@ -1,0 +1,84 @@
+//! The handler API: namespaces, event handlers, acks, rooms, emits. The relay is written on it, as embedding
+//! applications are: one way in.
+//!
+//! ```no_run
+//! use vedfolnir::app::{App, Args, Reply, Socket};
+//!
+//! let app = App::builder()
+//!     .namespace("/", |ns| {
+//!         ns.on("greet", |socket: Socket, args: Args| async move {
+//!             let Ok(name) = args.get::<String>(0) else { return Reply::error("bad_request", "who?") };
+//!             match socket.server().to("everyone").emit("greeting", &[&name]).await {
+//!                 Ok(committed) => Reply::json(&committed.offset()),
+//!                 Err(error) => Reply::from(error),
+//!             }
+//!         })
+//!     })
+//!     .build();
+//! # drop(app);
+//! ```
+//!
+//! Handlers of one client start in the order of its events: what a handler proposes before it first waits is committed
+//! in that order too. A handler's ack stands behind the emits that it made.
+
+mod args;
+mod emit;
+mod handshake;
+mod namespace;
+mod payload;
+mod placeholder;
+pub mod relay;
+mod reply;
+mod socket;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+pub use args::{Args, ArgsRefused};
+pub use emit::{Committed, Emission, EmitError, Emitter, Volatile};
+pub use handshake::{ConnectAccept, ConnectRefusal, Handshake, RequestInfo};
+pub use namespace::{Namespace, NamespaceBuilder};
+pub use payload::EventPayload;
+pub use reply::Reply;
+pub use socket::{RoomChange, Socket};
+
+/// An application: its namespaces and their handlers. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct App {
+    namespaces: Arc<HashMap<Box<str>, Arc<Namespace>>>,
+}
+
+/// Builds an [`App`].
+#[derive(Debug, Default)]
+pub struct AppBuilder {
+    namespaces: HashMap<Box<str>, Arc<Namespace>>,
+}
+
+impl App {
+    /// An application without namespaces: every CONNECT is answered "Invalid namespace".
+    #[must_use]
+    pub fn builder() -> AppBuilder {
+        AppBuilder::default()
+    }
+
+    /// The namespace of that name.
+    pub(crate) fn namespace(&self, name: &str) -> Option<&Arc<Namespace>> {
+        self.namespaces.get(name)
+    }
+}
+
+impl AppBuilder {
+    /// Adds a namespace, or replaces it.
+    #[must_use]
+    pub fn namespace(mut self, name: &str, build: impl FnOnce(NamespaceBuilder) -> NamespaceBuilder) -> Self {
+        let namespace = build(NamespaceBuilder::new(name)).build();
+        self.namespaces.insert(name.into(), Arc::new(namespace));
+        self
+    }
+
+    /// The application.
+    #[must_use]
+    pub fn build(self) -> App {
+        App { namespaces: Arc::new(self.namespaces) }
+    }
+}

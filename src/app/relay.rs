@@ -1,0 +1,91 @@
+//! The relay: a built-in application with which a bare node is useful. Clients join rooms and publish to them.
+//!
+//! | event | ack |
+//! |---|---|
+//! | `join(room)` | `{}` once committed |
+//! | `leave(room)` | `{}` once committed |
+//! | `rooms()` | the list of rooms, the client's own id among them |
+//! | `publish(room, event, …args)` | `{offset}` once a quorum has it; members get `event(…args)`, the publisher too if it is one |
+//! | `publish_volatile(room, event, …args)` | `{}` |
+//! | `echo(…args)` | `…args` |
+//!
+//! Errors are acks `{error: {code, message}}`: `bad_request`, `no_quorum`, `overloaded`, `stale_session`,
+//! `limit_exceeded`. Without an ack `echo` and `rooms` do nothing.
+
+use std::sync::Arc;
+
+use super::{App, Args, EmitError, EventPayload, Reply, Socket};
+use serde_json::json;
+
+/// The relay on the root namespace.
+#[must_use]
+pub fn app() -> App {
+    App::builder()
+        .namespace("/", |ns| {
+            ns.on("join", |socket: Socket, args: Args| async move { change(&args, |room| socket.join(room)).await })
+                .on("leave", |socket: Socket, args: Args| async move { change(&args, |room| socket.leave(room)).await })
+                .on("rooms", |socket: Socket, _: Args| async move {
+                    let rooms = socket.rooms();
+                    Reply::json(&rooms.iter().map(AsRef::as_ref).collect::<Vec<&str>>())
+                })
+                .on("publish", publish)
+                .on("publish_volatile", |socket: Socket, args: Args| async move { publish_volatile(&socket, &args) })
+                .on("echo", |_: Socket, args: Args| async move {
+                    let (array, attachments) = args.tail(0);
+                    Reply::raw(array, attachments)
+                })
+        })
+        .build()
+}
+
+async fn change(args: &Args, change: impl FnOnce(Arc<str>) -> super::RoomChange) -> Reply {
+    let room = match room(args) {
+        Ok(room) => room,
+        Err(error) => return error.into(),
+    };
+    match change(room).await {
+        Ok(()) => Reply::json(&json!({})),
+        Err(error) => error.into(),
+    }
+}
+
+async fn publish(socket: Socket, args: Args) -> Reply {
+    let (room, payload) = match addressed(&args) {
+        Ok(addressed) => addressed,
+        Err(error) => return error.into(),
+    };
+    match socket.server().to(room).emit_payload(payload).await {
+        Ok(committed) => Reply::json(&json!({"offset": committed.offset()})),
+        Err(error) => error.into(),
+    }
+}
+
+fn publish_volatile(socket: &Socket, args: &Args) -> Reply {
+    match addressed(args) {
+        Ok((room, payload)) => {
+            socket.server().to(room).volatile().emit_payload(payload);
+            Reply::json(&json!({}))
+        }
+        Err(error) => error.into(),
+    }
+}
+
+/// The room that stands first.
+fn room(args: &Args) -> Result<Arc<str>, EmitError> {
+    let event = args.event();
+    match args.get::<Arc<str>>(0) {
+        Ok(room) if !room.is_empty() => Ok(room),
+        Ok(_) => Err(EmitError::BadRequest(format!("{event}(room, …): the room must not be empty"))),
+        Err(error) => Err(EmitError::BadRequest(format!("{event}(room, …): the room must be a string: {error}"))),
+    }
+}
+
+/// The room, and the event that is published to it.
+fn addressed(args: &Args) -> Result<(Arc<str>, EventPayload), EmitError> {
+    let room = room(args)?;
+    let event: String = args.get(1).map_err(|error| {
+        EmitError::BadRequest(format!("{}(room, event, …): the event must be a string: {error}", args.event()))
+    })?;
+    let (tail, attachments) = args.tail(2);
+    Ok((room, EventPayload::with_tail(&event, &tail, attachments)?))
+}

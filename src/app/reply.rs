@@ -1,0 +1,54 @@
+//! What a handler answers: the arguments of the client's ack callback, or nothing.
+
+use bytes::Bytes;
+use serde::Serialize;
+use serde_json::json;
+
+/// The answer to an event; dropped when the client asked for none.
+///
+/// Invariant: `args` is a JSON array whose placeholders name `attachments`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reply {
+    pub(crate) args: Option<Bytes>,
+    pub(crate) attachments: Vec<Bytes>,
+}
+
+impl Reply {
+    /// No answer, even if one was asked for.
+    #[must_use]
+    pub const fn none() -> Self {
+        Self { args: None, attachments: Vec::new() }
+    }
+
+    /// An ack with one argument. What JSON cannot express becomes an `internal` error.
+    #[must_use]
+    pub fn json<T: Serialize + ?Sized>(value: &T) -> Self {
+        match serde_json::to_string(value) {
+            Ok(value) => Self { args: Some(Bytes::from(format!("[{value}]"))), attachments: Vec::new() },
+            Err(error) => Self::error("internal", &error.to_string()),
+        }
+    }
+
+    /// An ack without arguments.
+    #[must_use]
+    pub const fn empty() -> Self {
+        Self { args: Some(Bytes::from_static(b"[]")), attachments: Vec::new() }
+    }
+
+    /// An ack `{error: {code, message}}`.
+    #[must_use]
+    pub fn error(code: &str, message: &str) -> Self {
+        Self::json(&json!({"error": {"code": code, "message": message}}))
+    }
+
+    /// An ack of a checked array with attachments.
+    pub(crate) const fn raw(args: Bytes, attachments: Vec<Bytes>) -> Self {
+        Self { args: Some(args), attachments }
+    }
+}
+
+impl From<()> for Reply {
+    fn from((): ()) -> Self {
+        Self::none()
+    }
+}

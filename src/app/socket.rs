@@ -1,0 +1,134 @@
+//! A client in a namespace, as handlers see it.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use serde::Serialize;
+use vedfolnir_cluster::ProposeError;
+use vedfolnir_cluster::state::{Command, Response};
+
+use super::emit::{Emission, EmitError, Emitter, Volatile};
+use crate::service::session::SessionSocket;
+
+/// A client in a namespace; cheap to clone. What it proposes is refused once its session has another owner.
+#[derive(Clone)]
+pub struct Socket {
+    inner: Arc<SessionSocket>,
+}
+
+impl Socket {
+    pub(crate) const fn new(inner: Arc<SessionSocket>) -> Self {
+        Self { inner }
+    }
+
+    /// The public id, also a room of its own; the same after a resume.
+    #[must_use]
+    pub fn sid(&self) -> &str {
+        &self.inner.sid
+    }
+
+    /// The namespace's name.
+    #[must_use]
+    pub fn namespace(&self) -> &str {
+        self.inner.namespace.name()
+    }
+
+    /// Who it authenticated as.
+    #[must_use]
+    pub fn user(&self) -> Option<&str> {
+        self.inner.user.as_deref()
+    }
+
+    /// The application's data, as committed when the session opened.
+    #[must_use]
+    pub fn data(&self) -> &bytes::Bytes {
+        &self.inner.data
+    }
+
+    /// The rooms, as this node's replica has them; the socket's own id is one of them.
+    #[must_use]
+    pub fn rooms(&self) -> Vec<Arc<str>> {
+        self.inner.service.cluster.read(|state| {
+            let session = state.session(&self.inner.pid).filter(|session| session.epoch == self.inner.epoch);
+            session.map(|session| session.rooms.clone()).unwrap_or_default()
+        })
+    }
+
+    /// Enters a room. Proposed by this very call; the future tells when it is committed and in force on this node.
+    pub fn join(&self, room: impl Into<Arc<str>>) -> RoomChange {
+        let room = room.into();
+        self.change(Command::Join { pid: self.inner.pid, epoch: self.inner.epoch, room })
+    }
+
+    /// Leaves a room, like [`Socket::join`].
+    pub fn leave(&self, room: impl Into<Arc<str>>) -> RoomChange {
+        let room = room.into();
+        self.change(Command::Leave { pid: self.inner.pid, epoch: self.inner.epoch, room })
+    }
+
+    fn change(&self, command: Command) -> RoomChange {
+        let proposed = self.inner.service.cluster.propose(command);
+        let service = Arc::clone(&self.inner.service);
+        RoomChange(Box::pin(async move {
+            let timeout = service.config.publish_timeout;
+            let response = tokio::time::timeout(timeout, proposed?).await.map_err(|_| EmitError::NoQuorum(timeout))?;
+            match response {
+                Ok(Response::Done) | Err(ProposeError::ResponseLost) => {
+                    // The replica is at least there; volatile events look at the hub, which follows it.
+                    let applied = service.cluster.read(|state| state.applied().index);
+                    service.progress.reached(applied).await;
+                    Ok(())
+                }
+                Ok(Response::Refused(refusal)) => Err(refusal.into()),
+                Ok(_) => Err(EmitError::StaleSession),
+                Err(error) => Err(error.into()),
+            }
+        }))
+    }
+
+    /// To this client only, durably: through the log, so that it survives a lost connection.
+    pub fn emit<T: Serialize>(&self, event: &str, args: &[T]) -> Emission {
+        self.server().to(Arc::clone(&self.inner.sid)).emit(event, args)
+    }
+
+    /// To a room of the namespace, but not to this client.
+    pub fn to(&self, room: impl Into<Arc<str>>) -> Emitter {
+        self.broadcast().to(room)
+    }
+
+    /// To the whole namespace, but not to this client.
+    pub fn broadcast(&self) -> Emitter {
+        self.server().except(Arc::clone(&self.inner.sid))
+    }
+
+    /// To the namespace, this client included: narrow it with [`Emitter::to`].
+    pub fn server(&self) -> Emitter {
+        Emitter::new(Arc::clone(&self.inner))
+    }
+
+    /// To the namespace, but not to this client, without the log: narrow it with [`Volatile::to`].
+    pub fn volatile(&self) -> Volatile {
+        self.broadcast().volatile()
+    }
+}
+
+impl fmt::Debug for Socket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Socket").field("sid", &self.inner.sid).field("namespace", &self.namespace()).finish()
+    }
+}
+
+/// A join or leave on its way; it goes on when dropped.
+#[must_use = "the change goes on without being awaited, but then nobody learns whether it is committed"]
+pub struct RoomChange(Pin<Box<dyn Future<Output = Result<(), EmitError>> + Send>>);
+
+impl Future for RoomChange {
+    type Output = Result<(), EmitError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.0.as_mut().poll(cx)
+    }
+}

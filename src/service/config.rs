@@ -1,0 +1,64 @@
+//! What the service floor is told at start.
+
+use std::time::Duration;
+
+use super::link::Transport;
+use super::origin::OriginPolicy;
+use super::outbox::OutboxLimits;
+
+/// Settings of the WebSocket service.
+#[derive(Clone, Debug)]
+pub struct ServiceConfig {
+    /// Requests whose path begins with this are Engine.IO's.
+    pub path: String,
+    /// From one ping to the next.
+    pub ping_interval: Duration,
+    /// How long a pong may take.
+    pub ping_timeout: Duration,
+    /// How long a client may take to join a namespace, and a CONNECT to be committed.
+    pub connect_timeout: Duration,
+    /// How long an upgrade may take from its probe on.
+    pub upgrade_timeout: Duration,
+    /// The largest message and polling payload, in bytes.
+    pub max_http_buffer_size: usize,
+    /// Transports that clients may use.
+    pub transports: Vec<Transport>,
+    /// Engine.IO sessions at once; one more is answered with 503.
+    pub connections_max: usize,
+    /// Which web pages may connect.
+    pub origins: OriginPolicy,
+    /// How long a handler's publish waits for its quorum.
+    pub publish_timeout: Duration,
+    /// How long a request's headers may take.
+    pub header_read_timeout: Duration,
+    /// How long a POST's body may take.
+    pub body_read_timeout: Duration,
+    /// Bounds of each socket's outbox.
+    pub outbox: OutboxLimits,
+    /// Handlers of one connection in flight; beyond them the connection is not read.
+    pub handlers_in_flight_max: usize,
+    /// Bytes of arguments that those handlers hold; beyond them the connection is not read.
+    pub handlers_bytes_max: usize,
+}
+
+impl Default for ServiceConfig {
+    fn default() -> Self {
+        Self {
+            path: "/socket.io/".to_owned(),
+            ping_interval: Duration::from_secs(25),
+            ping_timeout: Duration::from_secs(20),
+            connect_timeout: Duration::from_secs(45),
+            upgrade_timeout: Duration::from_secs(10),
+            max_http_buffer_size: 1_000_000,
+            transports: vec![Transport::Polling, Transport::WebSocket],
+            connections_max: 200_000,
+            origins: OriginPolicy::Any,
+            publish_timeout: Duration::from_secs(10),
+            header_read_timeout: Duration::from_secs(10),
+            body_read_timeout: Duration::from_secs(30),
+            outbox: OutboxLimits::default(),
+            handlers_in_flight_max: 64,
+            handlers_bytes_max: 4 << 20,
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! Effects become deliveries: takes the cluster's notices in order and never waits for a socket.
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+use vedfolnir_cluster::Notice;
+use vedfolnir_cluster::state::{Effect, EffectAt, Incarnation, LogPosition, Record};
+use vedfolnir_protocol::{EncodedEvent, encode_offset};
+
+use super::Inner;
+use super::link::CloseCause;
+use super::session::{SessionSocket, encode_record};
+use super::stats::ServiceStats;
+
+/// Takes notices until the cluster floor ends.
+pub(crate) async fn run(service: Arc<Inner>, mut notices: mpsc::Receiver<Notice>) {
+    let mut dispatcher = Dispatcher { own: service.cluster.incarnation(), service };
+    while let Some(notice) = notices.recv().await {
+        dispatcher.handle(notice);
+        // A long run of notices must not keep this thread from the connections.
+        tokio::task::consume_budget().await;
+    }
+    // Nothing more will be ordered: nobody may wait for it.
+    dispatcher.service.progress.complete(u64::MAX);
+}
+
+struct Dispatcher {
+    service: Arc<Inner>,
+    /// This node's life at this place in the order.
+    own: Incarnation,
+}
+
+impl Dispatcher {
+    fn handle(&mut self, notice: Notice) {
+        match notice {
+            Notice::Applied { index, effects } => {
+                self.service.progress.begin(index);
+                for effect in effects {
+                    self.carry_out(effect);
+                }
+                self.complete(index);
+            }
+            Notice::Resync { applied } => self.resync(applied),
+            Notice::Volatile(record) => deliver_volatile(&self.service, &record),
+            Notice::Reincarnated(own) => self.own = own,
+        }
+    }
+
+    /// Whether an owner is this node's present life (or one that it has just begun). Older lives come up while a
+    /// restarted node catches up; their sockets are long gone.
+    fn is_own(&self, owner: Incarnation) -> bool {
+        owner.node == self.own.node && owner.generation >= self.own.generation
+    }
+
+    fn carry_out(&self, EffectAt { position, effect }: EffectAt) {
+        let service = &self.service;
+        match effect {
+            Effect::Deliver(record) => self.deliver(position, &record),
+            Effect::Opened(opened) if self.is_own(opened.owner) => {
+                service.hub.write().opened(opened.pid, opened.epoch, &opened.namespace, &opened.rooms);
+            }
+            Effect::Fenced { pid, owner, epoch } if self.is_own(owner) => {
+                let socket = service.hub.write().remove(pid, epoch);
+                if socket.is_some() {
+                    ServiceStats::one(&service.stats.fenced_total);
+                }
+                close(socket, CloseCause::Fenced);
+            }
+            Effect::Joined { pid, room } => service.hub.write().joined(pid, &room),
+            Effect::Left { pid, room } => service.hub.write().left(pid, &room),
+            Effect::Disconnected { pid, epoch } => {
+                let socket = service.hub.write().remove(pid, epoch);
+                close(socket, CloseCause::Fenced);
+            }
+            Effect::Ended { pid, epoch, .. } => {
+                let socket = service.hub.write().remove(pid, epoch);
+                close(socket, CloseCause::Fenced);
+            }
+            Effect::NodeDown { incarnation } if self.is_own(incarnation) => {
+                tracing::warn!(%incarnation, "the cluster declared this node down; its clients are let go");
+                let sockets = service.hub.write().clear();
+                for link in service.registry.all() {
+                    link.close(CloseCause::NodeDown);
+                }
+                for socket in sockets {
+                    close(Some(socket), CloseCause::NodeDown);
+                }
+            }
+            Effect::Opened(_) | Effect::Fenced { .. } | Effect::NodeUp { .. } | Effect::NodeDown { .. } => {}
+        }
+    }
+
+    fn deliver(&self, position: LogPosition, record: &Arc<Record>) {
+        let mut encoded: Option<Arc<EncodedEvent>> = None;
+        self.service.hub.read().visit(record, |socket| {
+            // All sockets of a namespace agree on whether its events carry offsets.
+            let event = encoded.get_or_insert_with(|| {
+                let history = self.service.history_id();
+                let offset = socket.recovers().then(|| encode_offset(history, position.index, position.ordinal));
+                Arc::new(encode_record(record, offset.as_deref()))
+            });
+            socket.push_live(position, event);
+        });
+    }
+
+    fn complete(&self, index: u64) {
+        let gone = self.service.hub.write().complete(index);
+        for socket in gone {
+            close(Some(socket), CloseCause::Fenced);
+        }
+        self.service.progress.complete(index);
+    }
+
+    /// A snapshot replaced the state: what the skipped effects would have done is read from it.
+    fn resync(&self, applied: LogPosition) {
+        let service = &self.service;
+        let completed = service.progress.completed();
+        service.progress.begin(applied.index);
+        let sockets = service.hub.read().sockets();
+        let mut lost = Vec::new();
+        {
+            // Openings up to `applied` are all in the state: early sockets are judged by it too.
+            let mut hub = service.hub.write();
+            hub.clear();
+            for socket in sockets {
+                let rooms = service.owned_rooms(socket.pid, socket.epoch, self.own);
+                match rooms {
+                    Some(rooms) => {
+                        let namespace = Arc::from(socket.namespace.name());
+                        hub.opened(socket.pid, socket.epoch, &namespace, &rooms);
+                        hub.attach(&socket, applied.index);
+                        socket.outbox.catch_up(completed);
+                        socket.link.wake();
+                    }
+                    None => lost.push(socket),
+                }
+            }
+        }
+        tracing::info!(%applied, lost = lost.len(), "rebuilt the local rooms after a snapshot");
+        for socket in lost {
+            close(Some(socket), CloseCause::Fenced);
+        }
+        service.forget_history_id();
+        self.complete(applied.index);
+    }
+}
+
+fn close(socket: Option<Arc<SessionSocket>>, cause: CloseCause) {
+    if let Some(socket) = socket {
+        socket.outbox.close();
+        socket.link.close(cause);
+    }
+}
+
+/// Hands a volatile event to the local members it addresses.
+pub(crate) fn deliver_volatile(service: &Inner, record: &Record) {
+    service.hub.read().visit(record, |socket| socket.push_volatile(record));
+}

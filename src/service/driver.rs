@@ -1,0 +1,302 @@
+//! One connection's engine, whatever its transport: packets in, frames out, handlers in flight.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
+use vedfolnir_protocol::engine_io::OpenPacket;
+use vedfolnir_protocol::{CloseReason, Connection, ConnectionConfig, EncodedEvent, EngineSid, Event, Message, Packet};
+
+use super::link::{CloseCause, Link, Transport};
+use super::outbox::Frame;
+use super::resume::Connected;
+use super::session::{Pulled, SessionSocket};
+use super::stats::ServiceStats;
+use super::{Inner, release};
+use crate::app::RequestInfo;
+
+/// Bytes that wait to be written to one connection; beyond them it is not read, since answers would only add to them.
+const UNWRITTEN_BYTES_MAX: usize = 2 << 20;
+/// Pulls from the history in one go, before others get their turn.
+const PULLS_MAX: usize = 4;
+
+/// What a task in flight came to.
+pub(crate) enum Done {
+    /// A CONNECT.
+    Connect(Arc<crate::app::Namespace>, Box<Connected>),
+    /// A handler, and the bytes of its arguments.
+    Handler(usize),
+}
+
+/// One Engine.IO session.
+///
+/// Invariants: `sockets` are those whose CONNECT was accepted; the session is in the registry and counted as active as
+/// long as this lives; dropped, it releases its sockets.
+pub(crate) struct Session {
+    pub(crate) service: Arc<Inner>,
+    pub(crate) link: Arc<Link>,
+    pub(crate) sid: EngineSid,
+    pub(crate) request: Arc<RequestInfo>,
+    pub(super) connection: Connection,
+    pub(super) sockets: Vec<Arc<SessionSocket>>,
+    /// Packets that came but may not be handled yet. Bounded by one polling payload or one wake's frames.
+    inbox: VecDeque<Packet>,
+    /// Refusals of CONNECT: at most one for each CONNECT handled.
+    pub(super) control: Vec<Bytes>,
+    /// CONNECTs and handlers in flight; allocated when there is a first one.
+    work: Option<Box<FuturesUnordered<BoxFuture<'static, Done>>>>,
+    handlers_in_flight: usize,
+    handlers_bytes: usize,
+    started: Instant,
+    counted_as: Transport,
+}
+
+impl Session {
+    /// A session that has just been opened.
+    pub(crate) fn new(service: Arc<Inner>, link: Arc<Link>, request: Arc<RequestInfo>) -> Self {
+        let config = ConnectionConfig {
+            ping_interval_ms: millis(service.config.ping_interval),
+            ping_timeout_ms: millis(service.config.ping_timeout),
+            connect_timeout_ms: millis(service.config.connect_timeout),
+            max_payload: service.config.max_http_buffer_size,
+            ..ConnectionConfig::default()
+        };
+        let sid = service.registry.insert(service.cluster.incarnation(), Arc::clone(&link));
+        let counted_as = link.transport();
+        ServiceStats::one(&service.stats.connections_total);
+        ServiceStats::one(service.stats.active(counted_as));
+        Self {
+            sid,
+            request,
+            connection: Connection::new(config, 0),
+            sockets: Vec::new(),
+            inbox: VecDeque::new(),
+            control: Vec::new(),
+            work: None,
+            handlers_in_flight: 0,
+            handlers_bytes: 0,
+            started: Instant::now(),
+            counted_as,
+            link,
+            service,
+        }
+    }
+
+    /// The handshake.
+    pub(crate) fn open_packet(&self) -> Packet {
+        let config = &self.service.config;
+        let sid = self.sid.to_string();
+        let upgradable =
+            self.link.transport() == Transport::Polling && config.transports.contains(&Transport::WebSocket);
+        OpenPacket {
+            sid: &sid,
+            upgrades: if upgradable { &["websocket"] } else { &[] },
+            ping_interval_ms: millis(config.ping_interval),
+            ping_timeout_ms: millis(config.ping_timeout),
+            max_payload: config.max_http_buffer_size as u64,
+        }
+        .to_packet()
+    }
+
+    fn now_ms(&self) -> u64 {
+        millis(self.started.elapsed())
+    }
+
+    /// The session goes on over a WebSocket.
+    pub(crate) fn upgraded(&mut self) {
+        self.link.upgraded();
+        ServiceStats::less(self.service.stats.active(self.counted_as));
+        self.counted_as = Transport::WebSocket;
+        ServiceStats::one(self.service.stats.active(self.counted_as));
+        ServiceStats::one(&self.service.stats.upgrades_total);
+    }
+
+    // ---- in ----
+
+    /// Takes a packet; it is handled by the next [`Session::advance`].
+    pub(crate) fn receive(&mut self, packet: Packet) {
+        if let Packet::Message(message) = &packet {
+            ServiceStats::add(&self.service.stats.bytes_in_total, message.len() as u64);
+        }
+        self.inbox.push_back(packet);
+    }
+
+    /// Handles what has been received, as far as handlers in flight and unwritten bytes allow.
+    pub(crate) fn advance(&mut self) {
+        if let Some(cause) = self.link.close_cause() {
+            self.connection.close(cause.reason());
+        }
+        while self.connection.closed().is_none() && self.may_handle() {
+            let Some(packet) = self.inbox.pop_front() else { break };
+            let now = self.now_ms();
+            // An error comes as an event too.
+            let _ = self.connection.handle_packet(now, packet);
+            while let Some(event) = self.connection.poll_event() {
+                if !matches!(event, Event::Closed(_)) {
+                    self.route(event);
+                }
+            }
+        }
+        if self.inbox.is_empty() && self.inbox.capacity() > 64 {
+            self.inbox = VecDeque::new();
+        }
+    }
+
+    fn may_handle(&self) -> bool {
+        self.handlers_in_flight < self.service.config.handlers_in_flight_max
+            && self.handlers_bytes < self.service.config.handlers_bytes_max
+            && self.sockets.iter().map(|socket| socket.outbox.bytes()).sum::<usize>() < UNWRITTEN_BYTES_MAX
+    }
+
+    /// Whether the transport may be read: all that was received is handled.
+    pub(crate) fn may_read(&self) -> bool {
+        self.inbox.is_empty() && self.may_handle()
+    }
+
+    /// Whether packets wait to be handled.
+    pub(crate) fn has_backlog(&self) -> bool {
+        !self.inbox.is_empty()
+    }
+
+    /// Why the session has ended, if it has.
+    pub(crate) fn closed(&self) -> Option<CloseReason> {
+        self.connection.closed()
+    }
+
+    /// The transport says that it is over.
+    pub(crate) fn close(&mut self, reason: CloseReason) -> CloseReason {
+        self.connection.close(reason)
+    }
+
+    /// When the protocol's clock has something to do.
+    pub(crate) fn deadline(&self) -> Option<tokio::time::Instant> {
+        let at = self.connection.poll_timeout()?;
+        Some(tokio::time::Instant::from_std(self.started + Duration::from_millis(at)))
+    }
+
+    /// Lets the protocol look at the clock.
+    pub(crate) fn handle_timeout(&mut self) {
+        let now = self.now_ms();
+        self.connection.handle_timeout(now);
+    }
+
+    // ---- handlers in flight ----
+
+    pub(super) fn spawn_connect(&mut self, work: BoxFuture<'static, Done>) {
+        self.work.get_or_insert_with(Box::default).push(work);
+    }
+
+    pub(super) fn spawn_handler(&mut self, bytes: usize, work: BoxFuture<'static, Done>) {
+        self.handlers_in_flight += 1;
+        self.handlers_bytes += bytes;
+        self.work.get_or_insert_with(Box::default).push(work);
+    }
+
+    /// Resolves when something in flight is done; never when nothing is. Cancel-safe.
+    pub(crate) async fn work_done(&mut self) -> Done {
+        match &mut self.work {
+            Some(work) => match work.next().await {
+                Some(done) => done,
+                None => {
+                    self.work = None;
+                    std::future::pending().await
+                }
+            },
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Takes in what is done.
+    pub(crate) fn finish(&mut self, done: Done) {
+        match done {
+            Done::Connect(namespace, connected) => self.connected(&namespace, *connected),
+            Done::Handler(bytes) => {
+                self.handlers_in_flight -= 1;
+                self.handlers_bytes -= bytes;
+            }
+        }
+    }
+
+    // ---- out ----
+
+    /// Moves what is to be written to `out`, up to about `bytes_max`; true: there is more.
+    pub(crate) fn collect(&mut self, out: &mut Vec<Frame>, bytes_max: usize) -> bool {
+        while let Some(packet) = self.connection.poll_transmit() {
+            if let Message::Text(text) = packet.to_websocket() {
+                out.push(own(text));
+            }
+        }
+        out.extend(self.control.drain(..).map(own));
+        let mut room = bytes_max;
+        let mut pulls = 0;
+        let mut lost = None;
+        for socket in &self.sockets {
+            loop {
+                let taken = socket.outbox.take(out, room);
+                room = room.saturating_sub(taken);
+                if room == 0 {
+                    break;
+                }
+                if pulls == PULLS_MAX {
+                    room = 0;
+                    break;
+                }
+                pulls += 1;
+                match socket.pull() {
+                    Pulled::Again => {}
+                    Pulled::Live => break,
+                    Pulled::Hole => {
+                        tracing::info!(sid = ?self.sid, "a slow client fell behind the retained history");
+                        lost = Some(CloseCause::Hole);
+                        break;
+                    }
+                    Pulled::Gone => {
+                        lost = Some(CloseCause::Fenced);
+                        break;
+                    }
+                }
+            }
+        }
+        if let Some(cause) = lost {
+            // The client is told the truth when it resumes.
+            self.link.close(cause);
+        }
+        room == 0
+    }
+
+    /// Ends the session: its sockets are released at once, before the transport has said goodbye.
+    pub(crate) fn release(&mut self) {
+        for socket in self.sockets.drain(..) {
+            release::disconnect(&socket);
+            ServiceStats::less(&self.service.stats.sockets_active);
+        }
+        self.work = None;
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.release();
+        self.service.registry.remove(&self.sid);
+        ServiceStats::less(self.service.stats.active(self.counted_as));
+    }
+}
+
+/// Counts what is written.
+pub(crate) fn count_out(stats: &ServiceStats, frames: &[Frame]) {
+    let bytes: usize = frames.iter().map(|frame| frame.event().len()).sum();
+    ServiceStats::add(&stats.events_out_total, frames.len() as u64);
+    ServiceStats::add(&stats.bytes_out_total, bytes as u64);
+}
+
+fn own(text: Bytes) -> Frame {
+    Frame::Own(EncodedEvent { text, attachments: Vec::new() })
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,270 @@
+//! Engine.IO over HTTP: which request is a handshake, a poll, a POST or an upgrade, and which is refused.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use axum::body::Body;
+use axum::http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, UPGRADE};
+use axum::http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use hyper::body::Incoming;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio::sync::{mpsc, oneshot};
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+use vedfolnir_protocol::{EngineSid, HandshakeError};
+
+use super::driver::Session;
+use super::link::{Link, Transport};
+use super::polling::{self, PollAnswer, PollingRequest, PostAnswer};
+use super::stats::ServiceStats;
+use super::{Inner, respond, upgrade, websocket};
+use crate::app::RequestInfo;
+
+/// Headers that handlers may want to see; the others are not kept.
+const HEADERS_KEPT: [&str; 5] = ["origin", "authorization", "cookie", "user-agent", "x-forwarded-for"];
+
+/// What the query says.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Query<'a> {
+    eio: Option<&'a str>,
+    transport: Option<&'a str>,
+    sid: Option<&'a str>,
+}
+
+/// Answers a request under the service's path.
+pub(crate) async fn handle(service: Arc<Inner>, remote: SocketAddr, request: Request<Incoming>) -> Response<Body> {
+    let headers = request.headers().clone();
+    let origins = &service.config.origins;
+    if request.method() == Method::OPTIONS {
+        let mut response = respond::preflight();
+        origins.apply_preflight(&headers, response.headers_mut());
+        return response;
+    }
+    let answer =
+        if origins.allows(&headers) { route(&service, remote, request).await } else { Err(HandshakeError::Forbidden) };
+    let mut response = answer.unwrap_or_else(|error| {
+        ServiceStats::one(&service.stats.connections_failed_total);
+        respond::error(error)
+    });
+    origins.apply(&headers, response.headers_mut());
+    response
+}
+
+async fn route(
+    service: &Arc<Inner>,
+    remote: SocketAddr,
+    request: Request<Incoming>,
+) -> Result<Response<Body>, HandshakeError> {
+    let query = parse(request.uri().query().unwrap_or_default());
+    let upgrades = is_websocket_upgrade(request.headers());
+    let transport = judge_transport(&query, &service.config.transports)?;
+    let Some(sid) = query.sid else {
+        judge_handshake(&query, transport, request.method(), upgrades)?;
+        return Ok(handshake(service, remote, transport, request));
+    };
+    let sid: EngineSid = sid.parse().map_err(|_| HandshakeError::SessionIdUnknown)?;
+    let link = service.registry.get(&sid).ok_or(HandshakeError::SessionIdUnknown)?;
+    judge_transport_of_session(transport, link.transport(), upgrades)?;
+    match (upgrades, request.method()) {
+        (true, _) => {
+            let (service, link) = (Arc::clone(service), link);
+            accept_websocket(request, move |tcp, read_ahead| async move {
+                let stream = websocket::stream(tcp, read_ahead, &service.config).await;
+                upgrade::probe(service, link, stream).await;
+            })
+        }
+        (false, &Method::GET) => poll(&link).await,
+        (false, &Method::POST) => post(service, &link, request).await,
+        (false, _) => Err(HandshakeError::BadRequest),
+    }
+}
+
+/// The transport that the query names, if clients may use it.
+pub(super) fn judge_transport(query: &Query<'_>, allowed: &[Transport]) -> Result<Transport, HandshakeError> {
+    let named = allowed.iter().find(|transport| query.transport == Some(transport.as_str()));
+    named.copied().ok_or(HandshakeError::TransportUnknown)
+}
+
+/// Judges a request without a session.
+pub(super) fn judge_handshake(
+    query: &Query<'_>,
+    transport: Transport,
+    method: &Method,
+    upgrades: bool,
+) -> Result<(), HandshakeError> {
+    if method != Method::GET {
+        return Err(HandshakeError::BadHandshakeMethod);
+    }
+    if (transport == Transport::WebSocket) != upgrades {
+        return Err(HandshakeError::BadRequest);
+    }
+    // A missing version counts as 3, which is not spoken here.
+    if query.eio != Some("4") {
+        return Err(HandshakeError::UnsupportedProtocolVersion);
+    }
+    Ok(())
+}
+
+/// Judges a request of a session that is on `present`.
+pub(super) fn judge_transport_of_session(
+    named: Transport,
+    present: Transport,
+    upgrades: bool,
+) -> Result<(), HandshakeError> {
+    let fits = if upgrades { named == Transport::WebSocket } else { named == present && named == Transport::Polling };
+    if fits { Ok(()) } else { Err(HandshakeError::BadRequest) }
+}
+
+pub(super) fn parse(query: &str) -> Query<'_> {
+    let mut parsed = Query::default();
+    for (key, value) in query.split('&').filter_map(|pair| pair.split_once('=')) {
+        match key {
+            "EIO" => parsed.eio = Some(value),
+            "transport" => parsed.transport = Some(value),
+            "sid" => parsed.sid = Some(value),
+            _ => {}
+        }
+    }
+    parsed
+}
+
+pub(super) fn is_websocket_upgrade(headers: &HeaderMap) -> bool {
+    let has = |name, token: &str| {
+        headers
+            .get_all(name)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .any(|value| value.split(',').any(|part| part.trim().eq_ignore_ascii_case(token)))
+    };
+    has(UPGRADE, "websocket") && has(CONNECTION, "upgrade")
+}
+
+fn handshake(
+    service: &Arc<Inner>,
+    remote: SocketAddr,
+    transport: Transport,
+    request: Request<Incoming>,
+) -> Response<Body> {
+    let refusal = service.refusal().or_else(|| {
+        let full = service.registry.len() >= service.config.connections_max;
+        full.then(|| format!("the node has its {} connections", service.config.connections_max))
+    });
+    if let Some(reason) = refusal {
+        ServiceStats::one(&service.stats.connections_failed_total);
+        return respond::unavailable(&reason);
+    }
+    let info = Arc::new(request_info(remote, &request));
+    match transport {
+        Transport::Polling => {
+            let (sender, receiver) = mpsc::channel(polling::REQUESTS_MAX);
+            let session = Session::new(Arc::clone(service), Arc::new(Link::polling(sender)), info);
+            let open = vedfolnir_protocol::engine_io::payload::encode([&session.open_packet()]);
+            tokio::spawn(polling::drive(session, receiver));
+            respond::payload(open)
+        }
+        Transport::WebSocket => {
+            let service = Arc::clone(service);
+            let accepted = accept_websocket(request, move |tcp, read_ahead| async move {
+                let stream = websocket::stream(tcp, read_ahead, &service.config).await;
+                let session = Session::new(service, Arc::new(Link::websocket()), info);
+                websocket::open(session, stream).await;
+            });
+            accepted.unwrap_or_else(respond::error)
+        }
+    }
+}
+
+fn request_info(remote: SocketAddr, request: &Request<Incoming>) -> RequestInfo {
+    let kept = HEADERS_KEPT.iter().filter_map(|name| {
+        let value = request.headers().get(*name)?.to_str().ok()?;
+        Some((*name, value.into()))
+    });
+    RequestInfo { remote, query: request.uri().query().unwrap_or_default().into(), headers: kept.collect() }
+}
+
+/// Answers 101; once the connection has switched, its own task goes on with `then`.
+fn accept_websocket<F, R>(mut request: Request<Incoming>, then: F) -> Result<Response<Body>, HandshakeError>
+where
+    F: FnOnce(TcpStream, Vec<u8>) -> R + Send + 'static,
+    R: Future<Output = ()> + Send,
+{
+    let version = request.headers().get("sec-websocket-version").map(HeaderValue::as_bytes);
+    let key = request.headers().get(SEC_WEBSOCKET_KEY).ok_or(HandshakeError::BadRequest)?;
+    if version != Some(b"13") {
+        return Err(HandshakeError::BadRequest);
+    }
+    let accept = HeaderValue::from_str(&derive_accept_key(key.as_bytes())).map_err(|_| HandshakeError::BadRequest)?;
+    let upgraded = hyper::upgrade::on(&mut request);
+    tokio::spawn(async move {
+        let Ok(upgraded) = upgraded.await else { return };
+        // The listener serves nothing else, so the parts are always what it put in.
+        let Ok(parts) = upgraded.downcast::<TokioIo<TcpStream>>() else { return };
+        then(parts.io.into_inner(), parts.read_buf.to_vec()).await;
+    });
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    let headers = response.headers_mut();
+    headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+    headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+    headers.insert(SEC_WEBSOCKET_ACCEPT, accept);
+    Ok(response)
+}
+
+async fn poll(link: &Arc<Link>) -> Result<Response<Body>, HandshakeError> {
+    let requests = link.requests().ok_or(HandshakeError::BadRequest)?;
+    let (answer, receiver) = oneshot::channel();
+    requests.send(PollingRequest::Poll(answer)).await.map_err(|_| HandshakeError::SessionIdUnknown)?;
+    match receiver.await {
+        Ok(PollAnswer::Payload(payload)) => Ok(respond::payload(payload)),
+        Ok(PollAnswer::Refused) => Err(HandshakeError::BadRequest),
+        Err(_) => Err(HandshakeError::SessionIdUnknown),
+    }
+}
+
+/// Held while a POST is under way.
+struct Posting<'a>(&'a Link);
+
+impl Drop for Posting<'_> {
+    fn drop(&mut self) {
+        self.0.posting.store(false, Ordering::Release);
+    }
+}
+
+async fn post(service: &Inner, link: &Arc<Link>, request: Request<Incoming>) -> Result<Response<Body>, HandshakeError> {
+    let requests = link.requests().ok_or(HandshakeError::BadRequest)?;
+    if link.posting.swap(true, Ordering::AcqRel) {
+        let _ = requests.send(PollingRequest::Abuse).await;
+        return Err(HandshakeError::BadRequest);
+    }
+    let _posting = Posting(link);
+    let content_type = request.headers().get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
+    if content_type.to_ascii_lowercase().starts_with(b"application/octet-stream") {
+        return Err(HandshakeError::BadRequest);
+    }
+    let bytes_max = service.config.max_http_buffer_size;
+    let announced = request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    if announced.is_some_and(|length| length > bytes_max as u64) {
+        return Ok(respond::too_large());
+    }
+    let body = Limited::new(request.into_body(), bytes_max).collect();
+    let body: Bytes = match tokio::time::timeout(service.config.body_read_timeout, body).await {
+        Ok(Ok(body)) => body.to_bytes(),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => return Ok(respond::too_large()),
+        Ok(Err(_)) => return Err(HandshakeError::BadRequest),
+        Err(_) => return Ok(respond::timeout()),
+    };
+    let (answer, receiver) = oneshot::channel();
+    requests.send(PollingRequest::Post(body, answer)).await.map_err(|_| HandshakeError::SessionIdUnknown)?;
+    match receiver.await {
+        Ok(PostAnswer::Taken) => Ok(respond::ok()),
+        Ok(PostAnswer::Refused) => Err(HandshakeError::BadRequest),
+        Err(_) => Err(HandshakeError::SessionIdUnknown),
+    }
+}
+
+#[cfg(test)]
+#[path = "http_tests.rs"]
+mod tests;

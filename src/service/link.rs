@@ -1,0 +1,147 @@
+//! What others may do to a connection from outside its task: wake it, close its transport, hand it polling requests.
+
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+
+use parking_lot::Mutex;
+use tokio::sync::{Notify, mpsc};
+use vedfolnir_protocol::CloseReason;
+
+use super::polling::PollingRequest;
+
+/// Why the server closes a transport; never a `41` or `44`, so that the client comes back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum CloseCause {
+    /// The session has a newer owner.
+    Fenced = 1,
+    /// The node has no contact with a quorum.
+    Isolated = 2,
+    /// The node is going down.
+    Draining = 3,
+    /// What the socket has yet to see is no longer retained.
+    Hole = 4,
+    /// The cluster declared this life of the node down.
+    NodeDown = 5,
+    /// The session could not be opened in time, or not now.
+    NotOpened = 6,
+}
+
+impl CloseCause {
+    const ALL: [Self; 6] = [Self::Fenced, Self::Isolated, Self::Draining, Self::Hole, Self::NodeDown, Self::NotOpened];
+
+    /// As the protocol names it.
+    pub(crate) const fn reason(self) -> CloseReason {
+        match self {
+            Self::Draining => CloseReason::ServerShuttingDown,
+            Self::NotOpened => CloseReason::ForcedServerClose,
+            Self::Fenced | Self::Isolated | Self::Hole | Self::NodeDown => CloseReason::ForcedClose,
+        }
+    }
+}
+
+/// Which transport a connection is on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Transport {
+    /// Long polling.
+    Polling = 0,
+    /// WebSocket.
+    WebSocket = 1,
+}
+
+impl Transport {
+    /// The name in the query.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Polling => "polling",
+            Self::WebSocket => "websocket",
+        }
+    }
+}
+
+/// The outside of one connection.
+///
+/// Invariants: the first close cause stands; a transport goes from polling to WebSocket once and never back.
+#[derive(Debug)]
+pub(crate) struct Link {
+    wake: Notify,
+    close: AtomicU8,
+    transport: AtomicU8,
+    /// A POST is being read or handled.
+    pub(crate) posting: AtomicBool,
+    /// A WebSocket has probed or is probing.
+    pub(crate) upgrading: AtomicBool,
+    requests: Mutex<Option<mpsc::Sender<PollingRequest>>>,
+}
+
+impl Link {
+    pub(crate) fn websocket() -> Self {
+        Self::new(Transport::WebSocket, None)
+    }
+
+    pub(crate) fn polling(requests: mpsc::Sender<PollingRequest>) -> Self {
+        Self::new(Transport::Polling, Some(requests))
+    }
+
+    fn new(transport: Transport, requests: Option<mpsc::Sender<PollingRequest>>) -> Self {
+        Self {
+            wake: Notify::new(),
+            close: AtomicU8::new(0),
+            transport: AtomicU8::new(transport as u8),
+            posting: AtomicBool::new(false),
+            upgrading: AtomicBool::new(transport == Transport::WebSocket),
+            requests: Mutex::new(requests),
+        }
+    }
+
+    /// There is something to write.
+    pub(crate) fn wake(&self) {
+        self.wake.notify_one();
+    }
+
+    /// Resolves after a wake; a wake that nobody waited for is kept.
+    pub(crate) async fn woken(&self) {
+        self.wake.notified().await;
+    }
+
+    /// Has the connection task close the transport.
+    pub(crate) fn close(&self, cause: CloseCause) {
+        let _ = self.close.compare_exchange(0, cause as u8, Ordering::AcqRel, Ordering::Acquire);
+        self.wake();
+    }
+
+    /// Why the transport is to be closed, if it is.
+    pub(crate) fn close_cause(&self) -> Option<CloseCause> {
+        let value = self.close.load(Ordering::Acquire);
+        CloseCause::ALL.into_iter().find(|cause| *cause as u8 == value)
+    }
+
+    /// Resolves when the transport is to be closed; swallows wakes, so look at the outboxes afterwards.
+    pub(crate) async fn closing(&self) -> CloseCause {
+        loop {
+            if let Some(cause) = self.close_cause() {
+                return cause;
+            }
+            self.woken().await;
+        }
+    }
+
+    /// Which transport it is on.
+    pub(crate) fn transport(&self) -> Transport {
+        match self.transport.load(Ordering::Acquire) {
+            0 => Transport::Polling,
+            _ => Transport::WebSocket,
+        }
+    }
+
+    /// The upgrade is done.
+    pub(crate) fn upgraded(&self) {
+        self.transport.store(Transport::WebSocket as u8, Ordering::Release);
+        *self.requests.lock() = None;
+    }
+
+    /// Where polling requests go.
+    pub(crate) fn requests(&self) -> Option<mpsc::Sender<PollingRequest>> {
+        self.requests.lock().clone()
+    }
+}

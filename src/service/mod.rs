@@ -1,0 +1,161 @@
+//! The WebSocket service: TCP connections in, commands down to the cluster, effects up to the sockets of this node.
+//!
+//! ```text
+//!   listener ─► http ─┬─► websocket ─┐                        ┌─► resume ──── Register · Resume ─► Cluster
+//!                     └─► polling ───┴─► driver ─► router ────┴─► app handlers ── Publish · Join ─►   │
+//!                                          ▲                                                          │ Notice
+//!                                        outbox ◄── hub ◄── dispatcher ◄──────────────────────────────┘
+//! ```
+//!
+//! One task drives one connection. The dispatcher alone changes the hub, in log order, and never waits for a socket.
+
+mod config;
+mod dispatcher;
+mod drain;
+mod driver;
+mod http;
+mod hub;
+mod link;
+mod listener;
+mod origin;
+mod outbox;
+mod polling;
+mod progress;
+mod random;
+mod registry;
+mod release;
+mod respond;
+mod resume;
+mod router;
+pub(crate) mod session;
+mod stats;
+mod upgrade;
+mod websocket;
+
+#[cfg(test)]
+mod service_tests;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use parking_lot::RwLock;
+use tokio::sync::{mpsc, watch};
+use vedfolnir_cluster::state::{Epoch, Incarnation, PidHash};
+use vedfolnir_cluster::{Cluster, Notice, Readiness};
+
+use crate::app::App;
+
+pub use config::ServiceConfig;
+pub(crate) use dispatcher::deliver_volatile;
+pub use link::{CloseCause, Transport};
+pub use origin::OriginPolicy;
+pub use outbox::OutboxLimits;
+pub use stats::{PROCESSING_BUCKETS_US, ServiceStats};
+
+/// The WebSocket service of one node; cheap to clone.
+#[derive(Clone)]
+pub struct Service {
+    inner: Arc<Inner>,
+}
+
+/// What all connections share.
+pub(crate) struct Inner {
+    pub(crate) config: ServiceConfig,
+    pub(crate) app: App,
+    pub(crate) cluster: Cluster,
+    pub(crate) hub: RwLock<hub::Hub<session::SessionSocket>>,
+    pub(crate) progress: progress::Progress,
+    pub(crate) registry: registry::Registry,
+    pub(crate) stats: ServiceStats,
+    pub(crate) releases: release::Releases,
+    readiness: watch::Receiver<Readiness>,
+    draining: AtomicBool,
+    /// 0: not read yet.
+    history_id: AtomicU64,
+}
+
+impl Service {
+    /// Starts the dispatcher and the watch over readiness. Must be called inside a tokio runtime.
+    #[must_use]
+    pub fn start(config: ServiceConfig, app: App, cluster: Cluster, notices: mpsc::Receiver<Notice>) -> Self {
+        let inner = Arc::new(Inner {
+            readiness: cluster.readiness(),
+            config,
+            app,
+            cluster,
+            hub: RwLock::default(),
+            progress: progress::Progress::default(),
+            registry: registry::Registry::default(),
+            stats: ServiceStats::default(),
+            releases: release::Releases::default(),
+            draining: AtomicBool::new(false),
+            history_id: AtomicU64::new(0),
+        });
+        tokio::spawn(dispatcher::run(Arc::clone(&inner), notices));
+        tokio::spawn(drain::let_go_when_isolated(Arc::clone(&inner)));
+        Self { inner }
+    }
+
+    /// Counters.
+    #[must_use]
+    pub fn stats(&self) -> &ServiceStats {
+        &self.inner.stats
+    }
+
+    /// Closes every transport, spread over `jitter`; clients come back by themselves, here or elsewhere.
+    pub async fn close_all(&self, cause: CloseCause, jitter: Duration) {
+        drain::close_all(&self.inner, cause, jitter).await;
+    }
+
+    /// Refuses new clients, lets go of those there are, and waits until their disconnects are committed or `deadline`
+    /// has passed. Their sessions stay resumable on the other nodes.
+    pub async fn drain(&self, deadline: Duration) {
+        drain::drain(&self.inner, deadline).await;
+    }
+}
+
+impl Inner {
+    /// Why no new client is taken now, if so.
+    pub(crate) fn refusal(&self) -> Option<String> {
+        if self.draining.load(Ordering::Acquire) {
+            return Some("the node is shutting down".to_owned());
+        }
+        let readiness = self.readiness.borrow();
+        let refused = !readiness.ready || readiness.isolated;
+        refused.then(|| readiness.reason.clone().unwrap_or_else(|| "the node is not ready".to_owned()))
+    }
+
+    pub(crate) fn readiness(&self) -> watch::Receiver<Readiness> {
+        self.readiness.clone()
+    }
+
+    pub(crate) fn set_draining(&self) {
+        self.draining.store(true, Ordering::Release);
+    }
+
+    /// Which history offsets point into.
+    pub(crate) fn history_id(&self) -> u64 {
+        match self.history_id.load(Ordering::Relaxed) {
+            0 => {
+                let id = self.cluster.read(|state| state.history_id()).unwrap_or_default();
+                self.history_id.store(id, Ordering::Relaxed);
+                id
+            }
+            id => id,
+        }
+    }
+
+    pub(crate) fn forget_history_id(&self) {
+        self.history_id.store(0, Ordering::Relaxed);
+    }
+
+    /// The rooms of a session if this life of the node owns it under this epoch.
+    pub(crate) fn owned_rooms(&self, pid: PidHash, epoch: Epoch, own: Incarnation) -> Option<Vec<Arc<str>>> {
+        self.cluster.read(|state| {
+            let session = state.session(&pid)?;
+            let owned = session.owner == own && session.connected && session.epoch == epoch;
+            owned.then_some(session.rooms)
+        })
+    }
+}

@@ -1,0 +1,279 @@
+//! A socket's outbox: what waits to be written, and the cursor that makes replay and live one gapless sequence.
+//!
+//! ```text
+//!   dispatcher ── push_live(position) ──► [ frames ] ── take ──► connection task ──► transport
+//!                    │ CatchingUp: ignored     ▲
+//!                    └ overflow: CatchingUp     └── replayed(chunk, reached) ◄── history, pulled by the connection task
+//! ```
+//!
+//! The dispatcher never waits for a socket: one that overflows catches up from the history by its cursor.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use vedfolnir_cluster::state::LogPosition;
+use vedfolnir_protocol::{EncodedEvent, Message};
+
+/// Bytes of live events that wait for one socket at most; beyond them it catches up from the history.
+pub(crate) const OUTBOX_BYTES_MAX: usize = 1 << 20;
+/// Frames that wait for one socket at most; beyond them it catches up from the history.
+pub(crate) const OUTBOX_FRAMES_MAX: usize = 16_384;
+/// A volatile event is dropped when more than this waits before it, in bytes.
+pub(crate) const VOLATILE_BYTES_BEFORE_MAX: usize = OUTBOX_BYTES_MAX / 2;
+/// A queue that was longer than this gives its memory back once it is empty, in frames.
+const FRAMES_KEPT: usize = 32;
+
+/// Bounds of one outbox.
+#[derive(Clone, Copy, Debug)]
+pub struct OutboxLimits {
+    /// Bytes of queued live events.
+    pub bytes_max: usize,
+    /// Queued frames.
+    pub frames_max: usize,
+}
+
+impl Default for OutboxLimits {
+    fn default() -> Self {
+        Self { bytes_max: OUTBOX_BYTES_MAX, frames_max: OUTBOX_FRAMES_MAX }
+    }
+}
+
+/// A frame in its wire form, with its attachments.
+#[derive(Clone, Debug)]
+pub(crate) enum Frame {
+    /// Encoded once for every socket of this node.
+    Shared(Arc<EncodedEvent>),
+    /// For this socket alone.
+    Own(EncodedEvent),
+}
+
+impl Frame {
+    pub(crate) fn event(&self) -> &EncodedEvent {
+        match self {
+            Self::Shared(event) => event,
+            Self::Own(event) => event,
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.event().len()
+    }
+
+    /// Its messages: the text, then the attachments.
+    pub(crate) fn messages(&self) -> impl Iterator<Item = Message> {
+        let event = self.event();
+        std::iter::once(Message::Text(event.text.clone())).chain(event.attachments.iter().cloned().map(Message::Binary))
+    }
+}
+
+/// What became of a push.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pushed {
+    /// It waits; `first`: nothing waited before, the connection task must be woken.
+    Queued {
+        /// Nothing waited before.
+        first: bool,
+    },
+    /// The socket has it already, will pull it from the history, or is closed.
+    Ignored,
+    /// The socket has fallen behind with this very push: it catches up from the history.
+    Overflowed,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mode {
+    /// The connection task pulls what is after the cursor from the history; live pushes are ignored.
+    CatchingUp,
+    /// The dispatcher pushes.
+    Live,
+    /// Nothing is taken any more.
+    Closed,
+}
+
+/// Invariants: every durable frame up to `cursor` that concerns the socket was queued once, in log order; none after it
+/// was; `bytes` is the sum over `frames`; `held` is empty in `Live`.
+#[derive(Debug)]
+struct Queue {
+    frames: VecDeque<Frame>,
+    bytes: usize,
+    cursor: LogPosition,
+    mode: Mode,
+    /// Acks that stand behind emits up to a log index which the socket has not pulled yet. At most as many as handlers
+    /// may be in flight.
+    held: Vec<(u64, EncodedEvent)>,
+}
+
+/// The queue of one namespace socket.
+#[derive(Debug)]
+pub(crate) struct Outbox {
+    limits: OutboxLimits,
+    queue: Mutex<Queue>,
+}
+
+impl Outbox {
+    /// Empty, catching up from `cursor`.
+    pub(crate) fn new(limits: OutboxLimits, cursor: LogPosition) -> Self {
+        let queue = Queue { frames: VecDeque::new(), bytes: 0, cursor, mode: Mode::CatchingUp, held: Vec::new() };
+        Self { limits, queue: Mutex::new(queue) }
+    }
+
+    /// Where to go on pulling, while it catches up and has nothing left to write.
+    pub(crate) fn pull_from(&self) -> Option<LogPosition> {
+        let queue = self.queue.lock();
+        (queue.mode == Mode::CatchingUp && queue.frames.is_empty()).then_some(queue.cursor)
+    }
+
+    /// Bytes that wait.
+    pub(crate) fn bytes(&self) -> usize {
+        self.queue.lock().bytes
+    }
+
+    /// A durable event, from the dispatcher.
+    pub(crate) fn push_live(&self, position: LogPosition, event: &Arc<EncodedEvent>) -> Pushed {
+        let mut queue = self.queue.lock();
+        if queue.mode != Mode::Live || position <= queue.cursor {
+            return Pushed::Ignored;
+        }
+        if queue.bytes + event.len() > self.limits.bytes_max || queue.frames.len() >= self.limits.frames_max {
+            // All that came before it was queued or does not concern the socket.
+            queue.cursor = queue.cursor.max(before(position));
+            queue.mode = Mode::CatchingUp;
+            return Pushed::Overflowed;
+        }
+        queue.cursor = position;
+        queue.push(Frame::Shared(Arc::clone(event)))
+    }
+
+    /// A volatile event; `encode` is given the cursor, which is the offset that it carries. Ignored when too much waits.
+    ///
+    /// `completed` is the last index that the dispatcher is done with: a live socket has all of it.
+    pub(crate) fn push_volatile(&self, completed: u64, encode: impl FnOnce(LogPosition) -> EncodedEvent) -> Pushed {
+        let mut queue = self.queue.lock();
+        let room = queue.bytes <= self.limits.bytes_max.min(VOLATILE_BYTES_BEFORE_MAX)
+            && queue.frames.len() < self.limits.frames_max / 2;
+        if queue.mode != Mode::Live || !room {
+            return Pushed::Ignored;
+        }
+        let event = encode(queue.cursor.max(LogPosition::end_of(completed)));
+        queue.push(Frame::Own(event))
+    }
+
+    /// The CONNECT reply: before everything else.
+    pub(crate) fn push_first(&self, packet: EncodedEvent) {
+        let mut queue = self.queue.lock();
+        queue.bytes += packet.len();
+        queue.frames.push_front(Frame::Own(packet));
+    }
+
+    /// An ack. It stands behind every durable event up to log index `after` that concerns this socket. Bounded by the
+    /// handlers in flight, whose input waits while too much is queued.
+    pub(crate) fn push_ack(&self, after: u64, ack: EncodedEvent) -> Pushed {
+        let mut queue = self.queue.lock();
+        match queue.mode {
+            Mode::Closed => Pushed::Ignored,
+            Mode::CatchingUp if queue.cursor.index < after => {
+                queue.held.push((after, ack));
+                Pushed::Queued { first: true }
+            }
+            _ => queue.push(Frame::Own(ack)),
+        }
+    }
+
+    /// A chunk of the history after the cursor; everything up to `reached` is in it.
+    pub(crate) fn replayed(&self, frames: impl Iterator<Item = Frame>, reached: LogPosition) {
+        let mut queue = self.queue.lock();
+        if queue.mode != Mode::CatchingUp {
+            return;
+        }
+        for frame in frames {
+            queue.push(frame);
+        }
+        queue.cursor = queue.cursor.max(reached);
+        queue.release_held();
+    }
+
+    /// After the history was pulled to its end at `applied`: goes live unless something was dispatched meanwhile, which
+    /// must be pulled too. `dispatched` is read under the queue's lock: the dispatcher stores an index before it visits
+    /// sockets for it, so what is not yet in `dispatched` will be pushed to a live socket.
+    pub(crate) fn try_live(&self, applied: LogPosition, dispatched: impl FnOnce() -> u64) -> bool {
+        let mut queue = self.queue.lock();
+        if queue.mode != Mode::CatchingUp || queue.cursor < applied || dispatched() > applied.index {
+            return queue.mode != Mode::CatchingUp;
+        }
+        queue.mode = Mode::Live;
+        for (_, ack) in std::mem::take(&mut queue.held) {
+            queue.push(Frame::Own(ack));
+        }
+        true
+    }
+
+    /// Falls back to the history, as after a snapshot replaced the state; `completed` is the last index before that which
+    /// the dispatcher was done with.
+    pub(crate) fn catch_up(&self, completed: u64) {
+        let mut queue = self.queue.lock();
+        if queue.mode == Mode::Live {
+            queue.cursor = queue.cursor.max(LogPosition::end_of(completed));
+            queue.mode = Mode::CatchingUp;
+        }
+    }
+
+    /// Nothing is queued or written any more.
+    pub(crate) fn close(&self) {
+        let mut queue = self.queue.lock();
+        queue.mode = Mode::Closed;
+        queue.frames = VecDeque::new();
+        queue.held = Vec::new();
+        queue.bytes = 0;
+    }
+
+    /// Moves frames to `out` until it holds `bytes_max` or the queue is empty; returns the bytes moved.
+    pub(crate) fn take(&self, out: &mut Vec<Frame>, bytes_max: usize) -> usize {
+        let mut queue = self.queue.lock();
+        let mut taken = 0;
+        while taken < bytes_max {
+            let Some(frame) = queue.frames.pop_front() else { break };
+            taken += frame.len();
+            out.push(frame);
+        }
+        queue.bytes -= taken;
+        if queue.frames.is_empty() && queue.frames.capacity() > FRAMES_KEPT {
+            queue.frames = VecDeque::new();
+        }
+        taken
+    }
+}
+
+impl Queue {
+    fn push(&mut self, frame: Frame) -> Pushed {
+        let first = self.frames.is_empty();
+        self.bytes += frame.len();
+        self.frames.push_back(frame);
+        Pushed::Queued { first }
+    }
+
+    fn release_held(&mut self) {
+        let reached = self.cursor.index;
+        let mut kept = Vec::new();
+        for (after, ack) in std::mem::take(&mut self.held) {
+            if after <= reached {
+                self.push(Frame::Own(ack));
+            } else {
+                kept.push((after, ack));
+            }
+        }
+        self.held = kept;
+    }
+}
+
+/// The position just before another.
+const fn before(position: LogPosition) -> LogPosition {
+    match position.ordinal.checked_sub(1) {
+        Some(ordinal) => LogPosition::new(position.index, ordinal),
+        None => LogPosition::end_of(position.index.saturating_sub(1)),
+    }
+}
+
+#[cfg(test)]
+#[path = "outbox_tests.rs"]
+mod tests;

@@ -1,0 +1,65 @@
+//! HTTP answers of Engine.IO, each in one place.
+
+use axum::body::Body;
+use axum::http::header::{CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
+use axum::http::{HeaderValue, Response, StatusCode};
+use bytes::Bytes;
+use vedfolnir_protocol::HandshakeError;
+
+fn response(status: StatusCode, content_type: &'static str, body: impl Into<Body>) -> Response<Body> {
+    let mut response = Response::new(body.into());
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
+}
+
+/// A refusal with its numeric code.
+pub(crate) fn error(error: HandshakeError) -> Response<Body> {
+    let status = StatusCode::from_u16(error.http_status()).unwrap_or(StatusCode::BAD_REQUEST);
+    response(status, "application/json", error.body())
+}
+
+/// A payload for a poll.
+pub(crate) fn payload(body: Bytes) -> Response<Body> {
+    let mut response = response(StatusCode::OK, "text/plain; charset=UTF-8", body);
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// The answer to a POST that was taken.
+pub(crate) fn ok() -> Response<Body> {
+    let mut response = response(StatusCode::OK, "text/html", "ok");
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// 413: the session survives, the connection does not, since the rest of the body is not read.
+pub(crate) fn too_large() -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::PAYLOAD_TOO_LARGE;
+    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    response
+}
+
+/// The body took too long.
+pub(crate) fn timeout() -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::REQUEST_TIMEOUT;
+    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    response
+}
+
+/// 503: no new clients now.
+pub(crate) fn unavailable(reason: &str) -> Response<Body> {
+    let mut response = response(StatusCode::SERVICE_UNAVAILABLE, "text/plain; charset=UTF-8", format!("{reason}\n"));
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    response
+}
+
+/// 204 for a preflight.
+pub(crate) fn preflight() -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+    response
+}

@@ -1,0 +1,220 @@
+//! CONNECT: who it is, then its old session or a new one, committed before the client hears of it.
+
+use std::sync::Arc;
+
+use ring::digest;
+use vedfolnir_cluster::ProposeError;
+use vedfolnir_cluster::state::{Command, Offset, PidHash, Register, Response, Resume, ResumeRefusal};
+use vedfolnir_cluster::state::{LogPosition, Refusal};
+use vedfolnir_protocol::{decode_offset, recovery_of};
+
+use super::Inner;
+use super::hub::Attached;
+use super::link::{CloseCause, Link};
+use super::random;
+use super::release::{self, Opening};
+use super::session::{OpenedSession, SessionSocket};
+use super::stats::ServiceStats;
+use crate::app::{ConnectAccept, ConnectRefusal, Handshake, Namespace};
+
+/// What a CONNECT came to.
+pub(crate) enum Connected {
+    /// The session is committed and its socket attached.
+    Accepted {
+        /// The socket; it is released if nobody takes it over.
+        socket: SocketGuard,
+        /// The bearer secret that the client resumes with; `None`: the namespace does not recover.
+        pid: Option<String>,
+    },
+    /// `44`: final.
+    Refused(ConnectRefusal),
+    /// The transport closes; the client comes back.
+    Close(CloseCause),
+}
+
+/// A socket that is released when it is dropped before the driver has taken it over.
+pub(crate) struct SocketGuard(Option<Arc<SessionSocket>>);
+
+impl SocketGuard {
+    pub(crate) fn take_over(mut self) -> Option<Arc<SessionSocket>> {
+        self.0.take()
+    }
+}
+
+impl Drop for SocketGuard {
+    fn drop(&mut self) {
+        if let Some(socket) = self.0.take() {
+            release::disconnect(&socket);
+        }
+    }
+}
+
+/// Runs the namespace's middleware, then resumes or registers. While there is no quorum it waits, up to the connect
+/// time-out.
+pub(crate) async fn connect(
+    service: Arc<Inner>,
+    namespace: Arc<Namespace>,
+    link: Arc<Link>,
+    handshake: Handshake,
+) -> Connected {
+    let timeout = service.config.connect_timeout;
+    match tokio::time::timeout(timeout, open(service, namespace, link, handshake)).await {
+        Ok(Ok(connected)) => connected,
+        Ok(Err(cause)) => Connected::Close(cause),
+        Err(_) => Connected::Close(CloseCause::NotOpened),
+    }
+}
+
+async fn open(
+    service: Arc<Inner>,
+    namespace: Arc<Namespace>,
+    link: Arc<Link>,
+    handshake: Handshake,
+) -> Result<Connected, CloseCause> {
+    let (pid, offset) = match &handshake.auth {
+        Some(auth) if namespace.recovery() => recovery_of(auth),
+        _ => (None, None),
+    };
+    let accept = match namespace.connect(handshake).await {
+        Ok(accept) => accept,
+        Err(refusal) => return Ok(Connected::Refused(refusal)),
+    };
+    if let Some(pid) = pid
+        && let Some((opened, position)) = resume(&service, &namespace, &accept, &pid, offset.as_deref()).await?
+    {
+        return attach(service, namespace, link, opened, position, Some(pid));
+    }
+    let (pid, opened, position) = register(&service, &namespace, accept).await?;
+    attach(service, namespace, link, opened, position, Some(pid))
+}
+
+fn attach(
+    service: Arc<Inner>,
+    namespace: Arc<Namespace>,
+    link: Arc<Link>,
+    opened: OpenedSession,
+    position: LogPosition,
+    pid: Option<String>,
+) -> Result<Connected, CloseCause> {
+    let pid = pid.filter(|_| namespace.recovery());
+    let socket = Arc::new(SessionSocket::new(Arc::clone(&service), namespace, link, opened));
+    let attached = service.hub.write().attach(&socket, position.index);
+    let socket = SocketGuard(Some(socket));
+    match attached {
+        Attached::Yes => Ok(Connected::Accepted { socket, pid }),
+        // Fenced already: its release is refused by epoch.
+        Attached::Gone => Err(CloseCause::Fenced),
+    }
+}
+
+/// The session that the client asks for; `None`: it cannot have it, a new one is honest.
+async fn resume(
+    service: &Arc<Inner>,
+    namespace: &Namespace,
+    accept: &ConnectAccept,
+    pid_text: &str,
+    offset: Option<&str>,
+) -> Result<Option<(OpenedSession, LogPosition)>, CloseCause> {
+    let stats = &service.stats;
+    let history_id = service.history_id();
+    let offset = match offset.map(|text| decode_offset(text, history_id)).transpose() {
+        Ok(at) => at.map(|(index, ordinal)| Offset { history_id, position: LogPosition::new(index, ordinal) }),
+        Err(error) => {
+            ServiceStats::one(&stats.resumes_bad_offset_total);
+            tracing::debug!(%error, "a client resumed with an offset that is none of this history");
+            return Ok(None);
+        }
+    };
+    let pid = hash(pid_text);
+    let expected_epoch = service.cluster.read(|state| state.session_epoch(&pid));
+    let command = Command::Resume(Resume {
+        pid,
+        namespace: Arc::clone(namespace.shared_name()),
+        user: accept.user.clone(),
+        expected_epoch,
+        offset,
+    });
+    match propose(service, pid, command).await? {
+        Response::Resumed { epoch, position, replay_after, sid, data, .. } => {
+            ServiceStats::one(&stats.resumes_recovered_total);
+            let user = accept.user.clone();
+            Ok(Some((OpenedSession { pid, epoch, sid, user, data, replay_after }, position)))
+        }
+        Response::ResumeRefused(refusal) => {
+            let counter = match refusal {
+                ResumeRefusal::Unknown => &stats.resumes_unknown_total,
+                ResumeRefusal::EpochMoved => &stats.resumes_epoch_moved_total,
+                ResumeRefusal::Foreign => &stats.resumes_foreign_total,
+                ResumeRefusal::BadOffset => &stats.resumes_bad_offset_total,
+                ResumeRefusal::Hole => &stats.resumes_hole_total,
+            };
+            ServiceStats::one(counter);
+            match refusal {
+                ResumeRefusal::EpochMoved => return Err(CloseCause::Fenced),
+                ResumeRefusal::Foreign => {
+                    tracing::warn!(?pid, "security: a session was asked for by another user or in another namespace");
+                }
+                ResumeRefusal::Unknown | ResumeRefusal::BadOffset | ResumeRefusal::Hole => {}
+            }
+            Ok(None)
+        }
+        response => {
+            tracing::warn!(?pid, ?response, "a resume was answered with something else");
+            Err(CloseCause::NotOpened)
+        }
+    }
+}
+
+/// A new session under fresh ids.
+async fn register(
+    service: &Arc<Inner>,
+    namespace: &Namespace,
+    accept: ConnectAccept,
+) -> Result<(String, OpenedSession, LogPosition), CloseCause> {
+    let pid_text = random::text::<24>();
+    let pid = hash(&pid_text);
+    let sid: Arc<str> = random::text::<15>().into();
+    let ConnectAccept { user, data } = accept;
+    let command = Command::Register(Register {
+        pid,
+        sid: Arc::clone(&sid),
+        namespace: Arc::clone(namespace.shared_name()),
+        user: user.clone(),
+        data: data.clone(),
+    });
+    match propose(service, pid, command).await? {
+        Response::Registered { epoch, position } => {
+            ServiceStats::one(&service.stats.sessions_registered_total);
+            Ok((pid_text, OpenedSession { pid, epoch, sid, user, data, replay_after: position }, position))
+        }
+        Response::Refused(Refusal::LimitExceeded) => {
+            tracing::warn!("a new session was refused: a limit on sessions, user or data would be exceeded");
+            Err(CloseCause::NotOpened)
+        }
+        response => {
+            tracing::warn!(?pid, ?response, "a new session was not registered");
+            Err(CloseCause::NotOpened)
+        }
+    }
+}
+
+async fn propose(service: &Arc<Inner>, pid: PidHash, command: Command) -> Result<Response, CloseCause> {
+    let opening = Opening::propose(service, pid, command).map_err(|error| cause_of(&error))?;
+    opening.response().await.map_err(|error| cause_of(&error))
+}
+
+const fn cause_of(error: &ProposeError) -> CloseCause {
+    match error {
+        ProposeError::Fenced => CloseCause::Fenced,
+        ProposeError::Overloaded | ProposeError::ResponseLost => CloseCause::NotOpened,
+        ProposeError::ShuttingDown => CloseCause::Draining,
+    }
+}
+
+/// What the cluster knows of a pid.
+fn hash(pid: &str) -> PidHash {
+    let digest = digest::digest(&digest::SHA256, pid.as_bytes());
+    let mut hash = [0; 16];
+    hash.copy_from_slice(&digest.as_ref()[..16]);
+    PidHash(hash)
+}

@@ -1,0 +1,128 @@
+//! A client's event finds its handler; a CONNECT its namespace.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use futures_util::FutureExt as _;
+use vedfolnir_protocol::{Event, encode_connect, encode_connect_error};
+
+use super::driver::{Done, Session};
+use super::release;
+use super::resume::{self, Connected};
+use super::session::SessionSocket;
+use super::stats::ServiceStats;
+use crate::app::{Args, Handshake, Namespace, Reply, Socket};
+
+impl Session {
+    /// Carries out what the client wants. Handlers start here, in the order of the client's events.
+    pub(super) fn route(&mut self, event: Event) {
+        match event {
+            Event::Connect { namespace, auth } => self.route_connect(&namespace, auth),
+            Event::Event { namespace, args, attachments, ack_id } => {
+                ServiceStats::one(&self.service.stats.events_in_total);
+                if let Some(socket) = self.socket(&namespace) {
+                    self.route_event(socket, Args::new(args, attachments), ack_id);
+                }
+            }
+            // No handler emits with an ack yet: whatever id comes, nobody waits for it.
+            Event::Ack { .. } => {}
+            Event::Disconnect { namespace } => {
+                if let Some(at) = self.sockets.iter().position(|socket| socket.namespace.name() == &*namespace) {
+                    let socket = self.sockets.remove(at);
+                    ServiceStats::less(&self.service.stats.sockets_active);
+                    release::end(&socket);
+                }
+            }
+            Event::Closed(_) => {}
+        }
+    }
+
+    fn socket(&self, namespace: &str) -> Option<Arc<SessionSocket>> {
+        self.sockets.iter().find(|socket| socket.namespace.name() == namespace).cloned()
+    }
+
+    fn route_connect(&mut self, name: &str, auth: Option<Bytes>) {
+        let Some(namespace) = self.service.app.namespace(name).cloned() else {
+            self.connection.connect_refused(name);
+            self.control.push(encode_connect_error(name, "Invalid namespace", None));
+            return;
+        };
+        let handshake =
+            Handshake { namespace: Arc::clone(namespace.shared_name()), auth, request: Arc::clone(&self.request) };
+        let (service, link) = (Arc::clone(&self.service), Arc::clone(&self.link));
+        self.spawn_connect(Box::pin(async move {
+            let connected = resume::connect(service, Arc::clone(&namespace), link, handshake).await;
+            Done::Connect(namespace, Box::new(connected))
+        }));
+    }
+
+    /// A CONNECT is decided.
+    pub(super) fn connected(&mut self, namespace: &Namespace, connected: Connected) {
+        match connected {
+            Connected::Accepted { socket, pid } => {
+                if !self.connection.connect_accepted(namespace.name()) {
+                    // The connection has ended meanwhile: the guard lets the session go.
+                    return;
+                }
+                let Some(socket) = socket.take_over() else { return };
+                let reply = encode_connect(namespace.name(), &socket.sid, pid.as_deref());
+                socket.outbox.push_first(vedfolnir_protocol::EncodedEvent { text: reply, attachments: Vec::new() });
+                ServiceStats::one(&self.service.stats.sockets_active);
+                self.sockets.reserve_exact(1);
+                self.sockets.push(socket);
+            }
+            Connected::Refused(refusal) => {
+                self.connection.connect_refused(namespace.name());
+                let data = refusal.data.as_deref();
+                self.control.push(encode_connect_error(namespace.name(), &refusal.message, data));
+            }
+            Connected::Close(cause) => self.link.close(cause),
+        }
+    }
+
+    fn route_event(&mut self, socket: Arc<SessionSocket>, args: Args, ack_id: Option<u64>) {
+        let started = Instant::now();
+        let bytes = args.size();
+        let namespace = Arc::clone(&socket.namespace);
+        let event = args.event().into_owned();
+        let Some(mut handler) = namespace.handle(&event, Socket::new(Arc::clone(&socket)), args) else { return };
+        // The first poll, here: what the handler proposes before it waits stands in the client's order.
+        match (&mut handler).now_or_never() {
+            Some(reply) if ack_id.is_none() || socket.emits_settled() => {
+                answer(&socket, ack_id, reply);
+                self.service.stats.processed(started.elapsed());
+            }
+            Some(reply) => self.spawn_handler(
+                bytes,
+                Box::pin(async move {
+                    settle_and_answer(&socket, ack_id, reply, started).await;
+                    Done::Handler(bytes)
+                }),
+            ),
+            None => self.spawn_handler(
+                bytes,
+                Box::pin(async move {
+                    let reply = handler.await;
+                    settle_and_answer(&socket, ack_id, reply, started).await;
+                    Done::Handler(bytes)
+                }),
+            ),
+        }
+    }
+}
+
+/// An ack stands behind the emits made before it, but not for ever: without a quorum they never settle.
+async fn settle_and_answer(socket: &SessionSocket, ack_id: Option<u64>, reply: Reply, started: Instant) {
+    if ack_id.is_some() {
+        let _ = tokio::time::timeout(socket.service.config.publish_timeout, socket.settle_emits()).await;
+    }
+    answer(socket, ack_id, reply);
+    socket.service.stats.processed(started.elapsed());
+}
+
+fn answer(socket: &SessionSocket, ack_id: Option<u64>, reply: Reply) {
+    if let (Some(id), Some(args)) = (ack_id, reply.args) {
+        socket.push_ack(id, &args, &reply.attachments);
+    }
+}

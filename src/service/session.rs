@@ -1,0 +1,183 @@
+//! A namespace socket that this node owns: one client in one namespace under one epoch.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use vedfolnir_cluster::Ticket;
+use vedfolnir_cluster::state::{Epoch, LogPosition, PidHash, Record, Response};
+use vedfolnir_protocol::{EncodedEvent, encode_ack, encode_event, encode_offset};
+
+use super::Inner;
+use super::link::Link;
+use super::outbox::{Frame, Outbox, Pushed};
+use super::stats::ServiceStats;
+use crate::app::Namespace;
+
+/// Emits that nobody waits for and whose acks still do; older ones are no longer waited for.
+const ORPHANS_MAX: usize = 1024;
+/// Bytes of history that are pulled and encoded at once.
+pub(crate) const REPLAY_BYTES_MAX: usize = 256 << 10;
+
+/// A namespace socket.
+///
+/// Invariant: it acts under one epoch only; a resume makes another one.
+pub(crate) struct SessionSocket {
+    pub(crate) service: Arc<Inner>,
+    pub(crate) namespace: Arc<Namespace>,
+    pub(crate) pid: PidHash,
+    pub(crate) epoch: Epoch,
+    pub(crate) sid: Arc<str>,
+    pub(crate) user: Option<Arc<str>>,
+    pub(crate) data: Bytes,
+    pub(crate) outbox: Outbox,
+    pub(crate) link: Arc<Link>,
+    /// Emits in flight whose futures were dropped: acks stand behind them all the same.
+    orphans: Mutex<Vec<Ticket>>,
+    /// The highest log index that an emit of this socket is known to have.
+    emitted: AtomicU64,
+}
+
+/// What a pull from the history came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pulled {
+    /// There may be more: frames were queued, or something was dispatched meanwhile.
+    Again,
+    /// The socket is live, or was not catching up.
+    Live,
+    /// Something is no longer retained.
+    Hole,
+    /// The session is no longer this socket's.
+    Gone,
+}
+
+impl SessionSocket {
+    pub(crate) fn new(service: Arc<Inner>, namespace: Arc<Namespace>, link: Arc<Link>, opened: OpenedSession) -> Self {
+        let OpenedSession { pid, epoch, sid, user, data, replay_after } = opened;
+        let outbox = Outbox::new(service.config.outbox, replay_after);
+        let (orphans, emitted) = (Mutex::new(Vec::new()), AtomicU64::new(0));
+        Self { service, namespace, pid, epoch, sid, user, data, outbox, link, orphans, emitted }
+    }
+
+    /// Whether clients of the namespace can resume.
+    pub(crate) fn recovers(&self) -> bool {
+        self.namespace.recovery()
+    }
+
+    /// A durable event, from the dispatcher.
+    pub(crate) fn push_live(&self, position: LogPosition, event: &Arc<EncodedEvent>) {
+        let pushed = self.outbox.push_live(position, event);
+        match pushed {
+            Pushed::Queued { .. } => ServiceStats::one(&self.service.stats.deliveries_total),
+            Pushed::Overflowed => ServiceStats::one(&self.service.stats.overflows_total),
+            Pushed::Ignored => {}
+        }
+        self.wake_after(pushed);
+    }
+
+    /// A volatile event.
+    pub(crate) fn push_volatile(&self, record: &Record) {
+        let history = self.service.history_id();
+        let pushed = self.outbox.push_volatile(self.service.progress.completed(), |cursor| {
+            let offset = self.recovers().then(|| encode_offset(history, cursor.index, cursor.ordinal));
+            encode_record(record, offset.as_deref())
+        });
+        match pushed {
+            Pushed::Queued { .. } => ServiceStats::one(&self.service.stats.volatile_delivered_total),
+            _ => ServiceStats::one(&self.service.stats.volatile_dropped_total),
+        }
+        self.wake_after(pushed);
+    }
+
+    /// The answer to the client's event `id`, behind the emits made before it.
+    pub(crate) fn push_ack(&self, id: u64, args: &[u8], attachments: &[Bytes]) {
+        let ack = encode_ack(self.namespace.name(), id, args, attachments);
+        let pushed = self.outbox.push_ack(self.emitted.load(Ordering::Acquire), ack);
+        self.wake_after(pushed);
+    }
+
+    fn wake_after(&self, pushed: Pushed) {
+        if matches!(pushed, Pushed::Queued { first: true } | Pushed::Overflowed) {
+            self.link.wake();
+        }
+    }
+
+    /// Pulls a chunk of the history after the cursor into the outbox, and goes live at its end.
+    pub(crate) fn pull(&self) -> Pulled {
+        let Some(cursor) = self.outbox.pull_from() else { return Pulled::Live };
+        let replay = self.service.cluster.read(|state| {
+            let owned = state.session_epoch(&self.pid) == Some(self.epoch);
+            owned.then(|| state.replay(&self.pid, cursor, REPLAY_BYTES_MAX)).flatten()
+        });
+        // Another owner has it, or it is over: the dispatcher is about to say so.
+        let Some(replay) = replay else { return Pulled::Gone };
+        if replay.hole {
+            return Pulled::Hole;
+        }
+        let history = self.service.history_id();
+        ServiceStats::add(&self.service.stats.deliveries_total, replay.records.len() as u64);
+        ServiceStats::add(&self.service.stats.deliveries_replayed_total, replay.records.len() as u64);
+        let empty = replay.records.is_empty();
+        let frames = replay.records.iter().map(|(position, record)| {
+            let offset = self.recovers().then(|| encode_offset(history, position.index, position.ordinal));
+            Frame::Own(encode_record(record, offset.as_deref()))
+        });
+        self.outbox.replayed(frames, replay.reached);
+        let live = replay.complete && self.outbox.try_live(replay.reached, || self.service.progress.dispatched());
+        if live && empty { Pulled::Live } else { Pulled::Again }
+    }
+
+    /// An emit is known to have this log index.
+    pub(crate) fn emitted_at(&self, index: u64) {
+        self.emitted.fetch_max(index, Ordering::AcqRel);
+    }
+
+    /// Keeps the ticket of an emit that nobody waits for.
+    pub(crate) fn adopt(&self, ticket: Ticket) {
+        let mut orphans = self.orphans.lock();
+        orphans.retain_mut(|ticket| match futures_util::FutureExt::now_or_never(ticket) {
+            Some(Ok(Response::Published { position })) => {
+                self.emitted_at(position.index);
+                false
+            }
+            Some(_) => false,
+            None => true,
+        });
+        if orphans.len() >= ORPHANS_MAX {
+            orphans.remove(0);
+        }
+        orphans.push(ticket);
+    }
+
+    /// Whether an ack may be pushed at once.
+    pub(crate) fn emits_settled(&self) -> bool {
+        self.orphans.lock().is_empty() && self.service.progress.completed() >= self.emitted.load(Ordering::Acquire)
+    }
+
+    /// Waits until every emit made so far is in the order and the dispatcher is past it.
+    pub(crate) async fn settle_emits(&self) {
+        let orphans = std::mem::take(&mut *self.orphans.lock());
+        for ticket in orphans {
+            if let Ok(Response::Published { position }) = ticket.await {
+                self.emitted_at(position.index);
+            }
+        }
+        self.service.progress.reached(self.emitted.load(Ordering::Acquire)).await;
+    }
+}
+
+/// What the cluster says about a session that was opened for this node.
+pub(crate) struct OpenedSession {
+    pub(crate) pid: PidHash,
+    pub(crate) epoch: Epoch,
+    pub(crate) sid: Arc<str>,
+    pub(crate) user: Option<Arc<str>>,
+    pub(crate) data: Bytes,
+    pub(crate) replay_after: LogPosition,
+}
+
+/// The wire form of a record, with the offset as its last argument where clients recover.
+pub(crate) fn encode_record(record: &Record, offset: Option<&str>) -> EncodedEvent {
+    encode_event(&record.namespace, &record.payload.text, &record.payload.attachments, None, offset)
+}
