@@ -23,7 +23,9 @@ use rustls::server::ParsedCertificate;
 use crate::network::SERVER_NAME;
 
 const CA_CERT_FILE: &str = "ca.pem";
-const CA_KEY_FILE: &str = "ca.key";
+const CA_KEY_FILE: &str = "ca-key.pem";
+const CERT_FILE: &str = "cert.pem";
+const KEY_FILE: &str = "key.pem";
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// An authority is valid for ten years.
 const AUTHORITY_DAYS: u32 = 3650;
@@ -82,6 +84,27 @@ pub struct NodeNames {
     pub name: String,
     /// Host names and IP addresses that peers reach it by.
     pub names: Vec<String>,
+}
+
+impl NodeNames {
+    /// `HOST[,HOST|IP…]`: the first names the files, all are put into the certificate.
+    #[must_use]
+    pub fn parse(text: &str) -> Self {
+        let names: Vec<String> =
+            text.split(',').map(str::trim).filter(|name| !name.is_empty()).map(ToOwned::to_owned).collect();
+        Self { name: names.first().cloned().unwrap_or_default(), names }
+    }
+}
+
+/// Where a node's files are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeFiles {
+    /// The authority's certificate.
+    pub ca: PathBuf,
+    /// The node's certificate.
+    pub cert: PathBuf,
+    /// The node's private key.
+    pub key: PathBuf,
 }
 
 /// The authority of one cluster.
@@ -177,7 +200,7 @@ pub fn issue(authority: &Authority, names: &[String]) -> Result<NodeCertificate,
 ///
 /// # Errors
 /// [`CertificateError`]; files written before the error stay, and the next run goes on from there.
-pub fn write_certificates(directory: &Path, nodes: &[NodeNames]) -> Result<(), CertificateError> {
+pub fn write_certificates(directory: &Path, nodes: &[NodeNames]) -> Result<Vec<NodeFiles>, CertificateError> {
     for node in nodes {
         check_file_name(&node.name)?;
     }
@@ -191,16 +214,20 @@ pub fn write_certificates(directory: &Path, nodes: &[NodeNames]) -> Result<(), C
             made
         }
     };
+    let mut written = Vec::with_capacity(nodes.len());
     for node in nodes {
-        let (cert, key) = (directory.join(format!("{}.pem", node.name)), directory.join(format!("{}.key", node.name)));
-        if both_there(&cert, &key)? {
-            continue;
+        let home = directory.join(&node.name);
+        let files =
+            NodeFiles { ca: directory.join(CA_CERT_FILE), cert: home.join(CERT_FILE), key: home.join(KEY_FILE) };
+        if !both_there(&files.cert, &files.key)? {
+            let made = issue(&authority, &node.names)?;
+            create_directory(&home)?;
+            write_new(&files.key, &made.key_pem, 0o600)?;
+            write_new(&files.cert, &made.cert_pem, 0o644)?;
         }
-        let made = issue(&authority, &node.names)?;
-        write_new(&key, &made.key_pem, 0o600)?;
-        write_new(&cert, &made.cert_pem, 0o644)?;
+        written.push(files);
     }
-    Ok(())
+    Ok(written)
 }
 
 fn check_file_name(name: &str) -> Result<(), CertificateError> {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use vedfolnir::certificates::write_certificates;
+use vedfolnir::certificates::{NodeNames, write_certificates};
 
 use super::ports::{self, NodePorts};
 use crate::cli::{Failure, out};
@@ -202,7 +202,8 @@ impl Plan {
     /// An authority and a certificate for each node, unless they are there already.
     pub(super) fn write_certificates(&self) -> Result<(), Failure> {
         let directory = self.directory.join("certificates");
-        let names: Vec<String> = self.nodes.iter().map(|node| format!("{},localhost,127.0.0.1", node.name)).collect();
+        let names: Vec<NodeNames> =
+            self.nodes.iter().map(|node| NodeNames::parse(&format!("{},localhost,127.0.0.1", node.name))).collect();
         write_certificates(&directory, &names).map(drop).map_err(|error| Failure::other(error.to_string()))
     }
 
