@@ -9,7 +9,7 @@ use super::{Failure, out};
 
 #[derive(Subcommand, Debug)]
 pub(crate) enum CertVerb {
-    /// Write an authority (ca.pem, ca.key) and for each node NAME.pem and NAME.key; what is there already stays
+    /// Write an authority (ca.pem, ca.key) and for each node NAME/cert.pem and NAME/key.pem; what is there already stays
     Init(InitArgs),
 }
 
@@ -18,21 +18,21 @@ pub(crate) struct InitArgs {
     /// Where the files go
     #[arg(value_name = "DIR")]
     directory: PathBuf,
-    /// A node: the name of its files, and every further name or address peers reach it by; repeat for each node
+    /// A node: the name of its folder, and every further name or address peers reach it by; repeat for each node
     #[arg(long = "node", value_name = "HOST[,HOST|IP...]", required = true)]
     nodes: Vec<String>,
 }
 
 pub(crate) fn run(CertVerb::Init(arguments): CertVerb) -> Result<(), Failure> {
     let nodes = arguments.nodes.iter().map(|node| parse(node)).collect::<Result<Vec<_>, _>>()?;
-    write_certificates(&arguments.directory, &nodes).map_err(|error| Failure::configuration(error.to_string()))?;
-    let directory = arguments.directory.display();
-    let mut text = format!("{directory}: an authority and certificates for {} nodes\n", nodes.len());
-    for NodeNames { name, names } in &nodes {
-        text.push_str(&format!(
-            "\n{}\n  vedfolnir start --tls-ca {directory}/ca.pem --tls-cert {directory}/{name}.pem --tls-key {directory}/{name}.key\n",
-            names.join(", ")
-        ));
+    let files =
+        write_certificates(&arguments.directory, &nodes).map_err(|error| Failure::configuration(error.to_string()))?;
+    let mut text =
+        format!("{}: an authority and certificates for {} nodes\n", arguments.directory.display(), nodes.len());
+    for (node, files) in nodes.iter().zip(&files) {
+        let (ca, cert, key) = (files.ca.display(), files.cert.display(), files.key.display());
+        let names = node.names.join(", ");
+        text.push_str(&format!("\n{names}\n  vedfolnir start --tls-ca {ca} --tls-cert {cert} --tls-key {key}\n"));
     }
     text.push_str("\nGive each node ca.pem and its own two files, and keep ca.key away from the nodes.\n");
     out::stdout(&text);
