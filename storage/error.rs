@@ -43,6 +43,34 @@ pub enum StorageError {
         /// What the marker says it was once.
         durable: u64,
     },
+    /// The database lost writes that were durable once.
+    #[error(
+        "{}: the database ends at write {found}, but write {durable} was durable once: the disk lost a vote or entries, \
+         so this node must not vote; remove the directory and let the node join again under a new identity",
+        path.display()
+    )]
+    WritesLost {
+        /// The data directory.
+        path: PathBuf,
+        /// The database's last sequence number.
+        found: u64,
+        /// What the marker says it was once.
+        durable: u64,
+    },
+    /// The log was compacted further than any snapshot reaches.
+    #[error(
+        "{}: the log before {purged_end} was given up for a snapshot, but the newest one here reaches only {reached}: \
+         restore the file, or remove the data directory and let the node join again under a new identity",
+        path.display()
+    )]
+    SnapshotMissing {
+        /// The snapshots' directory.
+        path: PathBuf,
+        /// One past the last index that the log gave up.
+        purged_end: u64,
+        /// How far the newest snapshot reaches: an index, or "nowhere".
+        reached: String,
+    },
     /// A file is damaged.
     #[error("{}: {reason}", path.display())]
     Corrupt {

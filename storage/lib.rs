@@ -9,6 +9,7 @@
 //! Nothing is acknowledged before it is fsynced; votes and entries are never reordered; an I/O error is final: it is
 //! reported to openraft and through [`Storage::failed`], and the node stops. The crate knows no commands.
 
+mod database;
 mod error;
 mod log_reader;
 mod log_store;

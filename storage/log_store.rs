@@ -11,19 +11,22 @@ use openraft::{OptionalSend, RaftTypeConfig};
 use parking_lot::{Mutex, RwLock};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 
+use crate::log_reader::{self, LogReader};
 use crate::schema::{CF_META, KEY_COMMITTED, KEY_PURGED, decode, encode};
 use crate::storage::Storage;
-use crate::writer::{self, Done, Operation};
+use crate::writer::{self, Done, Operation, QUEUED_BYTES_MAX, Queued};
 
 pub(crate) type LogIdOf<C> = openraft::alias::LogIdOf<C>;
 pub(crate) type VoteOf<C> = openraft::alias::VoteOf<C>;
 
 /// The tail of the log in memory: replication and application read it here.
 ///
-/// Invariants: the entries are contiguous up to the log's last one; whatever is not on disk yet is here.
+/// Invariants: the entries are contiguous up to the log's last one; whatever is not on disk yet is here, so whatever
+/// stands before the first one is on disk; `bytes` is the sum of the entries' encoded sizes.
 pub(crate) struct Tail<C: RaftTypeConfig> {
+    /// Index → encoded size, entry.
     pub(crate) entries: BTreeMap<u64, (usize, C::Entry)>,
     bytes: usize,
 }
@@ -36,6 +39,7 @@ impl<C: RaftTypeConfig> Tail<C> {
         }
     }
 
+    /// Forgets the oldest entries beyond the bound, but none that is not on disk.
     fn evict(&mut self, flushed: u64, bytes_max: usize) {
         while self.bytes > bytes_max {
             let Some(first) = self.entries.first_entry() else { break };
@@ -64,14 +68,16 @@ pub(crate) struct Shared<C: RaftTypeConfig> {
     pub(crate) storage: Storage,
     pub(crate) tail: RwLock<Tail<C>>,
     pub(crate) vote: Mutex<Option<VoteOf<C>>>,
-    /// Everything below this index is on disk.
+    /// Everything below this index is on disk. It goes down only while a truncation is waited for.
     flushed: Arc<AtomicU64>,
 }
 
 /// See the module. openraft owns it; readers are handed out.
 pub struct LogStore<C: RaftTypeConfig> {
     pub(crate) shared: Arc<Shared<C>>,
-    queue: Option<mpsc::Sender<Operation>>,
+    queue: Option<mpsc::Sender<Queued>>,
+    /// What is left of [`QUEUED_BYTES_MAX`].
+    queue_bytes: Arc<Semaphore>,
     writer: Option<std::thread::JoinHandle<()>>,
 }
 
@@ -82,11 +88,17 @@ where
 {
     pub(crate) fn new(storage: Storage) -> Self {
         let flushed = Arc::new(AtomicU64::new(0));
-        let (queue, writer) = match writer::start(storage.clone(), Arc::clone(&flushed)) {
-            Ok((queue, writer)) => (Some(queue), Some(writer)),
-            Err(error) => {
-                storage.inner.fail(&format!("the writer thread cannot be started: {error}"));
-                (None, None)
+        let (queue, writer) = if storage.inner.log_open.swap(true, Ordering::AcqRel) {
+            // Two writers would reorder votes and entries: this one gets none.
+            tracing::error!("the log is open already; a second log store of the same directory does nothing");
+            (None, None)
+        } else {
+            match writer::start(storage.clone(), Arc::clone(&flushed)) {
+                Ok((queue, writer)) => (Some(queue), Some(writer)),
+                Err(error) => {
+                    storage.inner.fail(&format!("the writer thread cannot be started: {error}"));
+                    (None, None)
+                }
             }
         };
         let shared = Shared {
@@ -95,12 +107,22 @@ where
             vote: Mutex::new(None),
             flushed,
         };
-        Self { shared: Arc::new(shared), queue, writer }
+        Self { shared: Arc::new(shared), queue, queue_bytes: Arc::new(Semaphore::new(QUEUED_BYTES_MAX)), writer }
+    }
+
+    /// Why the writer does not answer.
+    fn gone(&self) -> io::Error {
+        match self.shared.storage.inner.failure() {
+            Some(reason) => io::Error::other(reason),
+            None => io::Error::other("the log's writer has stopped"),
+        }
     }
 
     async fn enqueue(&self, operation: Operation) -> io::Result<()> {
-        let gone = || io::Error::other("the log's writer has stopped");
-        self.queue.as_ref().ok_or_else(gone)?.send(operation).await.map_err(|_| gone())
+        let bytes = u32::try_from(operation.bytes().min(QUEUED_BYTES_MAX)).unwrap_or(u32::MAX);
+        let share = Arc::clone(&self.queue_bytes).acquire_many_owned(bytes).await.map_err(|_| self.gone())?;
+        let queue = self.queue.as_ref().ok_or_else(|| self.gone())?;
+        queue.send(Queued { operation, share }).await.map_err(|_| self.gone())
     }
 
     async fn perform(&self, operation: impl FnOnce(Done) -> Operation) -> io::Result<()> {
@@ -108,7 +130,7 @@ where
         // A caller that stopped waiting does not want to know.
         let done: Done = Box::new(move |result| drop(sender.send(result)));
         self.enqueue(operation(done)).await?;
-        receiver.await.map_err(|_| io::Error::other("the log's writer has stopped"))?
+        receiver.await.map_err(|_| self.gone())?
     }
 
     fn stored<T: DeserializeOwned>(&self, key: &[u8], skip: usize) -> io::Result<Option<T>> {
@@ -128,20 +150,20 @@ where
     LogIdOf<C>: Serialize + DeserializeOwned,
     VoteOf<C>: Serialize + DeserializeOwned,
 {
-    type LogReader = crate::log_reader::LogReader<C>;
+    type LogReader = LogReader<C>;
 
     async fn get_log_state(&mut self) -> Result<LogState<C>, io::Error> {
         let purged: Option<LogIdOf<C>> = self.stored(KEY_PURGED, 8)?;
         let in_memory = self.shared.tail.read().entries.last_key_value().map(|(_, (_, entry))| entry.log_id());
         let last = match in_memory {
             Some(log_id) => Some(log_id),
-            None => crate::log_reader::last_on_disk::<C>(&self.shared.storage).map_err(io::Error::other)?,
+            None => log_reader::last_on_disk::<C>(&self.shared.storage).map_err(io::Error::other)?,
         };
         Ok(LogState { last_log_id: last.or_else(|| purged.clone()), last_purged_log_id: purged })
     }
 
     async fn get_log_reader(&mut self) -> Self::LogReader {
-        crate::log_reader::LogReader { shared: Arc::clone(&self.shared) }
+        LogReader { shared: Arc::clone(&self.shared) }
     }
 
     async fn save_vote(&mut self, vote: &VoteOf<C>) -> Result<(), io::Error> {
@@ -160,7 +182,7 @@ where
     async fn read_committed(&mut self) -> Result<Option<LogIdOf<C>>, io::Error> {
         let (done, receiver) = oneshot::channel();
         self.enqueue(Operation::Barrier { done }).await?;
-        receiver.await.map_err(io::Error::other)?;
+        receiver.await.map_err(|_| self.gone())?;
         self.stored(KEY_COMMITTED, 0)
     }
 
@@ -181,7 +203,8 @@ where
             let flushed = self.shared.flushed.load(Ordering::Acquire);
             tail.evict(flushed, self.shared.storage.inner.options.log_cache_bytes_max);
         }
-        self.enqueue(Operation::Append { records, done: Box::new(|result| callback.io_completed(result)) }).await
+        let done: Done = Box::new(|result| callback.io_completed(result));
+        self.enqueue(Operation::Append { records, done }).await
     }
 
     async fn truncate_after(&mut self, last_log_id: Option<LogIdOf<C>>) -> Result<(), io::Error> {
@@ -203,10 +226,11 @@ impl<C: RaftTypeConfig> Drop for LogStore<C> {
     /// Whatever was handed over is on disk when the store is gone, and the directory's lock is free.
     fn drop(&mut self) {
         self.queue = None;
-        if let Some(writer) = self.writer.take()
-            && writer.join().is_err()
-        {
-            tracing::error!("the log's writer panicked");
+        if let Some(writer) = self.writer.take() {
+            if writer.join().is_err() {
+                tracing::error!("the log's writer panicked");
+            }
+            self.shared.storage.inner.log_open.store(false, Ordering::Release);
         }
     }
 }

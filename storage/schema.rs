@@ -15,9 +15,11 @@ pub(crate) const CF_LOG: &str = "log";
 pub(crate) const CF_META: &str = "meta";
 
 pub(crate) const KEY_FORMAT: &[u8] = b"format";
-pub(crate) const KEY_VOTE: &[u8] = b"raft/vote";
-pub(crate) const KEY_COMMITTED: &[u8] = b"raft/committed";
-pub(crate) const KEY_PURGED: &[u8] = b"raft/purged";
+/// Of group 0, as the keys say.
+pub(crate) const KEY_VOTE: &[u8] = b"raft/0/vote";
+pub(crate) const KEY_COMMITTED: &[u8] = b"raft/0/committed";
+/// index u64 BE │ the encoded log id: whoever knows no type of openraft's reads the index.
+pub(crate) const KEY_PURGED: &[u8] = b"raft/0/purged";
 
 /// Metadata of the floors above lives under its own prefix.
 pub(crate) fn meta_key(key: &str) -> Vec<u8> {

@@ -1,9 +1,11 @@
 //! A snapshot file: an opaque head, a compressed body, a checksum over everything.
 //!
 //! ```text
-//!   "VDFS" │ version u32 │ group u32 │ meta length u32 │ meta │ zstd stream │ length of all before u64 │ CRC-32 u32
+//!   "VDFS" │ version u32 │ group u32 │ meta length u32 │ position u64 │ meta │ zstd stream
+//!          │ length of all before u64 │ CRC-32 u32 of all before the length
 //! ```
-//! Integers are little-endian.
+//! Integers are little-endian. The position is the last log index in the snapshot: it orders snapshots, whichever was
+//! begun or received first.
 
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
@@ -15,16 +17,18 @@ use crate::schema::GROUP;
 
 pub(crate) const MAGIC: [u8; 4] = *b"VDFS";
 pub(crate) const VERSION: u32 = 1;
-pub(crate) const HEAD_BYTES: u64 = 16;
+pub(crate) const HEAD_BYTES: u64 = 24;
 pub(crate) const FOOTER_BYTES: u64 = 12;
 /// The head's opaque part.
 pub(crate) const META_BYTES_MAX: u32 = 1 << 20;
 
-/// A verified snapshot; cheap to clone. The file stays readable while it is open, even after it was pruned.
+/// A verified snapshot; cheap to clone. Whoever has opened the file can read it to its end, even when it is pruned
+/// meanwhile, which happens only once newer ones are there.
 #[derive(Clone, Debug)]
 pub struct SnapshotFile {
     path: Arc<PathBuf>,
     len: u64,
+    position: u64,
     meta: Arc<[u8]>,
 }
 
@@ -40,7 +44,7 @@ impl SnapshotFile {
         let mut reader = BufReader::with_capacity(256 << 10, file);
         let mut head = [0; HEAD_BYTES as usize];
         reader.read_exact(&mut head).map_err(io)?;
-        let [m0, m1, m2, m3, v0, v1, v2, v3, g0, g1, g2, g3, l0, l1, l2, l3] = head;
+        let [m0, m1, m2, m3, v0, v1, v2, v3, g0, g1, g2, g3, l0, l1, l2, l3, p0, p1, p2, p3, p4, p5, p6, p7] = head;
         if [m0, m1, m2, m3] != MAGIC {
             return Err(StorageError::corrupt(path, "it is no snapshot"));
         }
@@ -78,7 +82,13 @@ impl SnapshotFile {
         if !sound {
             return Err(StorageError::corrupt(path, "its checksum does not match"));
         }
-        Ok(Self { path: Arc::new(path.to_owned()), len, meta: meta.into() })
+        let position = u64::from_le_bytes([p0, p1, p2, p3, p4, p5, p6, p7]);
+        Ok(Self { path: Arc::new(path.to_owned()), len, position, meta: meta.into() })
+    }
+
+    /// The same file under its new name.
+    pub(crate) fn renamed(self, path: &Path) -> Self {
+        Self { path: Arc::new(path.to_owned()), ..self }
     }
 
     /// Where it is.
@@ -91,6 +101,12 @@ impl SnapshotFile {
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.len
+    }
+
+    /// The last log index in it; 0: its writer did not say.
+    #[must_use]
+    pub fn position(&self) -> u64 {
+        self.position
     }
 
     /// The opaque head.

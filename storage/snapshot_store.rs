@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use parking_lot::Mutex;
+
 use crate::error::StorageError;
 use crate::schema::GROUP;
 use crate::snapshot_file::{FOOTER_BYTES, HEAD_BYTES, MAGIC, META_BYTES_MAX, SnapshotFile, VERSION};
@@ -16,7 +18,9 @@ const COMPRESSION_LEVEL: i32 = 3;
 const EXTENSION: &str = "snapshot";
 const PARTIAL: &str = "partial";
 
-/// The directory; cheap to clone. File names are numbers that grow.
+/// The directory; cheap to clone.
+///
+/// A file is called `position-number.snapshot`, both with leading zeros: names sort by position, then by age.
 #[derive(Clone, Debug)]
 pub struct SnapshotStore {
     inner: Arc<Inner>,
@@ -26,10 +30,18 @@ pub struct SnapshotStore {
 struct Inner {
     dir: PathBuf,
     next: AtomicU64,
+    /// The newest one that is known to be sound, so that it is not read as a whole each time.
+    latest: Mutex<Option<SnapshotFile>>,
+    /// One snapshot at a time takes its place.
+    settling: Mutex<()>,
+    /// Below this index the log is gone.
+    purged_end: Arc<AtomicU64>,
+    file_bytes_max: u64,
 }
 
 impl SnapshotStore {
-    pub(crate) fn open(dir: PathBuf) -> Result<Self, StorageError> {
+    /// Refuses a directory whose snapshots do not reach up to where the log begins.
+    pub(crate) fn open(dir: PathBuf, purged_end: Arc<AtomicU64>, file_bytes_max: u64) -> Result<Self, StorageError> {
         let io = |error| StorageError::io(&dir, error);
         fs::create_dir_all(&dir).map_err(io)?;
         let mut last = 0;
@@ -38,21 +50,60 @@ impl SnapshotStore {
             if path.extension().is_some_and(|extension| extension == PARTIAL) {
                 // Left by a crash in the middle of writing; never renamed, so never used.
                 fs::remove_file(&path).map_err(|error| StorageError::io(&path, error))?;
+            } else if let Some((_, number)) = parse(&path) {
+                last = last.max(number);
             }
-            last = last.max(number(&path).unwrap_or(0));
         }
-        Ok(Self { inner: Arc::new(Inner { dir, next: AtomicU64::new(last + 1) }) })
+        let inner = Inner {
+            dir,
+            next: AtomicU64::new(last.saturating_add(1)),
+            latest: Mutex::new(None),
+            settling: Mutex::new(()),
+            purged_end,
+            file_bytes_max,
+        };
+        let store = Self { inner: Arc::new(inner) };
+        store.check_reach()?;
+        Ok(store)
     }
 
-    /// The newest snapshot. A damaged one is an error unless an older one is sound.
+    fn check_reach(&self) -> Result<(), StorageError> {
+        let newest = self.paths()?.last().and_then(|path| parse(path)).map(|(position, _)| position);
+        let purged_end = self.inner.purged_end.load(Ordering::Acquire);
+        let reached = match newest {
+            // Unsaid: whoever wrote it knows.
+            Some(0) => return Ok(()),
+            Some(position) if position.saturating_add(1) >= purged_end => return Ok(()),
+            Some(position) => position.to_string(),
+            None if purged_end == 0 => return Ok(()),
+            None => "nowhere".to_owned(),
+        };
+        Err(StorageError::SnapshotMissing { path: self.inner.dir.clone(), purged_end, reached })
+    }
+
+    /// The newest snapshot. A damaged one is an error, unless an older one is sound and the log still reaches back
+    /// to it.
     ///
     /// # Errors
     /// [`StorageError`].
     pub fn latest(&self) -> Result<Option<SnapshotFile>, StorageError> {
+        if let Some(known) = self.inner.latest.lock().clone()
+            && known.path().exists()
+        {
+            return Ok(Some(known));
+        }
         let mut damaged = None;
         for path in self.paths()?.into_iter().rev() {
             match SnapshotFile::verify(&path) {
-                Ok(file) => return Ok(Some(file)),
+                Ok(file) => {
+                    if let Some(error) = damaged
+                        && file.position().saturating_add(1) < self.inner.purged_end.load(Ordering::Acquire)
+                    {
+                        return Err(error);
+                    }
+                    *self.inner.latest.lock() = Some(file.clone());
+                    return Ok(Some(file));
+                }
                 Err(error) => {
                     tracing::error!(%error, "a snapshot is damaged");
                     damaged.get_or_insert(error);
@@ -62,14 +113,25 @@ impl SnapshotStore {
         damaged.map_or(Ok(None), Err)
     }
 
-    /// Begins a snapshot with this opaque head; the body is what is written to it.
+    /// [`SnapshotStore::create_at`] by a writer that does not say up to which log index the snapshot reaches: such
+    /// snapshots are ordered by their completion, behind all others.
     ///
     /// # Errors
     /// [`StorageError`].
     pub fn create(&self, meta: &[u8]) -> Result<SnapshotWriter, StorageError> {
-        let meta_bytes = u32::try_from(meta.len()).ok().filter(|bytes| *bytes <= META_BYTES_MAX).ok_or(
-            StorageError::TooLarge { what: "a snapshot's head", bytes_max: u64::from(META_BYTES_MAX) },
-        )?;
+        self.create_at(0, meta)
+    }
+
+    /// Begins a snapshot of everything up to log index `position` with this opaque head; the body is what is written
+    /// to it.
+    ///
+    /// # Errors
+    /// [`StorageError`].
+    pub fn create_at(&self, position: u64, meta: &[u8]) -> Result<SnapshotWriter, StorageError> {
+        let meta_bytes = u32::try_from(meta.len())
+            .ok()
+            .filter(|bytes| *bytes <= META_BYTES_MAX)
+            .ok_or(StorageError::TooLarge { what: "a snapshot's head", bytes_max: u64::from(META_BYTES_MAX) })?;
         let partial = self.partial()?;
         let path = partial.path.clone();
         let io = |error| StorageError::io(&path, error);
@@ -78,6 +140,7 @@ impl SnapshotStore {
         head.extend_from_slice(&VERSION.to_le_bytes());
         head.extend_from_slice(&GROUP.to_le_bytes());
         head.extend_from_slice(&meta_bytes.to_le_bytes());
+        head.extend_from_slice(&position.to_le_bytes());
         head.extend_from_slice(meta);
         let mut out = Checked { out: BufWriter::new(partial), check: crc32fast::Hasher::new(), bytes: 0 };
         out.write_all(&head).map_err(io)?;
@@ -90,12 +153,15 @@ impl SnapshotStore {
     /// # Errors
     /// [`StorageError`].
     pub fn receive(&self) -> Result<IncomingSnapshot, StorageError> {
-        Ok(IncomingSnapshot { store: self.clone(), partial: self.partial()? })
+        Ok(IncomingSnapshot { store: self.clone(), partial: self.partial()?, bytes: 0 })
+    }
+
+    fn number(&self) -> u64 {
+        self.inner.next.fetch_add(1, Ordering::Relaxed)
     }
 
     fn partial(&self) -> Result<Partial, StorageError> {
-        let number = self.inner.next.fetch_add(1, Ordering::Relaxed);
-        let path = self.inner.dir.join(format!("{number:020}.{PARTIAL}"));
+        let path = self.inner.dir.join(format!("{:020}.{PARTIAL}", self.number()));
         let file = OpenOptions::new()
             .write(true)
             .create_new(true)
@@ -108,18 +174,26 @@ impl SnapshotStore {
     fn settle(&self, mut partial: Partial) -> Result<SnapshotFile, StorageError> {
         let io = |error| StorageError::io(&self.inner.dir, error);
         partial.file.sync_all().map_err(io)?;
-        SnapshotFile::verify(&partial.path)?;
-        let path = partial.path.with_extension(EXTENSION);
+        let file = SnapshotFile::verify(&partial.path)?;
+        let _settling = self.inner.settling.lock();
+        let path = self.inner.dir.join(format!("{:020}-{:020}.{EXTENSION}", file.position(), self.number()));
         fs::rename(&partial.path, &path).map_err(io)?;
         partial.settled = true;
         File::open(&self.inner.dir).and_then(|dir| dir.sync_all()).map_err(io)?;
-        let settled = SnapshotFile::verify(&path)?;
+        let file = file.renamed(&path);
         let mut paths = self.paths()?;
+        // A snapshot that was begun long ago is no newer than one that a peer sent meanwhile.
+        if paths.last() == Some(&path) {
+            *self.inner.latest.lock() = Some(file.clone());
+        }
         while paths.len() > KEPT {
             let oldest = paths.remove(0);
-            fs::remove_file(&oldest).map_err(|error| StorageError::io(&oldest, error))?;
+            // Its caller is about to open it.
+            if oldest != path {
+                fs::remove_file(&oldest).map_err(|error| StorageError::io(&oldest, error))?;
+            }
         }
-        Ok(settled)
+        Ok(file)
     }
 
     /// Oldest first.
@@ -128,7 +202,7 @@ impl SnapshotStore {
         let mut paths = Vec::new();
         for entry in fs::read_dir(&self.inner.dir).map_err(io)? {
             let path = entry.map_err(io)?.path();
-            if path.extension().is_some_and(|extension| extension == EXTENSION) && number(&path).is_some() {
+            if path.extension().is_some_and(|extension| extension == EXTENSION) && parse(&path).is_some() {
                 paths.push(path);
             }
         }
@@ -137,8 +211,10 @@ impl SnapshotStore {
     }
 }
 
-fn number(path: &Path) -> Option<u64> {
-    path.file_stem()?.to_str()?.parse().ok()
+/// Position and number.
+fn parse(path: &Path) -> Option<(u64, u64)> {
+    let (position, number) = path.file_stem()?.to_str()?.split_once('-')?;
+    Some((position.parse().ok()?, number.parse().ok()?))
 }
 
 /// A file that is removed unless it was settled.
@@ -226,14 +302,20 @@ impl SnapshotWriter {
 pub struct IncomingSnapshot {
     store: SnapshotStore,
     partial: Partial,
+    bytes: u64,
 }
 
 impl IncomingSnapshot {
     /// The next bytes of the file.
     ///
     /// # Errors
-    /// [`StorageError::Io`].
+    /// [`StorageError::Io`], [`StorageError::TooLarge`].
     pub fn write(&mut self, bytes: &[u8]) -> Result<(), StorageError> {
+        self.bytes = self.bytes.saturating_add(bytes.len() as u64);
+        let bytes_max = self.store.inner.file_bytes_max;
+        if self.bytes > bytes_max {
+            return Err(StorageError::TooLarge { what: "a peer's snapshot", bytes_max });
+        }
         self.partial.file.write_all(bytes).map_err(|error| StorageError::io(&self.partial.path, error))
     }
 

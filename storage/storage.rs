@@ -5,19 +5,22 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use openraft::RaftTypeConfig;
-use rocksdb::{BlockBasedOptions, Cache, ColumnFamilyDescriptor, DB, DBCompressionType, Options, WriteBatch, WriteOptions};
+use parking_lot::Mutex;
+use rocksdb::{DB, WriteBatch};
 use tokio::sync::watch;
 
+use crate::database;
 use crate::error::StorageError;
 use crate::log_store::LogStore;
-use crate::marker::Marker;
+use crate::marker::{Durable, Marker};
 use crate::metrics::StorageMetrics;
-use crate::schema::{CF_LOG, CF_META, FORMAT_VERSION, KEY_FORMAT, KEY_PURGED, log_index, meta_key};
+use crate::schema::{CF_META, FORMAT_VERSION, KEY_FORMAT, meta_key};
 use crate::snapshot_store::SnapshotStore;
 
-/// How much memory storage may use.
+/// How much memory and disk storage may use.
 #[derive(Clone, Copy, Debug)]
 pub struct StorageOptions {
     /// Log entries kept in memory for replication and application; what is not on disk yet is kept in any case.
@@ -26,11 +29,18 @@ pub struct StorageOptions {
     pub block_cache_bytes: usize,
     /// One memtable.
     pub memtable_bytes: usize,
+    /// A snapshot file from a peer may have this many bytes at most; beyond it is refused and removed.
+    pub snapshot_file_bytes_max: u64,
 }
 
 impl Default for StorageOptions {
     fn default() -> Self {
-        Self { log_cache_bytes_max: 16 << 20, block_cache_bytes: 8 << 20, memtable_bytes: 16 << 20 }
+        Self {
+            log_cache_bytes_max: 16 << 20,
+            block_cache_bytes: 8 << 20,
+            memtable_bytes: 16 << 20,
+            snapshot_file_bytes_max: 16 << 30,
+        }
     }
 }
 
@@ -42,11 +52,16 @@ pub struct Storage {
 
 pub(crate) struct StorageInner {
     pub(crate) db: DB,
-    pub(crate) marker: Marker,
+    /// Whoever writes holds it: then the sequence number after a synced write covers nothing that is not synced.
+    marker: Mutex<Marker>,
     pub(crate) metrics: Arc<StorageMetrics>,
     pub(crate) options: StorageOptions,
-    pub(crate) failure: watch::Sender<Option<String>>,
+    failure: watch::Sender<Option<String>>,
     snapshots: SnapshotStore,
+    /// Below this index the log is gone, whatever RocksDB still has there.
+    pub(crate) purged_end: Arc<AtomicU64>,
+    /// Whether a log store is open; there is one writer at a time.
+    pub(crate) log_open: AtomicBool,
     /// Held for its lock, released by the system even after a kill.
     _lock: File,
 }
@@ -55,24 +70,35 @@ impl Storage {
     /// Opens or creates `data_dir` (0700).
     ///
     /// # Errors
-    /// [`StorageError`].
+    /// [`StorageError`]: the directory cannot be used, is in use, was written by a newer binary, or its log or
+    /// snapshots do not reach as far as they once did.
     pub fn open(data_dir: &Path, options: StorageOptions) -> Result<Self, StorageError> {
         create_dir(data_dir)?;
         let lock = lock(data_dir)?;
-        let db = open_database(&data_dir.join("db"), &options)?;
-        check_format(&db, data_dir)?;
+        let db = database::open(&data_dir.join("db"), &options)?;
+        let formatted = database::check_format(&db, data_dir)?;
+        let purged_end = database::purged_end(&db, data_dir)?;
         let marker = Marker::open(&data_dir.join("durable"))?;
-        check_marker(&db, &marker, data_dir)?;
-        let snapshots = SnapshotStore::open(data_dir.join("snapshots"))?;
+        database::check_marker(&db, &marker, purged_end, data_dir)?;
+        let purged_end = Arc::new(AtomicU64::new(purged_end));
+        let snapshots =
+            SnapshotStore::open(data_dir.join("snapshots"), Arc::clone(&purged_end), options.snapshot_file_bytes_max)?;
         let inner = StorageInner {
             db,
-            marker,
+            marker: Mutex::new(marker),
             metrics: Arc::new(StorageMetrics::default()),
             options,
             failure: watch::channel(None).0,
             snapshots,
+            purged_end,
+            log_open: AtomicBool::new(false),
             _lock: lock,
         };
+        if !formatted {
+            let mut batch = WriteBatch::default();
+            batch.put_cf(inner.cf(CF_META)?, KEY_FORMAT, FORMAT_VERSION.to_be_bytes());
+            inner.write_synced(batch, None)?;
+        }
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -87,12 +113,26 @@ impl Storage {
     /// Metadata of the floors above; on disk when this returns.
     ///
     /// # Errors
-    /// [`StorageError::Database`].
+    /// [`StorageError`]; a failed write is final, see [`Storage::failed`].
     pub fn put_meta(&self, key: &str, value: &[u8]) -> Result<(), StorageError> {
-        Ok(self.inner.db.put_cf_opt(self.inner.cf(CF_META)?, meta_key(key), value, &synced())?)
+        self.put_meta_many(&[(key, value)])
     }
 
-    /// The log, for openraft; its writer thread ends with it.
+    /// All of it or nothing; on disk when this returns.
+    ///
+    /// # Errors
+    /// [`StorageError`]; a failed write is final, see [`Storage::failed`].
+    pub fn put_meta_many(&self, records: &[(&str, &[u8])]) -> Result<(), StorageError> {
+        let meta = self.inner.cf(CF_META)?;
+        let mut batch = WriteBatch::default();
+        for (key, value) in records {
+            batch.put_cf(meta, meta_key(key), value);
+        }
+        self.inner.write_synced(batch, None).inspect_err(|error| self.inner.fail(&error.to_string()))
+    }
+
+    /// The log, for openraft; its writer thread ends with it. There can be one at a time: every operation of a second
+    /// one is an error.
     #[must_use]
     pub fn log_store<C>(&self) -> LogStore<C>
     where
@@ -126,7 +166,12 @@ impl Storage {
 
 impl StorageInner {
     pub(crate) fn cf(&self, name: &str) -> Result<&rocksdb::ColumnFamily, StorageError> {
-        cf(&self.db, name)
+        database::family(&self.db, name)
+    }
+
+    /// Why nothing can be written any more.
+    pub(crate) fn failure(&self) -> Option<String> {
+        self.failure.borrow().clone()
     }
 
     pub(crate) fn fail(&self, reason: &str) {
@@ -139,40 +184,71 @@ impl StorageInner {
             first
         });
     }
-}
 
-pub(crate) fn cf<'a>(db: &'a DB, name: &str) -> Result<&'a rocksdb::ColumnFamily, StorageError> {
-    db.cf_handle(name).ok_or_else(|| StorageError::corrupt(db.path(), format!("column family {name} is missing")))
-}
-
-pub(crate) fn synced() -> WriteOptions {
-    let mut options = WriteOptions::default();
-    options.set_sync(true);
-    options
-}
-
-/// One past the last index in the log, or past the last purged one.
-fn log_end(db: &DB) -> Result<u64, StorageError> {
-    let log = cf(db, CF_LOG)?;
-    let mut iterator = db.raw_iterator_cf(log);
-    iterator.seek_to_last();
-    iterator.status()?;
-    if let Some(index) = iterator.key().and_then(log_index) {
-        return Ok(index + 1);
+    /// One synced write. `end`: one past the log's last index afterwards, and the lowest it has in between.
+    ///
+    /// After one failed write nothing is known about the disk: no later write may look like a success.
+    pub(crate) fn write_synced(&self, batch: WriteBatch, end: Option<LogEnd>) -> Result<(), StorageError> {
+        let mut marker = self.marker.lock();
+        self.refuse_after_failure()?;
+        let known = marker.known();
+        if let Some(LogEnd { lowest, .. }) = end
+            && lowest < known.end
+        {
+            // Lowered first: a crash in between must not make a shorter log look like a lost one.
+            marker.write(Durable { end: lowest, ..known })?;
+        }
+        self.metrics.observe_fsync(|| self.db.write_opt(batch, &database::synced()))?;
+        let end = end.map_or(known.end, |end| end.after);
+        marker.write(Durable { end, sequence: self.db.latest_sequence_number() })
     }
-    match db.get_cf(cf(db, CF_META)?, KEY_PURGED)? {
-        // The index stands in front of the encoded log id, so that this check needs no type of openraft's.
-        Some(bytes) => Ok(bytes.get(..8).and_then(|head| head.try_into().ok()).map_or(0, |last| u64::from_be_bytes(last) + 1)),
-        None => Ok(0),
+
+    /// A write that the next synced one makes durable.
+    pub(crate) fn write_unsynced(&self, batch: WriteBatch) -> Result<(), StorageError> {
+        let _marker = self.marker.lock();
+        self.refuse_after_failure()?;
+        Ok(self.db.write(batch)?)
+    }
+
+    fn refuse_after_failure(&self) -> Result<(), StorageError> {
+        self.failure().map_or(Ok(()), |reason| Err(StorageError::io(self.db.path(), io::Error::other(reason))))
+    }
+
+    pub(crate) fn purged_end(&self) -> u64 {
+        self.purged_end.load(Ordering::Acquire)
+    }
+}
+
+/// How a batch moves the end of the log.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LogEnd {
+    /// The lowest end in between: truncated to.
+    pub(crate) lowest: u64,
+    /// One past the last index afterwards.
+    pub(crate) after: u64,
+}
+
+impl LogEnd {
+    pub(crate) fn moved_to(previous: Option<Self>, end: u64) -> Self {
+        Self { lowest: previous.map_or(end, |previous| previous.lowest.min(end)), after: end }
     }
 }
 
 fn create_dir(path: &Path) -> Result<(), StorageError> {
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|error| directory(path, &error))
+    let existed = path.is_dir();
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|error| directory(path, &error))?;
+    if !existed && let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        // So that the new directory itself survives a power loss.
+        File::open(parent).and_then(|parent| parent.sync_all()).map_err(|error| directory(path, &error))?;
+    }
+    Ok(())
 }
 
 fn directory(path: &Path, error: &io::Error) -> StorageError {
-    StorageError::Directory { path: path.to_owned(), reason: format!("it cannot be used: {error}") }
+    StorageError::Directory {
+        path: path.to_owned(),
+        reason: format!("it cannot be used: {error}; choose a directory that this user can write"),
+    }
 }
 
 fn lock(data_dir: &Path) -> Result<File, StorageError> {
@@ -189,62 +265,5 @@ fn lock(data_dir: &Path) -> Result<File, StorageError> {
         Ok(()) => Ok(file),
         Err(fs::TryLockError::WouldBlock) => Err(StorageError::Locked(data_dir.to_owned())),
         Err(fs::TryLockError::Error(error)) => Err(directory(data_dir, &error)),
-    }
-}
-
-fn open_database(path: &Path, options: &StorageOptions) -> Result<DB, StorageError> {
-    let mut database = Options::default();
-    database.create_if_missing(true);
-    database.create_missing_column_families(true);
-    database.set_max_total_wal_size(4 * options.memtable_bytes as u64);
-    database.set_keep_log_file_num(2);
-    database.set_max_log_file_size(1 << 20);
-    database.set_max_open_files(64);
-    database.set_max_background_jobs(2);
-    // A torn record at the very end is what a crash in the middle of a write leaves and is dropped; entries that
-    // were acknowledged are not lost unnoticed by it, because the marker knows how far the log once reached.
-    database.set_wal_recovery_mode(rocksdb::DBRecoveryMode::PointInTime);
-    let cache = Cache::new_lru_cache(options.block_cache_bytes);
-    let family = || {
-        let mut family = Options::default();
-        family.set_write_buffer_size(options.memtable_bytes);
-        family.set_max_write_buffer_number(3);
-        family.set_compression_type(DBCompressionType::Lz4);
-        let mut blocks = BlockBasedOptions::default();
-        blocks.set_block_cache(&cache);
-        family.set_block_based_table_factory(&blocks);
-        family
-    };
-    let families = [
-        ColumnFamilyDescriptor::new("default", family()),
-        ColumnFamilyDescriptor::new(CF_META, family()),
-        ColumnFamilyDescriptor::new(CF_LOG, family()),
-    ];
-    Ok(DB::open_cf_descriptors(&database, path, families)?)
-}
-
-fn check_format(db: &DB, data_dir: &Path) -> Result<(), StorageError> {
-    let meta = cf(db, CF_META)?;
-    match db.get_cf(meta, KEY_FORMAT)? {
-        None => {
-            let mut batch = WriteBatch::default();
-            batch.put_cf(meta, KEY_FORMAT, FORMAT_VERSION.to_be_bytes());
-            Ok(db.write_opt(batch, &synced())?)
-        }
-        Some(bytes) => match <[u8; 4]>::try_from(bytes.as_ref()).map(u32::from_be_bytes) {
-            Ok(found) if found <= FORMAT_VERSION => Ok(()),
-            Ok(found) => Err(StorageError::Newer { path: data_dir.to_owned(), found, known: FORMAT_VERSION }),
-            Err(_) => Err(StorageError::corrupt(data_dir, "its format record is damaged")),
-        },
-    }
-}
-
-fn check_marker(db: &DB, marker: &Marker, data_dir: &Path) -> Result<(), StorageError> {
-    let end = log_end(db)?;
-    match marker.read()? {
-        Some(durable) if durable > end => {
-            Err(StorageError::LogBehindMarker { path: data_dir.to_owned(), end, durable })
-        }
-        _ => Ok(()),
     }
 }

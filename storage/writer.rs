@@ -3,19 +3,22 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
 
 use rocksdb::WriteBatch;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
 use crate::error::StorageError;
 use crate::schema::{CF_LOG, CF_META, KEY_COMMITTED, KEY_PURGED, KEY_VOTE, log_key};
-use crate::storage::{Storage, synced};
+use crate::storage::{LogEnd, Storage};
 
 /// Operations that may wait; beyond it callers wait.
 pub(crate) const QUEUED_OPERATIONS_MAX: usize = 4096;
+/// Bytes that may wait (a single larger operation goes alone); beyond it callers wait.
+pub(crate) const QUEUED_BYTES_MAX: usize = 64 << 20;
 /// Bytes that one synced write gathers at most (a single larger operation goes alone).
 const BATCH_BYTES_MAX: usize = 8 << 20;
+/// What an operation without entries counts as.
+const OPERATION_BYTES: usize = 64;
 
 /// What tells the caller that its operation is on disk.
 pub(crate) type Done = Box<dyn FnOnce(Result<(), io::Error>) + Send>;
@@ -37,10 +40,30 @@ pub(crate) enum Operation {
 }
 
 impl Operation {
-    fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         match self {
-            Self::Append { records, .. } => records.iter().map(|(_, record)| record.len() + 12).sum(),
-            _ => 64,
+            Self::Append { records, .. } => {
+                OPERATION_BYTES
+                    + records.iter().map(|(_, record)| record.len() + size_of::<(u64, Vec<u8>)>()).sum::<usize>()
+            }
+            _ => OPERATION_BYTES,
+        }
+    }
+}
+
+/// An operation in the queue; its share of [`QUEUED_BYTES_MAX`] is given back when it is done.
+pub(crate) struct Queued {
+    pub(crate) operation: Operation,
+    pub(crate) share: OwnedSemaphorePermit,
+}
+
+/// A writer that panics must stop the node, not leave it waiting.
+struct FailOnPanic<'a>(&'a Storage);
+
+impl Drop for FailOnPanic<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.inner.fail("the log's writer panicked");
         }
     }
 }
@@ -49,36 +72,31 @@ impl Operation {
 pub(crate) fn start(
     storage: Storage,
     flushed: Arc<AtomicU64>,
-) -> io::Result<(mpsc::Sender<Operation>, std::thread::JoinHandle<()>)> {
+) -> io::Result<(mpsc::Sender<Queued>, std::thread::JoinHandle<()>)> {
     let (sender, receiver) = mpsc::channel(QUEUED_OPERATIONS_MAX);
-    let thread = std::thread::Builder::new()
-        .name("log-writer".to_owned())
-        .spawn(move || run(&storage, receiver, &flushed))?;
+    let thread = std::thread::Builder::new().name("log-writer".to_owned()).spawn(move || {
+        let _guard = FailOnPanic(&storage);
+        run(&storage, receiver, &flushed);
+    })?;
     Ok((sender, thread))
 }
 
-fn run(storage: &Storage, mut queue: mpsc::Receiver<Operation>, flushed: &AtomicU64) {
-    let mut failed: Option<String> = None;
+fn run(storage: &Storage, mut queue: mpsc::Receiver<Queued>, flushed: &AtomicU64) {
+    let mut batch: Vec<Queued> = Vec::new();
     while let Some(first) = queue.blocking_recv() {
-        let mut bytes = first.bytes();
-        let mut operations = vec![first];
+        let mut bytes = first.operation.bytes();
+        batch.push(first);
         while bytes < BATCH_BYTES_MAX {
             let Ok(next) = queue.try_recv() else { break };
-            bytes += next.bytes();
-            operations.push(next);
+            bytes += next.operation.bytes();
+            batch.push(next);
         }
-        let result = match &failed {
-            // After one failed write nothing is known about the disk: no later write may look like a success.
-            Some(reason) => Err(reason.clone()),
-            None => write(storage, &operations, flushed).map_err(|error| error.to_string()),
-        };
-        if let Err(reason) = &result
-            && failed.is_none()
-        {
+        let result = write(storage, &batch, flushed).map_err(|error| error.to_string());
+        if let Err(reason) = &result {
             storage.inner.fail(reason);
-            failed = Some(reason.clone());
         }
-        for operation in operations {
+        for Queued { operation, share } in batch.drain(..) {
+            drop(share);
             let outcome = result.clone().map_err(io::Error::other);
             match operation {
                 Operation::Append { done, .. }
@@ -86,30 +104,34 @@ fn run(storage: &Storage, mut queue: mpsc::Receiver<Operation>, flushed: &Atomic
                 | Operation::TruncateFrom { done, .. }
                 | Operation::Purge { done, .. } => done(outcome),
                 Operation::Committed { .. } => {}
-                Operation::Barrier { done } => {
-                    // A caller that has gone away needs no answer.
-                    let _ = done.send(());
-                }
+                // After a failure it goes unanswered, which its caller takes for the failure it is. A caller that has
+                // gone away needs no answer.
+                Operation::Barrier { done } => drop(outcome.is_ok().then(|| done.send(()))),
             }
         }
     }
 }
 
-fn write(storage: &Storage, operations: &[Operation], flushed: &AtomicU64) -> Result<(), StorageError> {
+fn write(storage: &Storage, operations: &[Queued], flushed: &AtomicU64) -> Result<(), StorageError> {
     let inner = &storage.inner;
     let (log, meta) = (inner.cf(CF_LOG)?, inner.cf(CF_META)?);
     let mut batch = WriteBatch::default();
     let mut sync = false;
-    let mut marker: Option<u64> = None;
+    let mut end: Option<LogEnd> = None;
+    let mut purged: Option<u64> = None;
     let (mut entries, mut bytes) = (0u64, 0u64);
-    for operation in operations {
+    for Queued { operation, .. } in operations {
         match operation {
             Operation::Append { records, .. } => {
                 for (index, record) in records {
                     batch.put_cf(log, log_key(*index), record);
                     entries += 1;
                     bytes += record.len() as u64;
-                    marker = Some(index + 1);
+                }
+                if let (Some((first, _)), Some((last, _))) = (records.first(), records.last()) {
+                    // An append over existing entries replaces them; what stands behind it was truncated before.
+                    let lowest = end.map_or(*first, |end| end.lowest.min(*first));
+                    end = Some(LogEnd { lowest, after: last.saturating_add(1) });
                 }
                 sync = true;
             }
@@ -117,34 +139,40 @@ fn write(storage: &Storage, operations: &[Operation], flushed: &AtomicU64) -> Re
                 batch.put_cf(meta, KEY_VOTE, record);
                 sync = true;
             }
-            Operation::TruncateFrom { end, .. } => {
-                // Lowered first: a crash in between must not make a shorter log look like a lost one.
-                inner.marker.write(*end).map_err(|error| StorageError::io(inner.db.path(), error))?;
-                batch.delete_range_cf(log, log_key(*end), log_key(u64::MAX));
-                marker = Some(*end);
+            Operation::TruncateFrom { end: from, .. } => {
+                batch.delete_range_cf(log, log_key(*from), log_key(u64::MAX));
+                end = Some(LogEnd::moved_to(end, *from));
                 sync = true;
             }
             Operation::Purge { last, record, .. } => {
-                batch.delete_range_cf(log, log_key(0), log_key(last.saturating_add(1)));
-                batch.put_cf(meta, KEY_PURGED, record);
-                sync = true;
+                let from = purged.unwrap_or_else(|| inner.purged_end());
+                let to = last.saturating_add(1);
+                if to > from {
+                    batch.delete_range_cf(log, log_key(from), log_key(to));
+                    batch.put_cf(meta, KEY_PURGED, record);
+                    purged = Some(to);
+                    sync = true;
+                }
             }
             Operation::Committed { record } => batch.put_cf(meta, KEY_COMMITTED, record),
             Operation::Barrier { .. } => {}
         }
     }
     if sync {
-        let began = Instant::now();
-        inner.db.write_opt(batch, &synced())?;
-        inner.metrics.observe_fsync(began.elapsed());
+        inner.write_synced(batch, end)?;
         inner.metrics.entries_total.fetch_add(entries, Ordering::Relaxed);
         inner.metrics.bytes_total.fetch_add(bytes, Ordering::Relaxed);
     } else if !batch.is_empty() {
-        inner.db.write(batch)?;
+        inner.write_unsynced(batch)?;
     }
-    if let Some(end) = marker {
-        inner.marker.write(end).map_err(|error| StorageError::io(inner.db.path(), error))?;
-        flushed.store(end, Ordering::Release);
+    if let Some(end) = end {
+        flushed.store(end.after, Ordering::Release);
+    }
+    if let Some(to) = purged {
+        inner.purged_end.store(to, Ordering::Release);
+        // Whole files below it are given back at once, without waiting for a compaction. Whatever this brings back to
+        // light in the files that straddle the bound is below `purged_end`, where nobody looks.
+        inner.db.delete_file_in_range_cf(log, log_key(0), log_key(to.saturating_sub(1)))?;
     }
     Ok(())
 }
