@@ -30,6 +30,8 @@ use crate::service::{Service, ServiceConfig};
 
 /// Connections the kernel queues before they are accepted: a herd that reconnects fits in.
 const ACCEPT_QUEUE_MAX: u32 = 4096;
+/// While a node cannot serve yet, the reason is logged this often.
+const READY_SAID_EVERY: Duration = Duration::from_secs(5);
 /// Handing leadership over may take this long in a shutdown.
 const TRANSFER_TIMEOUT: Duration = Duration::from_millis(500);
 /// Stopping Raft and closing the store may take this long in a shutdown.
@@ -174,7 +176,7 @@ impl Server {
                 StartKind::Restarted => "restarted",
             },
             relay: config.relay,
-            warnings: warnings(&config),
+            warnings: warnings(&config, &identity.cluster_addr),
         };
         node.attach(Parts { cluster, service: service.clone() });
         let public_stop = CancellationToken::new();
@@ -193,7 +195,7 @@ impl Server {
             cluster_id = report.cluster_id,
             node_id = report.node_id,
             server_id = report.server_id,
-            "ready: {}",
+            "member of the cluster: {}",
             report.start
         );
         Ok(Self { node, report, drain_timeout: config.drain_timeout, public_stop, public, admin_stop })
@@ -209,6 +211,26 @@ impl Server {
     #[must_use]
     pub fn node(&self) -> &Arc<Node> {
         &self.node
+    }
+
+    /// Resolves once the node can serve for the first time; says now and then what it waits for.
+    pub fn ready(&self) -> impl Future<Output = ()> + use<> {
+        let node = Arc::clone(&self.node);
+        async move {
+            let Some(parts) = node.parts() else { return std::future::pending().await };
+            let mut readiness = parts.cluster.readiness();
+            loop {
+                match tokio::time::timeout(READY_SAID_EVERY, readiness.wait_for(|readiness| readiness.ready)).await {
+                    Ok(Ok(_)) => return,
+                    // The cluster floor is gone: `run_until` says why.
+                    Ok(Err(_)) => return std::future::pending().await,
+                    Err(_) => {
+                        let reason = observability::readiness_reason(&node);
+                        tracing::info!(reason, "the node does not serve yet");
+                    }
+                }
+            }
+        }
     }
 
     /// Serves until `shutdown` ends, then leaves in order; returns early when the node cannot go on.
@@ -286,7 +308,7 @@ fn cluster_config(config: &Config, node_info: NodeInfo) -> ClusterConfig {
     }
 }
 
-fn warnings(config: &Config) -> Vec<String> {
+fn warnings(config: &Config, cluster_addr: &str) -> Vec<String> {
     let mut warnings = Vec::new();
     if !config.public.bind.ip().is_loopback() {
         warnings.push(format!(
@@ -302,8 +324,7 @@ fn warnings(config: &Config) -> Vec<String> {
     }
     if matches!(config.cluster.tls, ClusterTls::InsecureLoopback) {
         warnings.push(format!(
-            "the cluster port {} has no certificates: any program on this machine may pose as a node",
-            config.cluster.bind
+            "the cluster port {cluster_addr} has no certificates: any program on this machine may pose as a node"
         ));
     }
     warnings

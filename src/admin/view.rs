@@ -46,6 +46,8 @@ pub struct NodeView {
     pub live: bool,
     /// Public URL.
     pub url: String,
+    /// Admin URL.
+    pub admin_url: String,
     /// Cluster HOST:PORT.
     pub cluster_addr: String,
     /// Sessions it owns.

@@ -35,7 +35,8 @@ async fn serve(config: Config, exit_with_stdin: bool) -> Result<(), Failure> {
             return Ok(());
         }
     };
-    out::stdout(&start_block(server.report()));
+    let block = start_block(server.report());
+    let ready = server.ready();
     let (stopping, stopped) = tokio::sync::oneshot::channel::<()>();
     let run = server.run_until(async move {
         let reason = asked.await;
@@ -48,7 +49,13 @@ async fn serve(config: Config, exit_with_stdin: bool) -> Result<(), Failure> {
             Err(_) => std::future::pending().await,
         }
     };
+    let announced = async move {
+        ready.await;
+        out::stdout(&block);
+        std::future::pending::<()>().await
+    };
     tokio::select! {
+        () = announced => Ok(()),
         ended = run => ended.map_err(Failure::from),
         () = overdue => {
             tracing::warn!(?STOP_TIMEOUT, "the shutdown hangs: ending without it");

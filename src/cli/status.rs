@@ -11,6 +11,8 @@ use vedfolnir::config::DEFAULT_ADMIN_ADDR;
 use super::{Failure, out, runtime};
 
 const TIMEOUT: Duration = Duration::from_secs(5);
+/// Another node's applied position is a courtesy: not worth a longer wait.
+const PEER_TIMEOUT: Duration = Duration::from_millis(700);
 
 #[derive(Args, Debug)]
 pub(crate) struct StatusArgs {
@@ -34,7 +36,8 @@ pub(crate) fn run(arguments: StatusArgs) -> Result<(), Failure> {
         } else {
             let view = serde_json::from_slice(&body)
                 .map_err(|error| Failure::other(format!("the node's answer is not understood: {error}")))?;
-            out::stdout(&render(&view));
+            let applied = applied(&view).await;
+            out::stdout(&render(&view, &applied));
         }
         Ok(())
     })
@@ -86,7 +89,23 @@ async fn ask(targets: &[Target]) -> Result<Vec<u8>, Failure> {
     Err(last)
 }
 
-fn render(view: &StatusView) -> String {
+/// What each member has applied: the asked one said so, the others are asked at their own doors where those can be
+/// reached from here.
+async fn applied(view: &StatusView) -> Vec<Option<u64>> {
+    futures_util::future::join_all(view.nodes.iter().map(|node| async move {
+        if node.id == view.node_id {
+            return Some(view.applied_index);
+        }
+        let target: Target = node.admin_url.parse().ok()?;
+        let (_, body) = admin::get(&target, "/status", PEER_TIMEOUT).await.ok()?;
+        let peer: StatusView = serde_json::from_slice(&body).ok()?;
+        // Another cluster's node may have the same loopback address on another host.
+        (peer.node_id == node.id).then_some(peer.applied_index)
+    }))
+    .await
+}
+
+fn render(view: &StatusView, applied: &[Option<u64>]) -> String {
     let mut text = String::new();
     let _ = writeln!(text, "cluster            {}", view.cluster_id);
     let _ = writeln!(text, "seen by            {} ({})", view.node_id, view.server_id);
@@ -108,8 +127,7 @@ fn render(view: &StatusView) -> String {
     );
     let mut rows =
         vec![["NODE", "ROLE", "LIVE", "SESSIONS", "APPLIED", "LAST CONTACT", "URL", "CLUSTER"].map(String::from)];
-    for node in &view.nodes {
-        let applied = if node.id == view.node_id { Some(view.applied_index) } else { node.matched_index };
+    for (node, applied) in view.nodes.iter().zip(applied) {
         rows.push([
             node.id.clone(),
             node.role.clone(),

@@ -217,7 +217,7 @@ impl Plan {
             .map(|node| NodeFile {
                 name: node.name.clone(),
                 ports: node.ports,
-                command: [&[program.clone()], node.arguments.as_slice()].concat(),
+                command: [std::slice::from_ref(&program), node.arguments.as_slice()].concat(),
             })
             .collect();
         let refused = |error: String| Failure::other(format!("{}: {error}", self.directory.join(FILE).display()));

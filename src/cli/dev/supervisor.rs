@@ -168,7 +168,7 @@ impl Supervisor {
                 node.log.display()
             ));
             if self.nodes.iter().all(|node| !node.alive) {
-                out::stderr_line(&format!("vedfolnir dev: no node is left; Ctrl-C ends"));
+                out::stderr_line("vedfolnir dev: no node is left; Ctrl-C ends");
             }
         }
         std::future::pending().await
