@@ -50,6 +50,11 @@ impl StateMachine {
         Ok(machine)
     }
 
+    async fn apply_empty(&self, index: u64) {
+        self.replica.write(|state| state.apply_empty(index));
+        self.replica.notify(Notice::Applied { index, effects: Vec::new() }).await;
+    }
+
     async fn apply_entry(&mut self, index: u64, bytes: &[u8]) -> io::Result<()> {
         let applied = self.replica.write(|state| state.apply(index, bytes));
         let metrics = &self.replica.metrics;
@@ -73,9 +78,8 @@ impl StateMachine {
         if fenced {
             tracing::warn!(index, "this node was declared down while alive; it closes its sockets and starts a new life");
         }
-        if !applied.effects.is_empty() {
-            self.replica.notify(Notice::Applied { index, effects: applied.effects }).await;
-        }
+        // Also without effects: the service follows how far the replica is by what it is told.
+        self.replica.notify(Notice::Applied { index, effects: applied.effects }).await;
         if let Some(origin) = applied.origin {
             self.proposer.handle_applied(origin, applied.outcome);
         }
@@ -100,9 +104,9 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
             let index = entry.log_id.index;
             match entry.payload {
                 EntryPayload::Normal(bytes) => self.apply_entry(index, &bytes.0).await?,
-                EntryPayload::Blank => self.replica.write(|state| state.apply_empty(index)),
+                EntryPayload::Blank => self.apply_empty(index).await,
                 EntryPayload::Membership(membership) => {
-                    self.replica.write(|state| state.apply_empty(index));
+                    self.apply_empty(index).await;
                     self.membership = StoredMembership::new(Some(entry.log_id), membership);
                 }
             }

@@ -330,8 +330,8 @@ describe('forming', () => {
       const made = await run(['cert', 'init', where, ...names.flatMap((name) => ['--node', name])]);
       assert.equal(made.code, 0, made.stderr);
     }
-    const tls = (where, name) => ['--tls-ca', path.join(where, 'ca.pem'), '--tls-cert', path.join(where, `${name}.pem`), '--tls-key', path.join(where, `${name}.key`)];
-    assert.equal((await stat(path.join(ours, 'a.key'))).mode & 0o077, 0, 'the key is readable for others');
+    const tls = (where, name) => ['--tls-ca', path.join(where, 'ca.pem'), '--tls-cert', path.join(where, name, 'cert.pem'), '--tls-key', path.join(where, name, 'key.pem')];
+    assert.equal((await stat(path.join(ours, 'a', 'key.pem'))).mode & 0o077, 0, 'the key is readable for others');
     const cluster = await Cluster.plan(3);
     t.after(() => cluster.stop());
     cluster.nodes.forEach((node, index) => node.args.push(...tls(ours, 'abc'[index])));

@@ -24,7 +24,7 @@ fn keys_are_readable_by_their_owner_alone_and_nothing_else_is_left() {
     let mut names: Vec<_> =
         fs::read_dir(&directory).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
-    assert_eq!(names, ["a.key", "a.pem", "b.key", "b.pem", "ca.key", "ca.pem"]);
+    assert_eq!(names, ["a/cert.pem", "a/key.pem", "b/cert.pem", "b/key.pem", "ca-key.pem", "ca.pem"]);
     for key in ["a.key", "b.key", "ca.key"] {
         assert_eq!(mode(&directory, key), 0o600, "{key}");
     }

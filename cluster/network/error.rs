@@ -206,8 +206,8 @@ fn certificate_meaning(reason: &str) -> String {
         ": its certificate is of another authority; give all nodes the same --tls-ca"
     } else if reason.contains("Expired") || reason.contains("NotValidYet") {
         ": renew its certificate, and check both clocks"
-    } else if reason.contains("NoCertificatesPresented") {
-        ": it showed no certificate; start it with --tls-ca, --tls-cert and --tls-key"
+    } else if reason.contains("no certificates") {
+        "; start it with --tls-ca, --tls-cert and --tls-key"
     } else {
         ""
     };

@@ -57,11 +57,8 @@ async fn three_nodes_form_one_cluster_and_deliver_in_one_order() {
     assert!(ids.iter().all(|id| *id == ids[0]), "one cluster id: {ids:?}");
     for round in 0..50 {
         let [a, b, c] = &nodes;
-        tokio::join!(
-            a.publish(&format!("a{round}")),
-            b.publish(&format!("b{round}")),
-            c.publish(&format!("c{round}"))
-        );
+        let [x, y, z] = ["a", "b", "c"].map(|node| format!("{node}{round}"));
+        tokio::join!(a.publish(&x), b.publish(&y), c.publish(&z));
     }
     let mut orders = Vec::new();
     for node in &mut nodes {

@@ -207,13 +207,15 @@ fn of_cluster(families: &mut Families, metrics: &ClusterMetrics) {
     );
     families.counter("vedfolnir_log_entries_applied_total", "Log entries applied", get(&metrics.entries_applied_total));
     families.counter("vedfolnir_commands_applied_total", "Commands applied", get(&metrics.commands_applied_total));
-    families.counters(
-        "vedfolnir_snapshots_total",
-        "Snapshots of the replicated state",
-        &[
-            ("kind", "built", get(&metrics.snapshots_built_total)),
-            ("kind", "installed", get(&metrics.snapshots_installed_total)),
-        ],
+    families.counter(
+        "vedfolnir_snapshots_built_total",
+        "Snapshots of the replicated state built here",
+        get(&metrics.snapshots_built_total),
+    );
+    families.counter(
+        "vedfolnir_snapshots_installed_total",
+        "Snapshots of the replicated state taken from a leader",
+        get(&metrics.snapshots_installed_total),
     );
     families.counters(
         "vedfolnir_volatile_frames_total",

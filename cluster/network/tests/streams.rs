@@ -62,12 +62,14 @@ async fn dropping_the_halves_ends_the_other_side() {
     assert_eq!(receiver.recv().await, Ok(None));
     assert_eq!(b.ended.recv().await.unwrap(), "finished");
 
-    let (mut sender, receiver) = peer.open_stream(kind::ECHO, Bytes::new()).await.unwrap();
+    let (mut sender, mut receiver) = peer.open_stream(kind::ECHO, Bytes::new()).await.unwrap();
+    assert_eq!(receiver.recv().await.unwrap().unwrap(), "");
     drop(receiver);
     while sender.send(Bytes::from_static(b"anybody?")).await.is_ok() && b.ended.is_empty() {
         tokio::task::yield_now().await;
     }
-    assert!(b.ended.recv().await.unwrap().contains("no longer reads"));
+    let ended = tokio::time::timeout(PATIENCE, b.ended.recv()).await.unwrap().unwrap();
+    assert!(ended.contains("no longer reads"), "{ended}");
 }
 
 #[tokio::test]
