@@ -164,7 +164,7 @@ test('bad arguments are answered with an error that has a code and a message, an
 test('verbs without an ack work as well', async () => {
   const { clients: [a, b], room } = await three();
   b.socket.emit('join', room);
-  await b.ask('echo');
+  await until('b is in the room', async () => (await b.call('rooms')).includes(room));
   a.socket.emit('publish', room, MESSAGE, { id: 1 });
   await b.received(1);
   assert.deepEqual(b.seen, [1]);

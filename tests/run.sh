@@ -86,8 +86,7 @@ if [ $# -gt 0 ]; then
         files+=("$file")
     done
 else
-    # The shortest first; the main job last.
-    for name in support protocol clients relay cluster recovery chaos; do files+=("$tests/$name.test.mjs"); done
+    files=("$tests"/*.test.mjs)
 fi
 options=(--test --test-concurrency=1 --test-reporter="$tests/support/reporter.mjs" --test-reporter-destination=stdout)
 [ -z "${VEDFOLNIR_TEST_NAME:-}" ] || options+=(--test-name-pattern="$VEDFOLNIR_TEST_NAME")
