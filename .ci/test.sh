@@ -17,21 +17,14 @@ passed="$passed format"
 step cargo clippy --workspace --all-targets --locked -- -D warnings
 passed="$passed clippy"
 
-if command -v cargo-deny >/dev/null 2>&1; then
-    step cargo deny --all-features check bans licenses sources
-    passed="$passed deny"
-    # The advisory database is fetched: where it cannot be, that is said, not hidden.
-    if cargo deny fetch db >/dev/null 2>&1; then
-        step cargo deny --all-features check advisories
-        passed="$passed advisories"
-    else
-        printf '\n!!! SKIPPED: advisories (their database is not reachable from here)\n'
-        skipped="$skipped advisories"
-    fi
-else
-    printf '\n!!! SKIPPED: bans, licences, sources, advisories (cargo-deny is not installed: cargo install --locked cargo-deny)\n'
-    skipped="$skipped deny"
-fi
+printf '\n==> .ci/deny.sh\n'
+.ci/deny.sh >"$VEDFOLNIR_CACHE/deny.log" 2>&1 || {
+    cat "$VEDFOLNIR_CACHE/deny.log"
+    exit 1
+}
+cat "$VEDFOLNIR_CACHE/deny.log"
+if grep -q '^checked: ' "$VEDFOLNIR_CACHE/deny.log"; then passed="$passed deny"; else skipped="$skipped deny"; fi
+if grep -q 'SKIPPED: advisories' "$VEDFOLNIR_CACHE/deny.log"; then skipped="$skipped advisories"; fi
 
 if command -v cargo-nextest >/dev/null 2>&1; then
     step cargo nextest run --workspace --locked --no-tests pass
