@@ -9,7 +9,7 @@ use super::{Failure, out};
 
 #[derive(Subcommand, Debug)]
 pub(crate) enum CertVerb {
-    /// Write an authority (ca.pem, ca.key) and for each node NAME/cert.pem and NAME/key.pem; what is there already stays
+    /// Write an authority (ca.pem, ca-key.pem) and for each node NAME/cert.pem and NAME/key.pem; what is there already stays
     Init(InitArgs),
 }
 
@@ -34,7 +34,7 @@ pub(crate) fn run(CertVerb::Init(arguments): CertVerb) -> Result<(), Failure> {
         let names = node.names.join(", ");
         text.push_str(&format!("\n{names}\n  vedfolnir start --tls-ca {ca} --tls-cert {cert} --tls-key {key}\n"));
     }
-    text.push_str("\nGive each node ca.pem and its own two files, and keep ca.key away from the nodes.\n");
+    text.push_str("\nGive each node ca.pem and its own two files, and keep ca-key.pem away from the nodes.\n");
     out::stdout(&text);
     Ok(())
 }
