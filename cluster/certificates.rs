@@ -1,8 +1,8 @@
 //! An authority for one cluster and certificates for its nodes, as files.
 //!
 //! ```text
-//!   DIR/ca.pem     on every node (--tls-ca)          DIR/NAME.pem   on that node (--tls-cert)
-//!   DIR/ca.key     0600, on no node                  DIR/NAME.key   0600, on that node (--tls-key)
+//!   DIR/ca.pem       on every node (--tls-ca)        DIR/NAME/cert.pem   on that node (--tls-cert)
+//!   DIR/ca-key.pem   0600, on no node                DIR/NAME/key.pem    0600, on that node (--tls-key)
 //! ```
 //!
 //! What is there already stays: a second run adds the nodes that are missing.
@@ -140,7 +140,7 @@ pub fn create_authority() -> Result<Authority, CertificateError> {
 }
 
 impl Authority {
-    /// Reads `ca.pem` and `ca.key`; `None` if neither is there.
+    /// Reads `ca.pem` and `ca-key.pem`; `None` if neither is there.
     ///
     /// # Errors
     /// [`CertificateError::HalfPair`], [`CertificateError::Authority`], [`CertificateError::File`].
@@ -233,8 +233,8 @@ pub fn write_certificates(directory: &Path, nodes: &[NodeNames]) -> Result<Vec<N
 fn check_file_name(name: &str) -> Result<(), CertificateError> {
     let reason = if name.is_empty() || name.starts_with('.') || name.contains(['/', '\\', '\0']) {
         "it cannot be the name of a file"
-    } else if name == "ca" {
-        "that is the authority's name"
+    } else if [CA_CERT_FILE, CA_KEY_FILE].contains(&name) {
+        "the authority's file is called so"
     } else {
         return Ok(());
     };

@@ -21,14 +21,20 @@ fn keys_are_readable_by_their_owner_alone_and_nothing_else_is_left() {
     let parent = tempfile::tempdir().unwrap();
     let directory = parent.path().join("new");
     write_certificates(&directory, &[node("a"), node("b")]).unwrap();
-    let mut names: Vec<_> =
-        fs::read_dir(&directory).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
-    names.sort();
-    assert_eq!(names, ["a/cert.pem", "a/key.pem", "b/cert.pem", "b/key.pem", "ca-key.pem", "ca.pem"]);
-    for key in ["a.key", "b.key", "ca.key"] {
+    let names = |directory: &Path| {
+        let entries = fs::read_dir(directory).unwrap();
+        let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    };
+    assert_eq!(names(&directory.join("a")), ["cert.pem", "key.pem"]);
+    assert_eq!(names(&directory), ["a", "b", "ca-key.pem", "ca.pem"]);
+    for key in ["a/key.pem", "b/key.pem", "ca-key.pem"] {
         assert_eq!(mode(&directory, key), 0o600, "{key}");
     }
-    assert_eq!(fs::metadata(&directory).unwrap().permissions().mode() & 0o777, 0o700);
+    for directory in [&directory, &directory.join("a")] {
+        assert_eq!(fs::metadata(directory).unwrap().permissions().mode() & 0o777, 0o700);
+    }
 }
 
 #[test]
@@ -36,15 +42,20 @@ fn a_second_run_keeps_what_is_there_and_adds_what_is_missing() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path();
     write_certificates(path, &[node("a")]).unwrap();
-    let before = ["ca.pem", "ca.key", "a.pem", "a.key"].map(|file| text(path, file));
-    write_certificates(path, &[node("a"), node("b")]).unwrap();
-    assert_eq!(["ca.pem", "ca.key", "a.pem", "a.key"].map(|file| text(path, file)), before);
+    let before = ["ca.pem", "ca-key.pem", "a/cert.pem", "a/key.pem"].map(|file| text(path, file));
+    let files = write_certificates(path, &[node("a"), node("b")]).unwrap();
+    let [first, second] = files.as_slice() else { panic!("{files:?}") };
+    assert_eq!(
+        (&first.ca, &first.cert, &second.key),
+        (&path.join("ca.pem"), &path.join("a/cert.pem"), &path.join("b/key.pem"))
+    );
+    assert_eq!(["ca.pem", "ca-key.pem", "a/cert.pem", "a/key.pem"].map(|file| text(path, file)), before);
     // The later one is of the same authority: a peer with the earlier one accepts it.
     for name in ["a", "b"] {
         let tls = crate::config::ClusterTls::Mutual {
             ca_file: path.join("ca.pem"),
-            cert_file: path.join(format!("{name}.pem")),
-            key_file: path.join(format!("{name}.key")),
+            cert_file: path.join(name).join("cert.pem"),
+            key_file: path.join(name).join("key.pem"),
         };
         crate::network::NetworkTls::load(&tls).unwrap();
     }
@@ -66,7 +77,7 @@ fn the_names_are_in_the_certificate() {
 
 #[test]
 fn half_an_authority_is_refused_and_not_overwritten() {
-    for missing in ["ca.pem", "ca.key"] {
+    for missing in ["ca.pem", "ca-key.pem"] {
         let directory = tempfile::tempdir().unwrap();
         write_certificates(directory.path(), &[]).unwrap();
         fs::remove_file(directory.path().join(missing)).unwrap();
@@ -81,7 +92,7 @@ fn half_an_authority_is_refused_and_not_overwritten() {
 fn another_authority_s_key_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     write_certificates(directory.path(), &[]).unwrap();
-    fs::write(directory.path().join("ca.key"), create_authority().unwrap().key_pem).unwrap();
+    fs::write(directory.path().join("ca-key.pem"), create_authority().unwrap().key_pem).unwrap();
     let refused = write_certificates(directory.path(), &[node("a")]).unwrap_err();
     assert!(matches!(refused, CertificateError::Authority { .. }), "{refused}");
     fs::write(directory.path().join("ca.pem"), "nothing").unwrap();
@@ -92,7 +103,7 @@ fn another_authority_s_key_is_refused() {
 #[test]
 fn names_that_are_no_file_names_or_host_names_are_refused() {
     let directory = tempfile::tempdir().unwrap();
-    for name in ["", "../a", "a/b", ".hidden", "ca"] {
+    for name in ["", "../a", "a/b", ".hidden", "ca.pem"] {
         let refused = write_certificates(directory.path(), &[node(name)]).unwrap_err();
         assert!(matches!(refused, CertificateError::Name { .. }), "{name:?}: {refused}");
     }

@@ -66,8 +66,11 @@ impl Handler for TestHandler {
             if kind == kind::STALL {
                 std::future::pending::<()>().await;
             }
-            sender.send(header).await.unwrap();
+            let mut ended = sender.send(header).await.err().map(|error| error.to_string());
             let ended = loop {
+                if let Some(ended) = ended.take() {
+                    break ended;
+                }
                 match receiver.recv().await {
                     Ok(Some(body)) => {
                         if let Err(error) = sender.send(body).await {

@@ -107,7 +107,7 @@ fn encoded(kind: FrameKind, body: &[u8]) -> BytesMut {
 }
 
 async fn is_closed_with(connection: &quinn::Connection, text: &str) {
-    match connection.closed().await {
+    match tokio::time::timeout(PATIENCE, connection.closed()).await.unwrap() {
         quinn::ConnectionError::ApplicationClosed(closed) => {
             let reason = String::from_utf8_lossy(&closed.reason).into_owned();
             assert!(reason.contains(text), "{reason}");
@@ -174,10 +174,12 @@ async fn a_peer_that_breaks_the_protocol_later_is_closed_alone() {
         assert_eq!(who(&a, &b.addr()).await.unwrap(), "1 asks 2");
         let (_endpoint, connection) = connect(&b).await;
         greet(&connection).await;
-        let mut send = if both_ways {
-            connection.open_bi().await.unwrap().0
+        // The receiving half stays open: a stream that nobody reads ends by itself.
+        let (mut send, _recv) = if both_ways {
+            let (send, recv) = connection.open_bi().await.unwrap();
+            (send, Some(recv))
         } else {
-            connection.open_uni().await.unwrap()
+            (connection.open_uni().await.unwrap(), None)
         };
         send.write_all(&words).await.unwrap();
         send.finish().unwrap();

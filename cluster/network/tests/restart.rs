@@ -42,8 +42,7 @@ struct Victim {
 
 impl Victim {
     fn start(tls: NetworkTls) -> Self {
-        let runtime =
-            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let node = {
             let _inside = runtime.enter();
             start_at(loopback(), tls, 2, None).unwrap()
@@ -53,8 +52,11 @@ impl Victim {
 
     fn kill(self) -> SocketAddr {
         let addr = self.node.endpoint.local_addr();
-        // Its tasks go first: nobody is left to send a goodbye.
-        self.runtime.shutdown_background();
+        // Its tasks go first, and only then its endpoint: nobody is left to send a goodbye. A runtime must not be
+        // awaited within another one, so a thread does it.
+        let runtime = self.runtime;
+        std::thread::spawn(move || runtime.shutdown_timeout(PATIENCE)).join().unwrap();
+        drop(self.node);
         addr
     }
 }

@@ -14,8 +14,8 @@ pub(super) fn write(directory: &Path, names: &[&str]) {
 fn files(directory: &Path, name: &str) -> ClusterTls {
     ClusterTls::Mutual {
         ca_file: directory.join("ca.pem"),
-        cert_file: directory.join(format!("{name}.pem")),
-        key_file: directory.join(format!("{name}.key")),
+        cert_file: directory.join(name).join("cert.pem"),
+        key_file: directory.join(name).join("key.pem"),
     }
 }
 
@@ -76,8 +76,7 @@ async fn a_client_without_a_certificate_is_refused() {
     let endpoint = quinn::Endpoint::client(loopback()).unwrap();
     let config = quinn::ClientConfig::new(Arc::new(client));
     // The name is in our own certificates, so that a verifier that checks names accepts them too.
-    let connection =
-        endpoint.connect_with(config, b.endpoint.local_addr(), "node.vedfolnir").unwrap().await.unwrap();
+    let connection = endpoint.connect_with(config, b.endpoint.local_addr(), "node.vedfolnir").unwrap().await.unwrap();
     let error = RpcError::connection("b", &connection.closed().await);
     assert!(matches!(&error, RpcError::Tls { reason, .. } if reason.contains("demands a certificate")), "{error}");
     assert_eq!(who(&a, &b.addr()).await.unwrap(), "1 asks 2");
@@ -104,15 +103,14 @@ async fn certificates_of_other_tooling_need_no_name() {
     let path = directory.path();
     write(path, &["a"]);
     let authority = crate::certificates::Authority::load(path).unwrap().unwrap();
-    let issuer = rcgen::Issuer::from_ca_cert_pem(
-        &authority.cert_pem,
-        rcgen::KeyPair::from_pem(&authority.key_pem).unwrap(),
-    )
-    .unwrap();
+    let issuer =
+        rcgen::Issuer::from_ca_cert_pem(&authority.cert_pem, rcgen::KeyPair::from_pem(&authority.key_pem).unwrap())
+            .unwrap();
     let key = rcgen::KeyPair::generate().unwrap();
     let params = rcgen::CertificateParams::new(vec!["elsewhere.example".to_owned()]).unwrap();
-    std::fs::write(path.join("other.pem"), params.signed_by(&key, &issuer).unwrap().pem()).unwrap();
-    std::fs::write(path.join("other.key"), key.serialize_pem()).unwrap();
+    std::fs::create_dir(path.join("other")).unwrap();
+    std::fs::write(path.join("other/cert.pem"), params.signed_by(&key, &issuer).unwrap().pem()).unwrap();
+    std::fs::write(path.join("other/key.pem"), key.serialize_pem()).unwrap();
     let (a, other) = (secure(path, "a", 1), secure(path, "other", 2));
     assert_eq!(who(&a, &other.addr()).await.unwrap(), "1 asks 2");
     assert_eq!(who(&other, &a.addr()).await.unwrap(), "2 asks 1");
@@ -132,7 +130,7 @@ fn unusable_files_are_named_with_setting_reason_and_fix() {
     write(ours.path(), &["a", "b"]);
     write(theirs.path(), &["a"]);
     let at = |name: &str| ours.path().join(name);
-    let (ca_file, cert_file, key_file) = (at("ca.pem"), at("a.pem"), at("a.key"));
+    let (ca_file, cert_file, key_file) = (at("ca.pem"), at("a/cert.pem"), at("a/key.pem"));
     std::fs::write(at("text"), "not PEM").unwrap();
     let expired = {
         let authority = crate::certificates::Authority::load(ours.path()).unwrap().unwrap();
@@ -158,8 +156,8 @@ fn unusable_files_are_named_with_setting_reason_and_fix() {
             ["--tls-key (WEBSOCKET_CLUSTER_TLS_KEY_FILE)", "text", "nothing of the kind"],
         ),
         (
-            ClusterTls::Mutual { ca_file: ca_file.clone(), cert_file: cert_file.clone(), key_file: at("b.key") },
-            ["--tls-key", "b.key", "does not belong to"],
+            ClusterTls::Mutual { ca_file: ca_file.clone(), cert_file: cert_file.clone(), key_file: at("b/key.pem") },
+            ["--tls-key", "b/key.pem", "does not belong to"],
         ),
         (
             ClusterTls::Mutual {
@@ -167,15 +165,15 @@ fn unusable_files_are_named_with_setting_reason_and_fix() {
                 cert_file: cert_file.clone(),
                 key_file: key_file.clone(),
             },
-            ["--tls-cert", "a.pem", "not acceptable to peers that trust"],
+            ["--tls-cert", "a/cert.pem", "not acceptable to peers that trust"],
         ),
         (
             ClusterTls::Mutual { ca_file: ca_file.clone(), cert_file: expired, key_file: key_file.clone() },
             ["--tls-cert", "expired.pem", "clock"],
         ),
         (
-            ClusterTls::Mutual { ca_file: at("a.key"), cert_file, key_file },
-            ["--tls-ca", "a.key", "no certificate"],
+            ClusterTls::Mutual { ca_file: at("a/key.pem"), cert_file, key_file },
+            ["--tls-ca", "a/key.pem", "no certificate"],
         ),
     ];
     for (tls, parts) in cases {
