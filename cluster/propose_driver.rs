@@ -37,8 +37,12 @@ pub(crate) async fn run(weak: Weak<Inner>) {
     let mut routed_to: Option<(u64, NodeId)> = None;
     let mut interval = tokio::time::interval(LOOK_EVERY);
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    // Set when the leadership moved while something else was awaited: look again without waiting.
+    let mut again = false;
     loop {
         let lost = tokio::select! {
+            biased;
+            () = std::future::ready(()), if again => false,
             () = proposer.ready() => false,
             changed = leadership.changed() => {
                 if changed.is_err() {
@@ -49,6 +53,7 @@ pub(crate) async fn run(weak: Weak<Inner>) {
             _ = interval.tick() => proposer.rewind_if_silent(Instant::now()),
             () = stream_ended(&mut route) => true,
         };
+        again = false;
         let Some(node) = weak.upgrade() else { return };
         let leader = node.leader();
         let term = node.term();
@@ -60,18 +65,33 @@ pub(crate) async fn run(weak: Weak<Inner>) {
             route = match leader {
                 None => Route::Nowhere,
                 Some((id, _)) if id == node.local.node_id() => Route::Here,
-                Some((id, addr)) => open(&node, id, &addr).await,
+                // A dead leader is not waited for once another is elected.
+                Some((id, addr)) => tokio::select! {
+                    opened = open(&node, id, &addr) => opened,
+                    _ = leadership.changed() => {
+                        again = true;
+                        Route::Nowhere
+                    }
+                },
             };
             routed_to = match route {
                 Route::Nowhere => None,
                 _ => target,
             };
             proposer.rewind();
-            if lost || (matches!(route, Route::Nowhere) && target.is_some()) {
+            if !again && (lost || (matches!(route, Route::Nowhere) && target.is_some())) {
                 tokio::time::sleep(RETRY_AFTER).await;
             }
         }
-        if !send_all(&node, &mut route).await {
+        let sent = tokio::select! {
+            sent = send_all(&node, &mut route) => sent,
+            // What was half sent goes with the stream; the next leader gets all of it.
+            _ = leadership.changed() => {
+                again = true;
+                false
+            }
+        };
+        if !sent {
             route = Route::Nowhere;
             routed_to = None;
             proposer.rewind();

@@ -1,1 +1,6 @@
-//! x
+//! The state against golden scenarios, against itself through a snapshot, and against a brute-force model.
+
+#[path = "model_tests.rs"]
+mod model;
+#[path = "scenario_tests.rs"]
+mod scenario;
