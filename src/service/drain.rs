@@ -34,14 +34,18 @@ pub(crate) async fn drain(service: &Arc<Inner>, deadline: Duration) {
     let drained = tokio::time::timeout(deadline, async {
         close_all(service, CloseCause::Draining, JITTER_MAX.min(deadline / 4)).await;
         // Handshakes that were under way when the gate closed.
-        while service.registry.len() > 0 {
+        while service.stats.connections_active() > 0 {
             tokio::time::sleep(Duration::from_millis(20)).await;
             close_all(service, CloseCause::Draining, Duration::ZERO).await;
         }
         service.releases.settled().await;
     });
     if drained.await.is_err() {
-        tracing::warn!(?deadline, connections = service.registry.len(), "not every client was let go in time");
+        tracing::warn!(
+            ?deadline,
+            connections = service.stats.connections_active(),
+            "not every client was let go in time"
+        );
     }
 }
 

@@ -34,8 +34,8 @@ pub(crate) enum Done {
 
 /// One Engine.IO session.
 ///
-/// Invariants: `sockets` are those whose CONNECT was accepted; the session is in the registry and counted as active as
-/// long as this lives; dropped, it releases its sockets.
+/// Invariants: `sockets` are those whose CONNECT was accepted; the session is in the registry and counted as active until
+/// it is released; dropped, it releases its sockets.
 pub(crate) struct Session {
     pub(crate) service: Arc<Inner>,
     pub(crate) link: Arc<Link>,
@@ -52,7 +52,8 @@ pub(crate) struct Session {
     handlers_in_flight: usize,
     handlers_bytes: usize,
     started: Instant,
-    counted_as: Transport,
+    /// Under which transport it counts as active; `None` once it is released.
+    counted_as: Option<Transport>,
 }
 
 impl Session {
@@ -80,7 +81,7 @@ impl Session {
             handlers_in_flight: 0,
             handlers_bytes: 0,
             started: Instant::now(),
-            counted_as,
+            counted_as: Some(counted_as),
             link,
             service,
         }
@@ -109,9 +110,10 @@ impl Session {
     /// The session goes on over a WebSocket.
     pub(crate) fn upgraded(&mut self) {
         self.link.upgraded();
-        ServiceStats::less(self.service.stats.active(self.counted_as));
-        self.counted_as = Transport::WebSocket;
-        ServiceStats::one(self.service.stats.active(self.counted_as));
+        if let Some(before) = self.counted_as.replace(Transport::WebSocket) {
+            ServiceStats::less(self.service.stats.active(before));
+        }
+        ServiceStats::one(self.service.stats.active(Transport::WebSocket));
         ServiceStats::one(&self.service.stats.upgrades_total);
     }
 
@@ -275,6 +277,9 @@ impl Session {
             ServiceStats::less(&self.service.stats.sockets_active);
         }
         self.work = None;
+        if let Some(transport) = self.counted_as.take() {
+            ServiceStats::less(self.service.stats.active(transport));
+        }
     }
 }
 
@@ -282,7 +287,6 @@ impl Drop for Session {
     fn drop(&mut self) {
         self.release();
         self.service.registry.remove(&self.sid);
-        ServiceStats::less(self.service.stats.active(self.counted_as));
     }
 }
 

@@ -1,1 +1,378 @@
+//! A real single-node cluster, the relay and raw clients: what the wire carries, in which order.
 
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use futures_util::{SinkExt as _, StreamExt as _};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_util::sync::CancellationToken;
+use vedfolnir_cluster::state::NodeInfo;
+use vedfolnir_cluster::{Cluster, ClusterConfig, ClusterTls, RaftTiming, ReplicatedLimits};
+
+use super::{Service, ServiceConfig};
+use crate::app::relay;
+
+/// Nothing here takes longer unless it is broken.
+const CEILING: Duration = Duration::from_secs(30);
+
+struct Node {
+    service: Service,
+    cluster: Cluster,
+    addr: SocketAddr,
+    stop: CancellationToken,
+    _dir: tempfile::TempDir,
+}
+
+async fn node(config: ServiceConfig) -> Node {
+    let dir = tempfile::tempdir().unwrap();
+    let (cluster, notices) = Cluster::start(ClusterConfig {
+        data_dir: dir.path().to_path_buf(),
+        bind: "127.0.0.1:0".parse().unwrap(),
+        advertise: None,
+        bootstrap: Vec::new(),
+        bootstrap_expect: None,
+        tls: ClusterTls::InsecureLoopback,
+        timing: RaftTiming::default(),
+        limits: ReplicatedLimits::default(),
+        node_info: NodeInfo::default(),
+        voters_max: 5,
+        isolation_after: Duration::from_secs(5),
+        node_down_after: Duration::from_secs(5),
+        snapshot_every_entries: 10_000,
+    })
+    .await
+    .unwrap();
+    let service = Service::start(config, relay::app(), cluster.clone(), notices);
+    within(cluster.readiness().wait_for(|readiness| readiness.ready)).await.unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    let stop = CancellationToken::new();
+    let serving = service.clone();
+    let stopped = stop.clone();
+    tokio::spawn(async move { serving.serve(listener, axum::Router::new(), stopped).await });
+    Node { service, cluster, addr, stop, _dir: dir }
+}
+
+impl Node {
+    async fn stop(self) {
+        self.service.drain(Duration::from_secs(5)).await;
+        self.stop.cancel();
+        self.cluster.shutdown().await;
+    }
+}
+
+async fn within<F: Future>(future: F) -> F::Output {
+    tokio::time::timeout(CEILING, future).await.expect("in time")
+}
+
+/// A WebSocket client that speaks in raw frames.
+struct Client(WebSocketStream<TcpStream>);
+
+impl Client {
+    async fn websocket(addr: SocketAddr, query: &str) -> Self {
+        let tcp = TcpStream::connect(addr).await.unwrap();
+        let url = format!("ws://{addr}/socket.io/?EIO=4&transport=websocket{query}");
+        let (stream, _) = within(tokio_tungstenite::client_async(url, tcp)).await.unwrap();
+        Self(stream)
+    }
+
+    async fn open(addr: SocketAddr) -> Self {
+        let mut client = Self::websocket(addr, "").await;
+        let open = client.text().await;
+        assert!(open.starts_with(r#"0{"sid":""#) && open.contains(r#""upgrades":[]"#), "{open}");
+        client
+    }
+
+    /// Opens and connects; gives the reply too.
+    async fn connect(addr: SocketAddr, auth: &str) -> (Self, serde_json::Value) {
+        let mut client = Self::open(addr).await;
+        client.send(&format!("40{auth}")).await;
+        let reply = client.text().await;
+        let reply = serde_json::from_str(reply.strip_prefix("40").expect("a CONNECT reply first")).unwrap();
+        (client, reply)
+    }
+
+    async fn send(&mut self, text: &str) {
+        self.0.send(Message::text(text)).await.unwrap();
+    }
+
+    async fn message(&mut self) -> Option<Message> {
+        loop {
+            match within(self.0.next()).await {
+                Some(Ok(Message::Text(text))) if text.as_str() == "2" => self.send("3").await,
+                Some(Ok(message)) => return Some(message),
+                Some(Err(_)) | None => return None,
+            }
+        }
+    }
+
+    async fn text(&mut self) -> String {
+        match self.message().await {
+            Some(Message::Text(text)) => text.to_string(),
+            other => panic!("expected text, got {other:?}"),
+        }
+    }
+
+    async fn ask(&mut self, text: &str) -> String {
+        self.send(text).await;
+        self.text().await
+    }
+}
+
+/// One HTTP/1.1 exchange on a connection of its own: the status, the head in lower case, the body.
+async fn http(addr: SocketAddr, method: &str, query: &str, headers: &str, body: &str) -> (u16, String, String) {
+    let mut tcp = TcpStream::connect(addr).await.unwrap();
+    let length = body.len();
+    let request = format!(
+        "{method} /socket.io/?{query} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {length}\r\n{headers}\r\n{body}"
+    );
+    tcp.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    within(tcp.read_to_end(&mut answer)).await.unwrap();
+    let answer = String::from_utf8(answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    (head[9..12].parse().unwrap(), head.to_ascii_lowercase(), body.to_owned())
+}
+
+async fn get(addr: SocketAddr, query: &str) -> (u16, String) {
+    let (status, _, body) = http(addr, "GET", query, "", "").await;
+    (status, body)
+}
+
+/// Opens a polling session; its query.
+async fn poll_open(addr: SocketAddr) -> String {
+    let (status, body) = get(addr, "EIO=4&transport=polling").await;
+    assert_eq!(status, 200);
+    let open: serde_json::Value = serde_json::from_str(body.strip_prefix('0').unwrap()).unwrap();
+    assert_eq!(open["upgrades"], serde_json::json!(["websocket"]));
+    format!("EIO=4&transport=polling&sid={}", open["sid"].as_str().unwrap())
+}
+
+async fn post(addr: SocketAddr, query: &str, body: &str) -> (u16, String) {
+    let (status, _, answer) = http(addr, "POST", query, "content-type: text/plain;charset=UTF-8\r\n", body).await;
+    (status, answer)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_relay_over_websocket() {
+    let node = node(ServiceConfig::default()).await;
+    let (mut client, reply) = Client::connect(node.addr, "").await;
+    let sid = reply["sid"].as_str().unwrap().to_owned();
+    assert_eq!((sid.len(), reply["pid"].as_str().unwrap().len()), (20, 32));
+
+    assert_eq!(client.ask(r#"421["echo",1,{"a":"b"}]"#).await, r#"431[1,{"a":"b"}]"#);
+    assert_eq!(client.ask(r#"422["join","r"]"#).await, "432[{}]");
+    let rooms: Vec<String> =
+        serde_json::from_str::<Vec<Vec<String>>>(&client.ask(r#"423["rooms"]"#).await[3..]).unwrap().remove(0);
+    assert!(rooms.len() == 2 && rooms.contains(&"r".to_owned()) && rooms.contains(&sid));
+
+    // The event comes before the ack of its publish, and both name the same offset.
+    let event = client.ask(r#"424["publish","r","news",{"n":1}]"#).await;
+    let event: serde_json::Value = serde_json::from_str(&event[2..]).unwrap();
+    let ack: serde_json::Value = serde_json::from_str(&client.text().await[3..]).unwrap();
+    assert_eq!(event, serde_json::json!(["news", {"n": 1}, ack[0]["offset"]]));
+
+    // Volatile events carry an offset as well; without an ack id there is no ack.
+    let volatile = client.ask(r#"42["publish_volatile","r","tick","x"]"#).await;
+    let volatile: Vec<String> = serde_json::from_str(&volatile[2..]).unwrap();
+    assert_eq!((volatile.len(), volatile[0].as_str()), (3, "tick"));
+
+    // Binary: the room and the event stand before it, the placeholder stays right.
+    client.send(r#"451-["publish","r","blob",{"_placeholder":true,"num":0}]"#).await;
+    client.0.send(Message::binary(vec![1, 2, 3])).await.unwrap();
+    assert!(client.text().await.starts_with(r#"451-["blob",{"_placeholder":true,"num":0},""#));
+    assert_eq!(client.message().await, Some(Message::binary(vec![1, 2, 3])));
+
+    assert_eq!(client.ask(r#"425["leave","r"]"#).await, "435[{}]");
+    for bad in [r#"426["publish","r","disconnect"]"#, r#"426["join",7]"#, r#"426["publish","r"]"#, r#"426["join",""]"#]
+    {
+        let error = client.ask(bad).await;
+        assert!(error.starts_with(r#"436[{"error":{"code":"bad_request""#), "{error}");
+    }
+    assert_eq!(client.ask("40/nowhere,").await, r#"44/nowhere,{"message":"Invalid namespace"}"#);
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_resume_fences_the_old_transport_and_replays_what_was_missed() {
+    let node = node(ServiceConfig::default()).await;
+    let (mut first, reply) = Client::connect(node.addr, "").await;
+    let (mut other, _) = Client::connect(node.addr, "").await;
+    let (sid, pid) = (reply["sid"].as_str().unwrap(), reply["pid"].as_str().unwrap());
+    first.ask(r#"421["join","r"]"#).await;
+    other.ask(r#"421["publish","r","m",1]"#).await;
+    let seen: Vec<serde_json::Value> = serde_json::from_str(&first.text().await[2..]).unwrap();
+    let offset = seen[2].as_str().unwrap();
+
+    // Half-open: the server still holds the old transport.
+    let auth = format!(r#"{{"pid":"{pid}","offset":"{offset}"}}"#);
+    let (mut second, again) = Client::connect(node.addr, &auth).await;
+    assert_eq!((again["sid"].as_str(), again["pid"].as_str()), (Some(sid), Some(pid)));
+    assert!(matches!(first.message().await, Some(Message::Close(None))), "no 41, no 44, no code");
+
+    // Gone for real, then missed messages, then a new one: in order, once.
+    drop(second.0.close(None).await);
+    drop(second);
+    for n in 2..=4 {
+        other.ask(&format!(r#"42{n}["publish","r","m",{n}]"#)).await;
+    }
+    let (mut third, again) = Client::connect(node.addr, &auth).await;
+    assert_eq!(again["sid"].as_str(), Some(sid));
+    other.ask(r#"425["publish","r","m",5]"#).await;
+    for n in 2..=5 {
+        assert!(third.text().await.starts_with(&format!(r#"42["m",{n},""#)));
+    }
+    // Rooms came back too; a session that is asked for with garbage is a new one.
+    assert!(third.ask(r#"421["rooms"]"#).await.contains(r#""r""#));
+    let (_, fresh) = Client::connect(node.addr, &format!(r#"{{"pid":"{pid}","offset":"garbage"}}"#)).await;
+    assert_ne!(fresh["sid"].as_str(), Some(sid));
+    // A client's 41 ends the session.
+    third.send("41").await;
+    third.send("40").await;
+    assert!(third.text().await.starts_with("40{"));
+    let (_, fresh) = Client::connect(node.addr, &auth).await;
+    assert_ne!(fresh["sid"].as_str(), Some(sid));
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn events_of_one_client_are_committed_in_its_order() {
+    let node = node(ServiceConfig::default()).await;
+    let (mut client, _) = Client::connect(node.addr, "").await;
+    client.ask(r#"420["join","r"]"#).await;
+    // More than may be in flight: reading waits, nothing is lost.
+    for n in 0..500 {
+        client.0.feed(Message::text(format!(r#"42{}["publish","r","m",{n}]"#, n + 1))).await.unwrap();
+    }
+    client.0.flush().await.unwrap();
+    let (mut events, mut acks) = (0, 0);
+    while events < 500 || acks < 500 {
+        let text = client.text().await;
+        if let Some(event) = text.strip_prefix(r#"42["m","#) {
+            assert!(event.starts_with(&format!("{events},")), "{event} is not number {events}");
+            events += 1;
+        } else {
+            assert!(text.starts_with("43") && text.contains("offset"), "{text}");
+            acks += 1;
+        }
+    }
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_overflowing_socket_goes_on_from_the_history() {
+    let outbox = super::OutboxLimits { bytes_max: 2_000, frames_max: 10 };
+    let node = node(ServiceConfig { outbox, ..ServiceConfig::default() }).await;
+    let (mut slow, _) = Client::connect(node.addr, "").await;
+    let (mut publisher, _) = Client::connect(node.addr, "").await;
+    slow.ask(r#"420["join","r"]"#).await;
+    let filler = "x".repeat(1_000);
+    for n in 0..400 {
+        publisher.0.feed(Message::text(format!(r#"42["publish","r","m",{n},"{filler}"]"#))).await.unwrap();
+    }
+    publisher.0.flush().await.unwrap();
+    for n in 0..400 {
+        let text = slow.text().await;
+        assert!(text.starts_with(&format!(r#"42["m",{n},"#)), "{} is not number {n}", &text[..20]);
+    }
+    assert!(node.service.stats().overflows_total.load(std::sync::atomic::Ordering::Relaxed) > 0);
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn polling_upgrades_without_losing_anything() {
+    let node = node(ServiceConfig::default()).await;
+    let query = poll_open(node.addr).await;
+    let sid = query.split("sid=").nth(1).unwrap().to_owned();
+    assert_eq!(post(node.addr, &query, "40").await, (200, "ok".to_owned()));
+    assert!(get(node.addr, &query).await.1.starts_with(r#"40{"sid":""#));
+    assert_eq!(post(node.addr, &query, "421[\"join\",\"r\"]\u{1e}422[\"echo\",1]").await, (200, "ok".to_owned()));
+    let mut acks = get(node.addr, &query).await.1;
+    if !acks.contains('\u{1e}') {
+        acks = format!("{acks}\u{1e}{}", get(node.addr, &query).await.1);
+    }
+    assert!(acks.contains("431[{}]") && acks.contains("432[1]"), "{acks}");
+
+    let mut socket = Client::websocket(node.addr, &format!("&sid={sid}")).await;
+    assert_eq!(socket.ask("2probe").await, "3probe");
+    // A poll that waits is let return; a message that is posted now is answered on the other side.
+    assert_eq!(get(node.addr, &query).await, (200, "6".to_owned()));
+    assert_eq!(post(node.addr, &query, "42[\"publish\",\"r\",\"m\",1]").await.0, 200);
+    let mut second = Client::websocket(node.addr, &format!("&sid={sid}")).await;
+    assert!(matches!(second.message().await, Some(Message::Close(None)) | None), "a second WebSocket is closed");
+    socket.send("5").await;
+    assert!(socket.text().await.starts_with(r#"42["m",1,""#));
+    assert_eq!(socket.ask(r#"423["echo",2]"#).await, "433[2]");
+    let (status, body) = get(node.addr, &query).await;
+    assert_eq!((status, body.as_str()), (400, r#"{"code":3,"message":"Bad request"}"#));
+    assert_eq!(post(node.addr, &query, "2").await.0, 400);
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn polling_requests_that_break_the_rules() {
+    let node = node(ServiceConfig::default()).await;
+    let bad = |code: u8, message: &str| (400, format!(r#"{{"code":{code},"message":"{message}"}}"#));
+    let addr = node.addr;
+    assert_eq!(get(addr, "EIO=4&transport=carrier").await, bad(0, "Transport unknown"));
+    assert_eq!(get(addr, "EIO=4&transport=polling&sid=x").await, bad(1, "Session ID unknown"));
+    assert_eq!(post(addr, "EIO=4&transport=polling", "").await, bad(2, "Bad handshake method"));
+    assert_eq!(get(addr, "EIO=4&transport=websocket").await, bad(3, "Bad request"));
+    assert_eq!(get(addr, "EIO=3&transport=polling").await, bad(5, "Unsupported protocol version"));
+    assert_eq!(get(addr, "transport=polling").await, bad(5, "Unsupported protocol version"));
+    let (status, head, _) =
+        http(addr, "OPTIONS", "EIO=4", "origin: http://a\r\naccess-control-request-headers: x-y\r\n", "").await;
+    assert_eq!(status, 204);
+    assert!(head.contains("access-control-allow-origin: *") && head.contains("access-control-allow-headers: x-y"));
+
+    // Oversize and binary bodies are refused, the session survives.
+    let query = poll_open(addr).await;
+    assert_eq!(post(addr, &query, &"4".repeat(1_000_001)).await.0, 413);
+    let binary = http(addr, "POST", &query, "content-type: application/octet-stream\r\n", "40").await;
+    assert_eq!(binary.0, 400);
+    assert_eq!(post(addr, &query, "40").await.0, 200);
+    assert!(get(addr, &query).await.1.starts_with("40{"));
+    // Two polls at once: the waiting one hears 1, the new one 400, the session is over.
+    let waiting = tokio::spawn({
+        let query = query.clone();
+        async move { get(addr, &query).await }
+    });
+    let second = loop {
+        let answer = tokio::time::timeout(Duration::from_millis(100), get(addr, &query)).await;
+        if waiting.is_finished() || answer.is_ok() {
+            break answer;
+        }
+    };
+    let answers = [waiting.await.unwrap(), second.unwrap_or((200, "1".to_owned()))];
+    assert!(answers.contains(&(200, "1".to_owned())), "{answers:?}");
+    assert!(answers.contains(&bad(3, "Bad request")), "{answers:?}");
+    assert_eq!(get(addr, &query).await.0, 400);
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn protocol_errors_close_without_a_code_and_oversize_with_1009() {
+    let node = node(ServiceConfig { max_http_buffer_size: 10_000, ..ServiceConfig::default() }).await;
+    for bad in ["7", "2", "4", "40\u{1e}", "42[\"early\"]", "44{}"] {
+        let mut client = Client::open(node.addr).await;
+        client.send(bad).await;
+        assert!(matches!(client.message().await, Some(Message::Close(None))), "{bad:?}");
+    }
+    let (mut client, _) = Client::connect(node.addr, "").await;
+    client.send(&"4".repeat(10_001)).await;
+    match client.message().await {
+        Some(Message::Close(Some(frame))) => assert_eq!(u16::from(frame.code), 1009),
+        other => panic!("expected 1009, got {other:?}"),
+    }
+    // A drained node refuses handshakes and closes transports, and the session is resumable afterwards.
+    let (mut client, _) = Client::connect(node.addr, "").await;
+    node.service.drain(Duration::from_secs(5)).await;
+    assert!(matches!(client.message().await, Some(Message::Close(None))));
+    assert_eq!(get(node.addr, "EIO=4&transport=polling").await.0, 503);
+    assert_eq!(node.cluster.read(|state| state.connected_count()), 0);
+    assert!(node.cluster.read(|state| state.disconnected_count()) > 0);
+    node.stop().await;
+}
