@@ -214,6 +214,18 @@ impl StorageInner {
         self.failure().map_or(Ok(()), |reason| Err(StorageError::io(self.db.path(), io::Error::other(reason))))
     }
 
+    /// While it is held nothing reaches the disk, as with a disk that hangs.
+    #[cfg(test)]
+    pub(crate) fn hang_disk(&self) -> impl Drop + '_ {
+        struct Hanging<'a>(Option<parking_lot::MutexGuard<'a, Marker>>);
+        impl Drop for Hanging<'_> {
+            fn drop(&mut self) {
+                self.0 = None;
+            }
+        }
+        Hanging(Some(self.marker.lock()))
+    }
+
     pub(crate) fn purged_end(&self) -> u64 {
         self.purged_end.load(Ordering::Acquire)
     }

@@ -2,6 +2,7 @@
 
 use futures_util::TryStreamExt;
 use openraft::storage::{RaftLogReader, RaftLogStorage};
+use tokio::sync::oneshot::error::TryRecvError;
 
 use super::{Config, Vote, append, begin_append, entry, indexes, log_id, open};
 use crate::{Storage, StorageError, StorageOptions};
@@ -146,6 +147,52 @@ async fn entries_are_readable_at_once_and_callbacks_come_in_order() {
     assert!(storage.metrics().fsync_total.load(std::sync::atomic::Ordering::Relaxed) > 0);
     assert_eq!(storage.metrics().entries_total.load(std::sync::atomic::Ordering::Relaxed), 300);
     assert_eq!(storage.metrics().fsync_running_for(), None);
+}
+
+#[tokio::test]
+async fn what_is_not_on_disk_yet_is_readable_and_not_acknowledged() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = StorageOptions { log_cache_bytes_max: 100, ..StorageOptions::default() };
+    let storage = Storage::open(dir.path(), options).unwrap();
+    let mut store = storage.log_store::<Config>();
+    append(&mut store, 0..50).await;
+    let hanging = storage.inner.hang_disk();
+    let mut waiting = Vec::new();
+    for index in 50..100 {
+        waiting.push(begin_append(&mut store, vec![entry(1, index, "more than the cache may keep")]).await);
+    }
+    assert_eq!(indexes(&mut store).await, (0..100).collect::<Vec<_>>());
+    for flushed in &mut waiting {
+        assert!(matches!(flushed.try_recv(), Err(TryRecvError::Empty)), "nothing is acknowledged before it is on disk");
+    }
+    drop(hanging);
+    for flushed in waiting {
+        flushed.await.expect("called back").expect("on disk");
+    }
+}
+
+#[tokio::test]
+async fn after_a_failure_nothing_is_acknowledged_any_more() {
+    let dir = tempfile::tempdir().unwrap();
+    {
+        let storage = open(&dir);
+        let mut store = storage.log_store::<Config>();
+        append(&mut store, 0..3).await;
+        storage.inner.fail("the disk says no");
+        assert_eq!(storage.failed().await, "the disk says no");
+        let vote = store.save_vote(&Vote::new(2, 1)).await.expect_err("refused");
+        assert!(vote.to_string().contains("the disk says no"), "{vote}");
+        begin_append(&mut store, vec![entry(1, 3, "late")]).await.await.expect("called back").expect_err("refused");
+        store.truncate_after(None).await.expect_err("refused");
+        store.purge(log_id(1)).await.expect_err("refused");
+        store.read_committed().await.expect_err("refused");
+        storage.put_meta("key", b"value").expect_err("refused");
+    }
+    let storage = open(&dir);
+    let mut store = storage.log_store::<Config>();
+    assert_eq!(indexes(&mut store).await, [0, 1, 2]);
+    assert_eq!(store.get_log_reader().await.read_vote().await.unwrap(), None);
+    assert_eq!(storage.get_meta("key").unwrap(), None);
 }
 
 #[tokio::test]
