@@ -1,0 +1,174 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Load generator for Vedfolnir, and for any Socket.IO server that speaks the same few events.
+#[derive(Debug, Parser)]
+#[command(name = "vedfolnir-bench", version, max_term_width = 120)]
+pub(crate) struct Cli {
+    /// One line of JSON on standard output; the table goes to standard error
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Connect many clients: connects per second, and resident bytes per idle client
+    Connect(ConnectArgs),
+    /// `echo` with an ack: round trips per second and their latency
+    Echo(EchoArgs),
+    /// One publisher, many subscribers in one room over all nodes: deliveries per second, checked by the oracle
+    Fanout(FanoutArgs),
+    /// `publish` to rooms without members: publish → committed → ack
+    Publish(PublishArgs),
+    /// kill -9 of the node that 100 clients are on: time until they are served by another one, and what they missed
+    Resume(ResumeArgs),
+    /// Markdown table of the JSON lines in files, the median of the runs of each
+    Table(TableArgs),
+}
+
+/// Where the load goes: to running servers, or to a cluster that is started for this run.
+#[derive(Args, Debug, Clone)]
+pub(crate) struct TargetArgs {
+    /// Running servers, as http://HOST:PORT[,…]
+    #[arg(long, visible_alias = "url", value_delimiter = ',', required_unless_present = "bin")]
+    pub(crate) urls: Vec<String>,
+    /// Processes whose memory and processor time are read [default: those that --bin starts]
+    #[arg(long, value_delimiter = ',')]
+    pub(crate) server_pid: Vec<u32>,
+    /// Start `PATH dev --nodes N --json` for this run
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["urls", "server_pid"])]
+    pub(crate) bin: Option<PathBuf>,
+    /// Nodes that --bin starts
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) nodes: usize,
+    /// The one core that the nodes run on (taskset)
+    #[arg(long, value_name = "CORE")]
+    pub(crate) server_core: Option<usize>,
+    /// Name of the run in the table
+    #[arg(long, default_value = "")]
+    pub(crate) label: String,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ConnectArgs {
+    #[command(flatten)]
+    pub(crate) target: TargetArgs,
+    #[arg(long, default_value_t = 10_000)]
+    pub(crate) clients: usize,
+    /// Handshakes at once
+    #[arg(long, default_value_t = 128)]
+    pub(crate) concurrency: usize,
+    /// Seconds between the last connect and reading the memory
+    #[arg(long, default_value_t = 5)]
+    pub(crate) hold: u64,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct EchoArgs {
+    #[command(flatten)]
+    pub(crate) target: TargetArgs,
+    #[arg(long, default_value_t = 50)]
+    pub(crate) clients: usize,
+    /// Echoes that a client has under way, unless there is a rate
+    #[arg(long, default_value_t = 1)]
+    pub(crate) inflight: usize,
+    /// Echoes per second of all clients together [default: as fast as they return]
+    #[arg(long)]
+    pub(crate) rate: Option<f64>,
+    #[arg(long, default_value_t = 64)]
+    pub(crate) payload: usize,
+    #[command(flatten)]
+    pub(crate) span: SpanArgs,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct FanoutArgs {
+    #[command(flatten)]
+    pub(crate) target: TargetArgs,
+    /// Subscribers, spread evenly over the nodes
+    #[arg(long, default_value_t = 999)]
+    pub(crate) clients: usize,
+    /// URL of the publisher's node [default: the first]
+    #[arg(long)]
+    pub(crate) publish_to: Option<String>,
+    /// Publishes per second [default: saturated, see --inflight]
+    #[arg(long)]
+    pub(crate) rate: Option<f64>,
+    /// Saturated: publishes that are not yet acknowledged and received by every subscriber
+    #[arg(long, default_value_t = 8)]
+    pub(crate) inflight: usize,
+    /// Use publish_volatile: no log, no promise, so the oracle's losses are information only
+    #[arg(long)]
+    pub(crate) volatile: bool,
+    #[arg(long, default_value_t = 64)]
+    pub(crate) payload: usize,
+    #[command(flatten)]
+    pub(crate) span: SpanArgs,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct PublishArgs {
+    #[command(flatten)]
+    pub(crate) target: TargetArgs,
+    /// Publishers, spread evenly over the nodes
+    #[arg(long, default_value_t = 256)]
+    pub(crate) clients: usize,
+    #[arg(long, default_value_t = 1)]
+    pub(crate) inflight: usize,
+    #[arg(long)]
+    pub(crate) rate: Option<f64>,
+    #[arg(long, default_value_t = 64)]
+    pub(crate) payload: usize,
+    #[command(flatten)]
+    pub(crate) span: SpanArgs,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ResumeArgs {
+    /// The program to start
+    #[arg(long, value_name = "PATH")]
+    pub(crate) bin: PathBuf,
+    #[arg(long, value_name = "CORE")]
+    pub(crate) server_core: Option<usize>,
+    #[arg(long, default_value_t = 3)]
+    pub(crate) nodes: usize,
+    /// Clients of the node that is killed
+    #[arg(long, default_value_t = 100)]
+    pub(crate) clients: usize,
+    /// Publishes per second, of one publisher on each other node together
+    #[arg(long, default_value_t = 50.0)]
+    pub(crate) rate: f64,
+    /// Kill the leader instead of a follower
+    #[arg(long)]
+    pub(crate) leader: bool,
+    /// Kills, each in a new cluster
+    #[arg(long, default_value_t = 1)]
+    pub(crate) cycles: usize,
+    /// Milliseconds that a client waits before it connects again
+    #[arg(long, default_value_t = 0)]
+    pub(crate) delay_ms: u64,
+    #[arg(long, default_value = "")]
+    pub(crate) label: String,
+}
+
+#[derive(Args, Debug, Clone, Copy)]
+pub(crate) struct SpanArgs {
+    /// Seconds that are measured
+    #[arg(long, default_value_t = 10.0)]
+    pub(crate) seconds: f64,
+    /// Seconds before them that are not
+    #[arg(long, default_value_t = 2.0)]
+    pub(crate) warm_up: f64,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct TableArgs {
+    /// Files of JSON lines
+    #[arg(required = true)]
+    pub(crate) files: Vec<PathBuf>,
+}
