@@ -210,7 +210,7 @@ impl StorageInner {
         Ok(self.db.write(batch)?)
     }
 
-    fn refuse_after_failure(&self) -> Result<(), StorageError> {
+    pub(crate) fn refuse_after_failure(&self) -> Result<(), StorageError> {
         self.failure().map_or(Ok(()), |reason| Err(StorageError::io(self.db.path(), io::Error::other(reason))))
     }
 

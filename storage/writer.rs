@@ -114,6 +114,8 @@ fn run(storage: &Storage, mut queue: mpsc::Receiver<Queued>, flushed: &AtomicU64
 
 fn write(storage: &Storage, operations: &[Queued], flushed: &AtomicU64) -> Result<(), StorageError> {
     let inner = &storage.inner;
+    // Also for a batch without a write: a barrier must not claim what the failed write before it lost.
+    inner.refuse_after_failure()?;
     let (log, meta) = (inner.cf(CF_LOG)?, inner.cf(CF_META)?);
     let mut batch = WriteBatch::default();
     let mut sync = false;
