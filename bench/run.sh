@@ -1,0 +1,64 @@
+#!/bin/sh
+# The whole set of measurements: builds release, pins the servers to one core and the load to another, prints the table.
+#
+#   bench/run.sh [RUNS]          1 by default; 3 for figures that are published
+#
+#   VEDFOLNIR_BIN, BENCH_BIN     programs that are already built; nothing is built then
+#   SERVER_CORE, LOAD_CORE       0 and 1
+#   SECONDS_EACH                 10, what is measured of each run, after 2 s of warm-up
+#   ONLY                         a pattern for grep -E on the names below, such as ONLY='echo|fan-out'
+#   RESULTS                      file of JSON lines that is written; `vedfolnir-bench table FILE…` reads it
+set -eu
+
+cd "$(dirname "$0")/.."
+runs="${1:-1}"
+server_core="${SERVER_CORE:-0}"
+load_core="${LOAD_CORE:-1}"
+seconds="${SECONDS_EACH:-10}"
+target="${CARGO_TARGET_DIR:-target}"
+if [ -z "${VEDFOLNIR_BIN:-}" ] || [ -z "${BENCH_BIN:-}" ]; then
+    cargo build --release --locked --bin vedfolnir
+    cargo build --release --locked -p vedfolnir-bench
+fi
+server="${VEDFOLNIR_BIN:-$target/release/vedfolnir}"
+bench="${BENCH_BIN:-$target/release/vedfolnir-bench}"
+results="${RESULTS:-$(mktemp)}"
+: >"$results"
+broken=0
+
+# measure NAME VERB OPTION…: one run, its JSON line kept under that name.
+measure() {
+    name="$1"
+    shift
+    if [ -n "${ONLY:-}" ] && ! printf '%s' "$name" | grep -Eq "$ONLY"; then
+        return
+    fi
+    printf '\n== %s\n' "$name" >&2
+    if ! taskset -c "$load_core" "$bench" --json "$@" --label "$name" --bin "$server" --server-core "$server_core" \
+        >>"$results"; then
+        printf 'this run failed or broke a promise: %s\n' "$name" >&2
+        broken=1
+    fi
+}
+
+run=1
+while [ "$run" -le "$runs" ]; do
+    printf '\n==== run %s of %s\n' "$run" "$runs" >&2
+    measure "connect 10,000, one node" connect --clients 10000
+    measure "echo, one in flight" echo --clients 50 --inflight 1 --seconds "$seconds"
+    measure "echo, 16 in flight" echo --clients 50 --inflight 16 --seconds "$seconds"
+    measure "echo at 1,000/s" echo --clients 50 --rate 1000 --seconds "$seconds"
+    measure "fan-out to 1,000, one node, saturated" fanout --clients 1000 --seconds "$seconds"
+    measure "fan-out to 1,000, one node, at 10/s" fanout --clients 1000 --rate 10 --seconds "$seconds"
+    measure "fan-out to 999, three nodes, saturated" fanout --nodes 3 --clients 999 --seconds "$seconds"
+    measure "fan-out to 999, three nodes, at 10/s" fanout --nodes 3 --clients 999 --rate 10 --seconds "$seconds"
+    measure "publish, three nodes, 256 publishers" publish --nodes 3 --clients 256 --seconds "$seconds"
+    measure "publish, three nodes, 1 publisher" publish --nodes 3 --clients 1 --seconds "$seconds"
+    measure "resume, kill -9 of a follower" resume --cycles 3
+    measure "resume, kill -9 of the leader" resume --cycles 3 --leader
+    run=$((run + 1))
+done
+
+"$bench" table "$results"
+printf '\nJSON lines: %s\n' "$results" >&2
+exit "$broken"
