@@ -57,7 +57,7 @@ async fn concurrent_callers_share_one_dial_and_get_their_own_answers() {
 async fn the_largest_body_arrives_and_a_larger_one_is_refused_alone() {
     let (a, b) = (start(1, None), start(2, None));
     let peer = a.endpoint.peer(&b.addr(), Some(2));
-    let largest: Bytes = (0..FRAME_BYTES_MAX - 1).map(|at| (at * 31 >> 3) as u8).collect::<Vec<_>>().into();
+    let largest: Bytes = (0..FRAME_BYTES_MAX - 1).map(|at| ((at * 31) >> 3) as u8).collect::<Vec<_>>().into();
     assert_eq!(peer.request(kind::ECHO, largest.clone(), PATIENCE).await.unwrap(), largest);
 
     let refused = peer.request(kind::ECHO, Bytes::from(vec![0; FRAME_BYTES_MAX]), PATIENCE).await;
