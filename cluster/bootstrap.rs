@@ -187,7 +187,8 @@ pub(crate) async fn look_around(node: &Inner) -> Vec<PeerStatus> {
 pub(crate) async fn refuse_foreign_peers(node: &Inner) -> Result<(), StartError> {
     let Some(own) = node.local.cluster_id() else { return Ok(()) };
     let asks = node.config.bootstrap.iter().filter(|addr| **addr != node.cluster_addr).map(|addr| async move {
-        let refused = node.endpoint.peer(addr, None).request(kind::PEER_STATUS, bytes::Bytes::new(), LOOK_TIMEOUT).await;
+        let refused =
+            node.endpoint.peer(addr, None).request(kind::PEER_STATUS, bytes::Bytes::new(), LOOK_TIMEOUT).await;
         matches!(refused, Err(RpcError::WrongCluster { .. })).then_some(addr)
     });
     match futures_util::future::join_all(asks).await.into_iter().flatten().next() {

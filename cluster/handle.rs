@@ -176,8 +176,7 @@ impl Inner {
 
     pub(crate) fn term(&self) -> u64 {
         let metrics = self.raft.metrics();
-        let term = metrics.borrow_watched().current_term;
-        term
+        metrics.borrow_watched().current_term
     }
 
     /// The leader and its HOST:PORT, as far as known.
@@ -213,10 +212,7 @@ impl Inner {
         let metrics = self.raft.metrics();
         let metrics = metrics.borrow_watched();
         let Some(heartbeat) = metrics.heartbeat.as_ref() else { return BTreeMap::new() };
-        heartbeat
-            .iter()
-            .filter_map(|(id, at)| at.map(|at| (*id, at.into_inner().elapsed())))
-            .collect()
+        heartbeat.iter().filter_map(|(id, at)| at.map(|at| (*id, at.into_inner().elapsed()))).collect()
     }
 
     pub(crate) fn peer_status(&self) -> PeerStatus {

@@ -85,11 +85,7 @@ pub(crate) async fn join_through(node: &Arc<Inner>, addr: &str) -> Result<Option
 }
 
 /// A node asks to become a member: as a learner at first, the leader's duties make it a voter.
-pub(crate) async fn answer_join(
-    node: &Inner,
-    from: &PeerIdentity,
-    request: &JoinRequest,
-) -> Result<JoinReply, String> {
+pub(crate) async fn answer_join(node: &Inner, from: &PeerIdentity, request: &JoinRequest) -> Result<JoinReply, String> {
     if from.node_id != request.node_id {
         return Err(format!("node {:016x} may not join as {:016x}", from.node_id, request.node_id));
     }

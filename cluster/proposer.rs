@@ -204,13 +204,11 @@ impl Proposer {
         }
         match outcome {
             Outcome::Executed { skipped, responses } => {
-                let mut sequence = first_sequence + skipped as u64;
-                for response in responses {
+                for (sequence, response) in (first_sequence + skipped as u64..).zip(responses) {
                     // The state executes sequences densely, so the next one is always at the front.
                     if sequence == queue.acked + 1 {
                         queue.complete_front(Ok(response));
                     }
-                    sequence += 1;
                 }
                 queue.progress_at = Instant::now();
                 self.metrics.proposals_pending_bytes.store(queue.pending_bytes as u64, Relaxed);

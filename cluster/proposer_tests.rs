@@ -4,7 +4,10 @@
 use std::sync::Arc;
 
 use proptest::prelude::*;
-use vedfolnir_state::{Command, Configuration, Incarnation, NodeInfo, Origin, PidHash, Proposal, Record, Payload, Publish, Register, Response, State, encode_proposal};
+use vedfolnir_state::{
+    Command, Configuration, Incarnation, NodeInfo, Origin, Payload, PidHash, Proposal, Publish, Record, Register,
+    Response, State, encode_proposal,
+};
 
 use super::*;
 
@@ -195,7 +198,7 @@ fn a_queue_that_is_full_refuses_instead_of_growing() {
         }
     };
     assert_eq!(refused, ProposeError::Overloaded);
-    assert!(accepted >= 32 && accepted <= PENDING_BYTES_MAX >> 20);
+    assert!((32..=PENDING_BYTES_MAX >> 20).contains(&accepted));
 }
 
 #[test]
@@ -209,10 +212,13 @@ fn a_snapshot_that_holds_the_commands_ends_their_tickets_without_repeating_them(
     assert!(second.receiver.try_recv().is_err(), "still waiting");
     let batch = proposer.next_batch().expect("the second is sent again");
     let (mut state, mut index) = living_state();
-    state.apply(index, &encode_proposal(&Proposal {
-        origin: Origin::Node { incarnation: LIFE, first_sequence: 1 },
-        commands: vec![publish(0)],
-    }));
+    state.apply(
+        index,
+        &encode_proposal(&Proposal {
+            origin: Origin::Node { incarnation: LIFE, first_sequence: 1 },
+            commands: vec![publish(0)],
+        }),
+    );
     index += 1;
     let applied = state.apply(index, &batch.bytes);
     assert_eq!(delivered(&applied.effects), ["[\"m\",1]"]);

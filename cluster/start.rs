@@ -177,7 +177,7 @@ fn check(config: &ClusterConfig) -> Result<(), StartError> {
              and that shorter than the longest"
         )));
     }
-    if config.voters_max % 2 == 0 {
+    if config.voters_max.is_multiple_of(2) {
         return Err(StartError::Refused(format!("voters at most {}: an odd number is needed", config.voters_max)));
     }
     Ok(())

@@ -76,7 +76,10 @@ impl StateMachine {
             _ => false,
         });
         if fenced {
-            tracing::warn!(index, "this node was declared down while alive; it closes its sockets and starts a new life");
+            tracing::warn!(
+                index,
+                "this node was declared down while alive; it closes its sockets and starts a new life"
+            );
         }
         // Also without effects: the service follows how far the replica is by what it is told.
         self.replica.notify(Notice::Applied { index, effects: applied.effects }).await;

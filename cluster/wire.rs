@@ -35,9 +35,11 @@ pub(crate) struct WireError {
 }
 
 pub(crate) fn encode<T: Serialize>(what: &'static str, value: &T) -> Result<Bytes, WireError> {
-    rmp_serde::to_vec(value)
-        .map(Bytes::from)
-        .map_err(|error| WireError { what, verb: "written", reason: error.to_string() })
+    rmp_serde::to_vec(value).map(Bytes::from).map_err(|error| WireError {
+        what,
+        verb: "written",
+        reason: error.to_string(),
+    })
 }
 
 pub(crate) fn decode<T: DeserializeOwned>(what: &'static str, body: &[u8]) -> Result<T, WireError> {

@@ -34,7 +34,12 @@ impl History {
     }
 
     /// Drops the oldest record if the bounds say so.
-    pub(crate) fn prune_one(&mut self, now_ms: u64, age_ms_max: u64, bytes_max: u64) -> Option<(LogPosition, Arc<Record>)> {
+    pub(crate) fn prune_one(
+        &mut self,
+        now_ms: u64,
+        age_ms_max: u64,
+        bytes_max: u64,
+    ) -> Option<(LogPosition, Arc<Record>)> {
         let (position, oldest) = self.kept.get_min()?;
         let too_old = now_ms.saturating_sub(oldest.published_ms) > age_ms_max;
         if !too_old && self.bytes <= bytes_max {

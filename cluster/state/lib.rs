@@ -30,7 +30,7 @@ pub use command::{Command, Configuration, NodeInfo, Origin, Payload, Proposal, P
 pub use effect::{Applied, Effect, EffectAt, EndReason, Opened, Outcome};
 pub use identifier::{Epoch, Incarnation, LogPosition, NodeId, Offset, PidHash};
 pub use replay::Replay;
-pub use response::{Refusal, ResumeRefusal, Response};
+pub use response::{Refusal, Response, ResumeRefusal};
 pub use session::SessionView;
 pub use state::State;
 

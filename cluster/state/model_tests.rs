@@ -9,7 +9,7 @@ use proptest::prelude::*;
 
 use crate::{
     Command, Configuration, Effect, Incarnation, LogPosition, NodeInfo, Offset, Origin, Payload, PidHash, Proposal,
-    Publish, Record, Register, Resume, Response, State, encode_proposal,
+    Publish, Record, Register, Response, Resume, State, encode_proposal,
 };
 
 const LIFE: Incarnation = Incarnation { node: 1, generation: 1 };
@@ -33,7 +33,10 @@ enum Step {
     Register(u8),
     Join(u8, u8),
     Leave(u8, u8),
-    Publish { to: Vec<u8>, except: Option<u8> },
+    Publish {
+        to: Vec<u8>,
+        except: Option<u8>,
+    },
     Direct(u8),
     Disconnect(u8),
     /// From the offset that the model says the client has.
@@ -119,13 +122,8 @@ impl World {
     fn run(&mut self, step: Step) {
         match step {
             Step::Register(who) => {
-                let register = Register {
-                    pid: pid(who),
-                    sid: sid(who),
-                    namespace: "/".into(),
-                    user: None,
-                    data: Bytes::new(),
-                };
+                let register =
+                    Register { pid: pid(who), sid: sid(who), namespace: "/".into(), user: None, data: Bytes::new() };
                 let (response, _) = self.propose(Command::Register(register));
                 if matches!(response, Response::Registered { .. }) {
                     assert!(!self.clients.contains_key(&who), "a living session is not registered again");
@@ -171,13 +169,8 @@ impl World {
     fn resume(&mut self, who: u8) {
         let Some(client) = self.clients.get(&who) else { return };
         let offset = client.seen.last().map(|position| Offset { history_id: 5, position: *position });
-        let resume = Resume {
-            pid: pid(who),
-            namespace: "/".into(),
-            user: None,
-            expected_epoch: Some(client.epoch),
-            offset,
-        };
+        let resume =
+            Resume { pid: pid(who), namespace: "/".into(), user: None, expected_epoch: Some(client.epoch), offset };
         let (response, _) = self.propose(Command::Resume(resume));
         match response {
             Response::Resumed { epoch, mut replay_after, rooms, .. } => {

@@ -115,7 +115,10 @@ fn command(text: &str) -> Command {
 fn say_response(out: &mut String, response: &Response) {
     let line = match response {
         Response::Resumed { epoch, position, replay_after, sid, rooms, .. } => {
-            format!("resumed epoch={epoch} at={position} replay-after={replay_after} sid={sid} rooms={}", rooms.join(","))
+            format!(
+                "resumed epoch={epoch} at={position} replay-after={replay_after} sid={sid} rooms={}",
+                rooms.join(",")
+            )
         }
         other => format!("{other:?}"),
     };

@@ -11,7 +11,7 @@ use crate::history::History;
 use crate::identifier::{Epoch, Incarnation, LogPosition, NodeId, PidHash};
 use crate::limits;
 use crate::node::{Nodes, Up};
-use crate::response::{Refusal, ResumeRefusal, Response};
+use crate::response::{Refusal, Response, ResumeRefusal};
 use crate::room::{EVERYONE, RoomKey, Rooms};
 use crate::session::{Session, SessionView, Sessions, Stay};
 use crate::time::ClusterTime;

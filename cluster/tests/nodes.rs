@@ -8,9 +8,7 @@ use vedfolnir_cluster::{Role, StartKind};
 
 async fn form_three(dirs: &[tempfile::TempDir; 3]) -> ([Node; 3], [std::net::SocketAddr; 3]) {
     let addresses = free_addresses::<3>();
-    let starts = std::array::from_fn::<_, 3, _>(|i| {
-        start(config(dirs[i].path(), addresses[i], &addresses, Some(3)))
-    });
+    let starts = std::array::from_fn::<_, 3, _>(|i| start(config(dirs[i].path(), addresses[i], &addresses, Some(3))));
     let [a, b, c] = starts;
     let (a, b, c) = tokio::join!(a, b, c);
     let nodes = [a.unwrap(), b.unwrap(), c.unwrap()];
