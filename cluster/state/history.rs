@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::command::Record;
 use crate::identifier::LogPosition;
-use crate::limits::RECORD_OVERHEAD_BYTES;
+use crate::limits::{NAME_OVERHEAD_BYTES, RECORD_OVERHEAD_BYTES};
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Kept {
@@ -28,7 +28,9 @@ impl History {
     pub(crate) fn push(&mut self, position: LogPosition, record: Arc<Record>, now_ms: u64) {
         let payload = &record.payload;
         let attached: usize = payload.attachments.iter().map(|attachment| attachment.len()).sum();
-        let bytes = (payload.text.len() + attached) as u64 + RECORD_OVERHEAD_BYTES;
+        let names: usize = record.rooms.iter().chain(&record.except).map(|name| name.len() + NAME_OVERHEAD_BYTES).sum();
+        let attachments = payload.attachments.len() * NAME_OVERHEAD_BYTES;
+        let bytes = (payload.text.len() + attached + names + attachments) as u64 + RECORD_OVERHEAD_BYTES;
         self.bytes += bytes;
         self.kept.insert(position, Kept { record, published_ms: now_ms, bytes });
     }
@@ -54,6 +56,11 @@ impl History {
 
     pub(crate) fn get(&self, position: LogPosition) -> Option<&Arc<Record>> {
         self.kept.get(&position).map(|kept| &kept.record)
+    }
+
+    /// The oldest retained record; `None`: nothing is retained.
+    pub(crate) fn oldest(&self) -> Option<LogPosition> {
+        self.kept.get_min().map(|(position, _)| *position)
     }
 
     /// Everything at or below this has been dropped.

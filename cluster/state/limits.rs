@@ -20,5 +20,7 @@ pub const EXPIRED_PER_TICK_MAX: usize = 10_000;
 pub const TICK_MS_MAX: u32 = 10_000;
 /// What a record weighs in the history besides its payload.
 pub const RECORD_OVERHEAD_BYTES: u64 = 256;
+/// What each room, exception or attachment of a record weighs besides its own bytes.
+pub const NAME_OVERHEAD_BYTES: usize = 64;
 /// Positions of one room that one replay step looks at.
 pub(crate) const REPLAY_POSITIONS_MAX: usize = 1_024;

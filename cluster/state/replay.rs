@@ -70,7 +70,7 @@ impl State {
         }
         session.stays.iter().any(|(name, stays)| {
             let room = self.rooms.get(&(Arc::clone(&session.namespace), Arc::clone(name)));
-            let Some(pruned) = room.and_then(|room| room.pruned) else { return false };
+            let Some(pruned) = room.and_then(|room| room.pruned_for(&session.sid)) else { return false };
             // The room remembers only its last dropped record: of a stay that ended before it, an earlier one may be
             // gone as well.
             stays.iter().any(|stay| {

@@ -20,11 +20,21 @@ pub(crate) struct Room {
     pub(crate) members: OrdSet<PidHash>,
     pub(crate) records: Vector<LogPosition>,
     /// The last record of this room that the history has dropped.
-    pub(crate) pruned: Option<LogPosition>,
+    pruned: Option<LogPosition>,
+    /// The only room that it left out, if exactly one.
+    pruned_except: Option<Arc<str>>,
+    /// The last dropped one that left out something else.
+    pruned_other: Option<LogPosition>,
     stayed: u64,
 }
 
 impl Room {
+    /// The last dropped record that did not leave out the session called `sid`: what a client sends to all others
+    /// is no loss to itself.
+    pub(crate) fn pruned_for(&self, sid: &str) -> Option<LogPosition> {
+        if self.pruned_except.as_deref() == Some(sid) { self.pruned_other } else { self.pruned }
+    }
+
     /// Positions after `after`, ascending.
     pub(crate) fn records_after(&self, after: LogPosition) -> impl Iterator<Item = LogPosition> + '_ {
         let start = match self.records.binary_search(&after) {
@@ -80,11 +90,19 @@ impl Rooms {
     }
 
     /// The history dropped a record.
-    pub(crate) fn pruned(&mut self, key: &RoomKey, position: LogPosition) {
+    pub(crate) fn pruned(&mut self, key: &RoomKey, position: LogPosition, except: &[Arc<str>]) {
         if let Some(room) = self.rooms.get_mut(key)
             && room.records.front() == Some(&position)
         {
             room.records.pop_front();
+            let only = match except {
+                [only] => Some(only),
+                _ => None,
+            };
+            if only != room.pruned_except.as_ref() {
+                room.pruned_other = room.pruned;
+                room.pruned_except = only.cloned();
+            }
             room.pruned = Some(position);
         }
     }

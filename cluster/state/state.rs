@@ -286,6 +286,9 @@ impl State {
         effects: &mut Effects,
     ) -> Response {
         let position = effects.position;
+        if let Err(refusal) = self.authorise(owner, &pid, epoch) {
+            return Response::Refused(refusal);
+        }
         self.forget_old_stays(&pid);
         let session = match self.authorise(owner, &pid, epoch) {
             Err(refusal) => return Response::Refused(refusal),
@@ -389,19 +392,19 @@ impl State {
 
     /// Stays that ended below the history's floor are of no use; what may have been dropped in them is remembered.
     fn forget_old_stays(&mut self, pid: &PidHash) {
-        let floor = self.history.floor();
+        let retained_from = self.history.oldest();
         let Some(session) = self.sessions.get(pid) else { return };
-        let old = |stay: &Stay| stay.left.is_some_and(|left| left <= floor);
+        let old = |stay: &Stay| stay.left.is_some_and(|left| retained_from.is_none_or(|from| left <= from));
         if !session.stays.values().any(|stays| stays.iter().any(old)) {
             return;
         }
-        let namespace = Arc::clone(&session.namespace);
+        let (namespace, sid) = (Arc::clone(&session.namespace), Arc::clone(&session.sid));
         let mut pruned_visible = session.pruned_visible;
         let mut stays = session.stays.clone();
         let names: Vec<Arc<str>> = stays.keys().cloned().collect();
         for name in names {
             let key: RoomKey = (Arc::clone(&namespace), Arc::clone(&name));
-            let pruned = self.rooms.get(&key).and_then(|room| room.pruned);
+            let pruned = self.rooms.get(&key).and_then(|room| room.pruned_for(&sid));
             let Some(list) = stays.get_mut(&name) else { continue };
             list.retain(|stay| {
                 if !old(stay) {
@@ -431,7 +434,7 @@ impl State {
         let (age, bytes) = (configuration.history_age_ms_max, configuration.history_bytes_max);
         while let Some((position, record)) = self.history.prune_one(self.time.now_ms(), age, bytes) {
             for key in room_keys(&record) {
-                self.rooms.pruned(&key, position);
+                self.rooms.pruned(&key, position, &record.except);
             }
         }
     }

@@ -2,5 +2,7 @@
 
 #[path = "model_tests.rs"]
 mod model;
+#[path = "review_tests.rs"]
+mod review;
 #[path = "scenario_tests.rs"]
 mod scenario;
