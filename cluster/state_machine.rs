@@ -173,8 +173,9 @@ impl RaftSnapshotBuilder<TypeConfig> for SnapshotBuilder {
         let meta_bytes = wire::encode("snapshot meta", &self.meta).map_err(io::Error::other)?;
         let state = self.state.clone();
         let snapshots = self.snapshots.clone();
+        let position = self.meta.last_log_id.map_or(0, |log_id| log_id.index);
         let file = tokio::task::spawn_blocking(move || {
-            let mut writer = snapshots.create(&meta_bytes).map_err(io::Error::other)?;
+            let mut writer = snapshots.create_at(position, &meta_bytes).map_err(io::Error::other)?;
             state.encode_snapshot(&mut writer).map_err(io::Error::other)?;
             writer.finish().map_err(io::Error::other)
         })

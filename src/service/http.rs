@@ -233,6 +233,20 @@ impl Drop for Posting<'_> {
     }
 }
 
+/// Bytes of a refused body that are read and thrown away; beyond it the connection breaks under the sender.
+const SWALLOWED_BYTES_MAX: usize = 16 << 20;
+
+/// Reads and throws away.
+async fn swallow(mut body: Incoming, bytes_max: usize) {
+    let mut bytes = 0;
+    while let Some(Ok(frame)) = body.frame().await {
+        bytes += frame.data_ref().map_or(0, Bytes::len);
+        if bytes > bytes_max {
+            return;
+        }
+    }
+}
+
 async fn post(service: &Inner, link: &Arc<Link>, request: Request<Incoming>) -> Result<Response<Body>, HandshakeError> {
     let requests = link.requests().ok_or(HandshakeError::BadRequest)?;
     if link.posting.swap(true, Ordering::AcqRel) {
@@ -247,6 +261,9 @@ async fn post(service: &Inner, link: &Arc<Link>, request: Request<Incoming>) -> 
     let bytes_max = service.config.max_http_buffer_size;
     let announced = request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     if announced.is_some_and(|length| length > bytes_max as u64) {
+        // A client that is still sending sees a broken connection instead of the answer: let it finish, within bounds.
+        let rest = swallow(request.into_body(), SWALLOWED_BYTES_MAX);
+        let _ = tokio::time::timeout(service.config.body_read_timeout, rest).await;
         return Ok(respond::too_large());
     }
     let body = Limited::new(request.into_body(), bytes_max).collect();
