@@ -13,7 +13,8 @@ need 'command -v cc' gcc
 need 'command -v c++' g++
 need 'command -v make' make
 need 'command -v pkg-config' pkg-config
-need 'ls /usr/lib/llvm-*/lib/libclang*.so* /usr/lib/*/libclang*.so*' libclang-dev
+# libclang itself: libclang-cpp, which other packages bring along, does not help bindgen.
+need 'find /usr/lib /usr/local/lib -name "libclang.so*" -o -name "libclang-[0-9]*.so*" | grep -q .' libclang-dev
 need 'command -v python3' python3
 need 'python3 -c "import ensurepip, venv"' python3-venv
 need 'command -v curl' curl

@@ -1,9 +1,9 @@
-//! Keeps this node's life committed: proposes `NodeUp` at the start and after every fencing.
+//! Keeps this node's life committed: `NodeUp` at the start and after every fencing, `NodeDown` at an orderly stop.
 
 use std::sync::Weak;
 use std::time::Duration;
 
-use vedfolnir_state::{Command, Incarnation, Origin, Proposal, encode_proposal};
+use vedfolnir_state::{Command, NodeId, Origin, Proposal, decode_proposal, encode_proposal};
 
 use crate::handle::{Inner, Notice};
 use crate::wire::{self, SystemReply, kind};
@@ -12,6 +12,8 @@ use crate::wire::{self, SystemReply, kind};
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// A leader commits a `NodeUp` within this time or is asked again.
 const PROPOSE_TIMEOUT: Duration = Duration::from_secs(2);
+/// A stop is not held up longer than this by saying goodbye.
+const FAREWELL_TIMEOUT: Duration = Duration::from_millis(300);
 
 /// Runs for as long as the node lives.
 pub(crate) async fn run(node: Weak<Inner>) {
@@ -46,7 +48,12 @@ pub(crate) async fn run(node: Weak<Inner>) {
                     ));
                     return;
                 }
-                _ => propose_node_up(&node, wanted).await,
+                _ => {
+                    let info = crate::start::node_info(&node);
+                    if !propose(&node, Command::NodeUp { incarnation: wanted, info }, PROPOSE_TIMEOUT).await {
+                        tracing::debug!("this node's start is not committed yet; asking again");
+                    }
+                }
             }
         }
         drop(node);
@@ -54,25 +61,44 @@ pub(crate) async fn run(node: Weak<Inner>) {
     }
 }
 
-async fn propose_node_up(node: &Inner, incarnation: Incarnation) {
-    let Some((leader, addr)) = node.leader() else { return };
-    let command = Command::NodeUp { incarnation, info: crate::start::node_info(node) };
+/// The node stops in good order: the cluster need not wait until it notices by itself.
+pub(crate) async fn farewell(node: &Inner) {
+    let incarnation = node.local.incarnation();
+    if !propose(node, Command::NodeDown { incarnation }, FAREWELL_TIMEOUT).await {
+        tracing::debug!("the cluster was not told that this node stops; it will notice by itself");
+    }
+}
+
+/// Has the leader commit what this node says of itself; whether it did.
+async fn propose(node: &Inner, command: Command, limit: Duration) -> bool {
+    let Some((leader, addr)) = node.leader() else { return false };
     let body = encode_proposal(&Proposal { origin: Origin::System, commands: vec![command] });
     if leader == node.local.node_id() {
-        if let Ok(SystemReply::NotLeader) | Err(_) =
-            tokio::time::timeout(PROPOSE_TIMEOUT, node.propose_system_here(body)).await
-        {
-            tracing::debug!("this node's start was not committed yet");
-        }
-        return;
+        let reply = tokio::time::timeout(limit, node.propose_system_here(body)).await;
+        return matches!(reply, Ok(SystemReply::Committed));
     }
-    match node.endpoint.peer(&addr, Some(leader)).request(kind::PROPOSE_SYSTEM, body, PROPOSE_TIMEOUT).await {
+    match node.endpoint.peer(&addr, Some(leader)).request(kind::PROPOSE_SYSTEM, body, limit).await {
+        // The own replica shows it a moment later.
         Ok(reply) => match wire::decode::<SystemReply>("system reply", &reply) {
-            // The own replica shows it a moment later.
-            Ok(SystemReply::Committed) => {}
-            Ok(SystemReply::NotLeader) => tracing::debug!("the leader moved; asking again"),
-            Err(error) => tracing::warn!(%error, "the leader's answer does not decode"),
+            Ok(reply) => matches!(reply, SystemReply::Committed),
+            Err(error) => {
+                tracing::warn!(%error, "the leader's answer does not decode");
+                false
+            }
         },
-        Err(error) => tracing::debug!(%error, "the leader did not answer"),
+        Err(error) => {
+            tracing::debug!(%error, "the leader did not answer");
+            false
+        }
+    }
+}
+
+/// A peer may only speak of itself.
+pub(crate) fn is_about(body: &[u8], node: NodeId) -> bool {
+    let Ok(Proposal { origin: Origin::System, commands }) = decode_proposal(body) else { return false };
+    let [command] = commands.as_slice() else { return false };
+    match command {
+        Command::NodeUp { incarnation, .. } | Command::NodeDown { incarnation } => incarnation.node == node,
+        _ => false,
     }
 }

@@ -235,10 +235,11 @@ impl Proposer {
         self.rewind();
     }
 
-    /// This incarnation was declared down: nothing of it will ever be committed again.
+    /// This incarnation was declared down: nothing of it will ever be committed again. False: it is over already, or
+    /// the node itself said so as it stops.
     pub(crate) fn fence(&self, incarnation: Incarnation) -> bool {
         let mut queue = self.queue.lock();
-        if queue.incarnation != incarnation || queue.fenced {
+        if queue.incarnation != incarnation || queue.fenced || queue.closed {
             return false;
         }
         queue.fenced = true;
@@ -256,6 +257,11 @@ impl Proposer {
         queue.fenced = false;
         drop(queue);
         self.wake.notify_one();
+    }
+
+    /// Whether the node stops.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.queue.lock().closed
     }
 
     /// The node stops.

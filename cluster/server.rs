@@ -15,7 +15,7 @@ use crate::handle::{Inner, Notice};
 use crate::network::{FrameReceiver, FrameSender, Handler, PeerIdentity};
 use crate::type_config::{EntryBytes, Snapshot, SnapshotMeta, TypeConfig, Vote};
 use crate::wire::{self, FormationPlan, JoinRequest, PromiseReply, SystemReply, WireError, kind};
-use crate::{bootstrap, join};
+use crate::{bootstrap, incarnation, join};
 
 /// Snapshots larger than this are refused while they arrive.
 const SNAPSHOT_FILE_BYTES_MAX: u64 = 16 << 30;
@@ -99,6 +99,9 @@ impl Inner {
                 wire::encode("transfer", &reply).map_err(text)
             }
             kind::PROPOSE_SYSTEM => {
+                if !incarnation::is_about(body, from.node_id) {
+                    return Err(format!("node {:016x} may propose only what it says of itself", from.node_id));
+                }
                 let reply = self.propose_system_here(Bytes::copy_from_slice(body)).await;
                 wire::encode("system proposal", &reply).map_err(text)
             }

@@ -232,7 +232,7 @@ async fn watch_for_failure(weak: std::sync::Weak<Inner>) {
             }
         } => reason,
     };
-    if let Some(node) = weak.upgrade() {
+    if let Some(node) = weak.upgrade().filter(|node| !node.proposer.is_closed()) {
         node.fail(reason);
     }
 }
@@ -275,7 +275,11 @@ pub(crate) async fn transfer_leadership(node: &Inner) {
 pub(crate) async fn shutdown(node: &Inner) {
     let began = Instant::now();
     transfer_leadership(node).await;
+    // From here on the end of Raft and of this life are no faults.
     node.proposer.close();
+    if node.local.cluster_id().is_some() {
+        incarnation::farewell(node).await;
+    }
     if let Err(error) = node.raft.shutdown().await {
         tracing::warn!(%error, "Raft did not stop cleanly");
     }

@@ -39,7 +39,14 @@ pub fn encode_proposal(proposal: &Proposal) -> Bytes {
 /// [`CodecError`].
 pub fn decode_proposal(bytes: &[u8]) -> Result<Proposal, CodecError> {
     match bytes.split_first() {
-        Some((&VERSION, body)) => rmp_serde::from_slice(body).map_err(|error| CodecError::Malformed(error.to_string())),
+        Some((&VERSION, mut body)) => {
+            let proposal =
+                rmp_serde::from_read(&mut body).map_err(|error| CodecError::Malformed(error.to_string()))?;
+            match body.len() {
+                0 => Ok(proposal),
+                more => Err(CodecError::Malformed(format!("{more} bytes behind the proposal"))),
+            }
+        }
         Some((version, _)) => Err(CodecError::UnknownVersion(*version)),
         None => Err(CodecError::Malformed("empty".to_owned())),
     }

@@ -16,6 +16,12 @@ pub const DATA_BYTES_MAX: usize = 64 << 10;
 pub const SESSIONS_MAX: usize = 10_000_000;
 /// Sessions that one tick expires; the rest wait for the next.
 pub const EXPIRED_PER_TICK_MAX: usize = 10_000;
+/// Records that one publish drops from a history that is too large or too old; more than it adds, so that it shrinks.
+pub const PRUNED_PER_PUBLISH_MAX: usize = 64;
+/// Records that one tick drops.
+pub const PRUNED_PER_TICK_MAX: usize = 10_000;
+/// Bytes of each URL or address that a node tells of itself.
+pub const NODE_FIELD_BYTES_MAX: usize = 1_024;
 /// Cluster time that one tick adds, milliseconds.
 pub const TICK_MS_MAX: u32 = 10_000;
 /// What a record weighs in the history besides its payload.

@@ -22,8 +22,17 @@ impl Stay {
     }
 }
 
+/// A stay that a session has forgotten; `last`: its stays do not name the room any more.
+pub(crate) struct Forgotten {
+    pub(crate) room: Arc<str>,
+    pub(crate) joined: LogPosition,
+    pub(crate) left: LogPosition,
+    pub(crate) last: bool,
+}
+
 /// Invariants: `epoch` only grows; `deadline_ms` is set exactly while no transport is connected; of a room's stays only
-/// the last can be open; the stays in the session's own sid and in [`EVERYONE`] are open from `started` on.
+/// the last can be open, and they ascend; `ended` names exactly those that are not open; the stays in the session's own
+/// sid and in [`EVERYONE`] are open from `started` on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Session {
     pub(crate) sid: Arc<str>,
@@ -35,6 +44,8 @@ pub(crate) struct Session {
     pub(crate) deadline_ms: Option<u64>,
     pub(crate) started: LogPosition,
     pub(crate) stays: OrdMap<Arc<str>, Vec<Stay>>,
+    /// Where stays ended, and in which room.
+    pub(crate) ended: OrdSet<(LogPosition, Arc<str>)>,
     /// Something that was for this session up to here may have been dropped, in rooms whose stays are forgotten.
     pub(crate) pruned_visible: LogPosition,
 }
@@ -42,6 +53,30 @@ pub(crate) struct Session {
 impl Session {
     pub(crate) fn is_member(&self, room: &str) -> bool {
         self.stays.get(room).and_then(|stays| stays.last()).is_some_and(|stay| stay.left.is_none())
+    }
+
+    /// Ends the open stay in a room.
+    pub(crate) fn leave(&mut self, room: &Arc<str>, position: LogPosition) {
+        if let Some(stay) = self.stays.get_mut(room).and_then(|stays| stays.last_mut()) {
+            stay.left = Some(position);
+            self.ended.insert((position, Arc::clone(room)));
+        }
+    }
+
+    /// The stay that ended first, if it ended at or before a position (`None`: whenever it ended), is forgotten.
+    pub(crate) fn forget_stay(&mut self, up_to: Option<LogPosition>) -> Option<Forgotten> {
+        let (left, room) = self.ended.get_min()?.clone();
+        if up_to.is_some_and(|up_to| left > up_to) {
+            return None;
+        }
+        self.ended.remove(&(left, Arc::clone(&room)));
+        let stays = self.stays.get_mut(&room)?;
+        let joined = stays.remove(0).joined;
+        let last = stays.is_empty();
+        if last {
+            self.stays.remove(&room);
+        }
+        Some(Forgotten { room, joined, left, last })
     }
 
     pub(crate) fn was_member_at(&self, room: &str, position: LogPosition) -> bool {

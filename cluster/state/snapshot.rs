@@ -1,9 +1,12 @@
 //! The whole state as bytes: a version, then MessagePack; the same bytes for equal states.
 
-use std::io::{self, Read, Write};
+use std::io::{self, BufReader, BufWriter, Read, Write};
 
 use crate::codec::{CodecError, VERSION};
 use crate::state::State;
+
+/// Handed on at once.
+const BUFFER_BYTES: usize = 64 << 10;
 
 impl State {
     /// Writes everything.
@@ -11,15 +14,19 @@ impl State {
     /// # Errors
     /// [`CodecError::Io`].
     pub fn encode_snapshot(&self, writer: &mut impl Write) -> Result<(), CodecError> {
+        // MessagePack is written and read in pieces of a few bytes; what stands behind compresses and checks them.
+        let mut writer = BufWriter::with_capacity(BUFFER_BYTES, writer);
         writer.write_all(&[VERSION])?;
-        rmp_serde::encode::write(writer, self).map_err(|error| CodecError::Io(io::Error::other(error)))
+        rmp_serde::encode::write(&mut writer, self).map_err(|error| CodecError::Io(io::Error::other(error)))?;
+        Ok(writer.flush()?)
     }
 
     /// Reads everything.
     ///
     /// # Errors
     /// [`CodecError`].
-    pub fn decode_snapshot(mut reader: impl Read) -> Result<Self, CodecError> {
+    pub fn decode_snapshot(reader: impl Read) -> Result<Self, CodecError> {
+        let mut reader = BufReader::with_capacity(BUFFER_BYTES, reader);
         let mut version = [0];
         reader.read_exact(&mut version)?;
         match version {

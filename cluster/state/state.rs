@@ -13,7 +13,7 @@ use crate::limits;
 use crate::node::{Nodes, Up};
 use crate::response::{Refusal, Response, ResumeRefusal};
 use crate::room::{EVERYONE, RoomKey, Rooms};
-use crate::session::{Session, SessionView, Sessions, Stay};
+use crate::session::{Forgotten, Session, SessionView, Sessions, Stay};
 use crate::time::ClusterTime;
 
 /// The replicated state. A clone shares everything and costs nothing.
@@ -134,11 +134,15 @@ impl State {
             configuration.history_id = known.history_id;
         }
         self.configuration = Some(configuration);
-        self.prune();
+        self.prune(limits::PRUNED_PER_TICK_MAX);
         Response::Done
     }
 
     fn node_up(&mut self, incarnation: Incarnation, info: NodeInfo, effects: &mut Effects) -> Response {
+        let fields = [&info.url, &info.admin_url, &info.cluster_addr, &info.server_id];
+        if fields.into_iter().any(|field| field.len() > limits::NODE_FIELD_BYTES_MAX) {
+            return Response::Refused(Refusal::LimitExceeded);
+        }
         match self.nodes.judge_up(incarnation) {
             Up::Refused => return Response::Refused(Refusal::NotAllowed),
             Up::Already => return Response::Done,
@@ -172,7 +176,7 @@ impl State {
                 _ => break,
             }
         }
-        self.prune();
+        self.prune(limits::PRUNED_PER_TICK_MAX);
         Response::Done
     }
 
@@ -200,6 +204,7 @@ impl State {
             deadline_ms: None,
             started: position,
             stays: imbl::OrdMap::new(),
+            ended: imbl::OrdSet::new(),
             pruned_visible: LogPosition::default(),
         };
         for room in [Arc::from(EVERYONE), Arc::clone(&sid)] {
@@ -334,9 +339,7 @@ impl State {
         if !session.is_member(room) {
             return Response::Done;
         }
-        if let Some(stay) = session.stays.get_mut(room).and_then(|stays| stays.last_mut()) {
-            stay.left = Some(position);
-        }
+        session.leave(room, position);
         let key = (Arc::clone(&session.namespace), Arc::clone(room));
         self.rooms.leave(&key, &pid);
         self.forget_old_stays(&pid);
@@ -365,7 +368,7 @@ impl State {
             self.rooms.said(&key, position);
         }
         self.history.push(position, Arc::clone(&record), self.time.now_ms());
-        self.prune();
+        self.prune(limits::PRUNED_PER_PUBLISH_MAX);
         effects.push(Effect::Deliver(record));
         Response::Published { position }
     }
@@ -393,46 +396,25 @@ impl State {
     /// Stays that ended below the history's floor are of no use; what may have been dropped in them is remembered.
     fn forget_old_stays(&mut self, pid: &PidHash) {
         let retained_from = self.history.oldest();
-        let Some(session) = self.sessions.get(pid) else { return };
-        let old = |stay: &Stay| stay.left.is_some_and(|left| retained_from.is_none_or(|from| left <= from));
-        if !session.stays.values().any(|stays| stays.iter().any(old)) {
-            return;
-        }
-        let (namespace, sid) = (Arc::clone(&session.namespace), Arc::clone(&session.sid));
-        let mut pruned_visible = session.pruned_visible;
-        let mut stays = session.stays.clone();
-        let names: Vec<Arc<str>> = stays.keys().cloned().collect();
-        for name in names {
-            let key: RoomKey = (Arc::clone(&namespace), Arc::clone(&name));
-            let pruned = self.rooms.get(&key).and_then(|room| room.pruned_for(&sid));
-            let Some(list) = stays.get_mut(&name) else { continue };
-            list.retain(|stay| {
-                if !old(stay) {
-                    return true;
-                }
-                if let (Some(pruned), Some(left)) = (pruned, stay.left)
-                    && pruned > stay.joined
-                {
-                    pruned_visible = pruned_visible.max(pruned.min(left));
-                }
-                false
-            });
-            if list.is_empty() {
-                stays.remove(&name);
+        let Some(session) = self.sessions.get_mut(pid) else { return };
+        while let Some(Forgotten { room, joined, left, last }) = session.forget_stay(retained_from) {
+            let key: RoomKey = (Arc::clone(&session.namespace), room);
+            let pruned = self.rooms.get(&key).and_then(|room| room.pruned_for(&session.sid));
+            if let Some(pruned) = pruned.filter(|pruned| *pruned > joined) {
+                session.pruned_visible = session.pruned_visible.max(pruned.min(left));
+            }
+            if last {
                 self.rooms.forget(&key, pid);
             }
         }
-        if let Some(session) = self.sessions.get_mut(pid) {
-            session.stays = stays;
-            session.pruned_visible = pruned_visible;
-        }
     }
 
-    /// Drops what the bounds do not allow to be kept.
-    fn prune(&mut self) {
+    /// Drops what the bounds do not allow to be kept, so much at once; the next publish or tick goes on.
+    fn prune(&mut self, records_max: usize) {
         let Some(configuration) = &self.configuration else { return };
         let (age, bytes) = (configuration.history_age_ms_max, configuration.history_bytes_max);
-        while let Some((position, record)) = self.history.prune_one(self.time.now_ms(), age, bytes) {
+        for _ in 0..records_max {
+            let Some((position, record)) = self.history.prune_one(self.time.now_ms(), age, bytes) else { break };
             for key in room_keys(&record) {
                 self.rooms.pruned(&key, position, &record.except);
             }

@@ -2,7 +2,7 @@
 
 #[path = "model_tests.rs"]
 mod model;
-#[path = "review_tests.rs"]
-mod review;
+#[path = "retention_tests.rs"]
+mod retention;
 #[path = "scenario_tests.rs"]
 mod scenario;

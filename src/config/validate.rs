@@ -43,6 +43,8 @@ const LOG_LEVEL: &str = "--log-level (WEBSOCKET_LOG_LEVEL)";
 const LOG_FORMAT: &str = "--log-format (WEBSOCKET_LOG_FORMAT)";
 const LOG_FILTER: &str = "--log-filter (WEBSOCKET_LOG_FILTER)";
 
+/// Bytes of the URL that the node tells its cluster.
+const URL_BYTES_MAX: usize = 1_024;
 /// Peers that may be listed.
 const BOOTSTRAP_ADDRESSES_MAX: usize = 64;
 /// Nodes that may form a cluster together: no more can vote.
@@ -109,6 +111,10 @@ impl Settings {
         let Some(url) = given(PUBLIC_URL, self.public_url.as_ref()) else { return Ok(None) };
         let rest = url.text.strip_prefix("http://").or_else(|| url.text.strip_prefix("https://"));
         match rest {
+            Some(_) if url.text.len() > URL_BYTES_MAX => Err(url.refuse(
+                format!("{} bytes long", url.text.len()),
+                format!("a web address of at most {URL_BYTES_MAX} bytes"),
+            )),
             Some(rest) if !rest.trim_end_matches('/').is_empty() && !rest.contains(char::is_whitespace) => {
                 Ok(Some(url.text.trim_end_matches('/').to_owned()))
             }

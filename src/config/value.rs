@@ -5,6 +5,9 @@ use std::time::Duration;
 
 use super::ConfigError;
 
+/// Bytes of a host's name (RFC 1035, section 2.3.4).
+const HOST_BYTES_MAX: usize = 255;
+
 /// A setting as typed: its names and its text; empty text counts as unset.
 pub(super) struct Given<'a> {
     pub(super) setting: &'static str,
@@ -84,7 +87,7 @@ pub(super) fn check_host_port(text: &str) -> Result<u16, String> {
         Some(rest) => rest.strip_suffix(']').is_some_and(|inner| inner.parse::<std::net::Ipv6Addr>().is_ok()),
         None => !host.is_empty() && host.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_')),
     };
-    if !host_is_whole {
+    if !host_is_whole || host.len() > HOST_BYTES_MAX {
         return Err("the host is not a name or address".to_owned());
     }
     port.parse::<u16>().map_err(|_| "the port is not a number from 0 to 65535".to_owned())

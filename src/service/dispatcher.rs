@@ -77,7 +77,9 @@ impl Dispatcher {
                 close(socket, CloseCause::Fenced);
             }
             Effect::NodeDown { incarnation } if self.is_own(incarnation) => {
-                tracing::warn!(%incarnation, "the cluster declared this node down; its clients are let go");
+                if !service.is_draining() {
+                    tracing::warn!(%incarnation, "the cluster declared this node down; its clients are let go");
+                }
                 let sockets = service.hub.write().clear();
                 for link in service.registry.all() {
                     link.close(CloseCause::NodeDown);

@@ -118,7 +118,7 @@ impl Service {
 impl Inner {
     /// Why no new client is taken now, if so.
     pub(crate) fn refusal(&self) -> Option<String> {
-        if self.draining.load(Ordering::Acquire) {
+        if self.is_draining() {
             return Some("the node is shutting down".to_owned());
         }
         let readiness = self.readiness.borrow();
@@ -128,6 +128,10 @@ impl Inner {
 
     pub(crate) fn readiness(&self) -> watch::Receiver<Readiness> {
         self.readiness.clone()
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
     }
 
     pub(crate) fn set_draining(&self) {

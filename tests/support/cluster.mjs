@@ -130,10 +130,11 @@ export class Node extends EventEmitter {
   pid = null;
   exit = null;
 
-  constructor({ name, directory, args, url, adminUrl, clusterAddr, dataDir, env = {} }) {
+  /** `prefix`: a program that becomes the node, with its arguments. */
+  constructor({ name, directory, args, url, adminUrl, clusterAddr, dataDir, env = {}, prefix = [] }) {
     super();
     this.setMaxListeners(0);
-    Object.assign(this, { name, args, url, adminUrl, clusterAddr, dataDir, env });
+    Object.assign(this, { name, args, url, adminUrl, clusterAddr, dataDir, env, prefix });
     this.log = path.join(directory, `${name}.log`);
   }
 
@@ -142,7 +143,8 @@ export class Node extends EventEmitter {
     if (this.alive) throw new Error(`${this.name} is running`);
     const log = openSync(this.log, 'a');
     this.logStart = readFileSync(this.log).length;
-    const child = spawn(BINARY, this.args, { env: environment(this.env), stdio: ['ignore', log, log] });
+    const [program, ...args] = [...this.prefix, BINARY, ...this.args];
+    const child = spawn(program, args, { env: environment(this.env), stdio: ['ignore', log, log] });
     closeSync(log);
     this.#child = child;
     this.exit = null;
