@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::identifier::{Epoch, Incarnation, Offset, PidHash};
+use crate::identifier::{Epoch, Incarnation, LogPosition, Offset, PidHash};
 
 /// One Raft log entry: a batch of commands from one proposer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -100,6 +100,10 @@ pub enum Command {
     },
     /// A durable broadcast.
     Publish(Publish),
+    /// Writes an entry of the key-value store.
+    KvPut(KvPut),
+    /// Removes an entry of the key-value store.
+    KvDelete(KvDelete),
 }
 
 /// Limits that `apply` obeys; committed so that all replicas obey the same ones.
@@ -191,16 +195,50 @@ pub struct Payload {
     pub attachments: Vec<Bytes>,
 }
 
+/// Writes an entry of the key-value store.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KvPut {
+    /// Its key, by convention with `:` between the parts of a path.
+    pub key: Arc<str>,
+    /// Opaque to the state.
+    #[serde(with = "serde_bytes_of")]
+    pub value: Bytes,
+    /// It ends this many milliseconds of committed cluster time after this write; `None`: never.
+    pub ttl_ms: Option<u64>,
+    /// What must be there for the write to happen.
+    pub expected: KvExpected,
+}
+
+/// Removes an entry of the key-value store.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KvDelete {
+    /// Its key.
+    pub key: Arc<str>,
+    /// What must be there for the removal to happen.
+    pub expected: KvExpected,
+}
+
+/// What a write of the key-value store expects to find (compare-and-set).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum KvExpected {
+    /// Anything or nothing.
+    Anything,
+    /// No entry, or one whose time is over.
+    Absent,
+    /// An entry that was last changed here.
+    Revision(LogPosition),
+}
+
 /// `Bytes` as one MessagePack byte string.
-mod serde_bytes_of {
+pub(crate) mod serde_bytes_of {
     use bytes::Bytes;
     use serde::{Deserializer, Serializer};
 
-    pub(super) fn serialize<S: Serializer>(value: &Bytes, serializer: S) -> Result<S::Ok, S::Error> {
+    pub(crate) fn serialize<S: Serializer>(value: &Bytes, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_bytes(value)
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Bytes, D::Error> {
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Bytes, D::Error> {
         serde_bytes::deserialize::<Vec<u8>, D>(deserializer).map(Bytes::from)
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::command::{NodeInfo, Origin, Record};
+use crate::event::Event;
 use crate::identifier::{Epoch, Incarnation, LogPosition, PidHash};
 use crate::response::Response;
 
@@ -110,6 +111,8 @@ pub enum Effect {
         /// The life.
         incarnation: Incarnation,
     },
+    /// Something happened that applications may follow; the state keeps it for a while.
+    Event(Arc<Event>),
 }
 
 /// A session opened or resumed.

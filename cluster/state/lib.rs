@@ -3,7 +3,7 @@
 //! ```text
 //!   Proposal (log entry) ──► State::apply(index, Proposal) ──► Applied { outcome, effects }
 //!                                │
-//!        sessions · rooms · history · nodes · cluster time      (persistent, deterministic maps)
+//!   sessions · rooms · history · nodes · key-value store · events · cluster time   (persistent, deterministic maps)
 //! ```
 //!
 //! The crate is pure: no clock, no randomness, no disk, no network. Time enters as committed
@@ -13,10 +13,13 @@
 mod codec;
 mod command;
 mod effect;
+mod event;
 mod history;
 mod identifier;
+mod kv;
 pub mod limits;
 mod node;
+mod presence;
 mod replay;
 mod response;
 mod room;
@@ -27,10 +30,14 @@ mod time;
 
 pub use codec::{CodecError, decode_proposal, encode_proposal};
 pub use command::{Command, Configuration, NodeInfo, Origin, Payload, Proposal, Publish, Record, Register, Resume};
+pub use command::{KvDelete, KvExpected, KvPut};
 pub use effect::{Applied, Effect, EffectAt, EndReason, Opened, Outcome};
+pub use event::{Event, EventId, EventIdError, EventKind, EventPage, EventStats, SessionRef};
 pub use identifier::{Epoch, Incarnation, LogPosition, NodeId, Offset, PidHash};
+pub use kv::{KvEntry, KvPage, KvStats};
+pub use presence::{Audience, Member, MemberCursor, MemberPage, RoomCount, UserPage, UserSessions};
 pub use replay::Replay;
-pub use response::{Refusal, Response, ResumeRefusal};
+pub use response::{KvRefusal, Refusal, Response, ResumeRefusal};
 pub use session::SessionView;
 pub use state::State;
 

@@ -28,5 +28,43 @@ pub const TICK_MS_MAX: u32 = 10_000;
 pub const RECORD_OVERHEAD_BYTES: u64 = 256;
 /// What each room, exception or attachment of a record weighs besides its own bytes.
 pub const NAME_OVERHEAD_BYTES: usize = 64;
+/// Bytes of a key of the key-value store.
+pub const KV_KEY_BYTES_MAX: usize = 512;
+/// Bytes of a value of the key-value store.
+pub const KV_VALUE_BYTES_MAX: usize = 256 << 10;
+/// Entries of the key-value store.
+pub const KV_ENTRIES_MAX: usize = 1_000_000;
+/// Bytes of the key-value store: keys, values and [`KV_OVERHEAD_BYTES`] for each entry.
+pub const KV_BYTES_MAX: u64 = 256 << 20;
+/// What an entry of the key-value store weighs besides its key and value.
+pub const KV_OVERHEAD_BYTES: u64 = 128;
+/// Entries of the key-value store that one tick removes because their time is over; the rest wait for the next. No read
+/// shows them meanwhile.
+pub const KV_EXPIRED_PER_TICK_MAX: usize = 10_000;
+/// Entries that one page of a list shows.
+pub const KV_PAGE_ENTRIES_MAX: usize = 1_000;
+/// Bytes of keys and values that one page of a list shows (at least one entry).
+pub const KV_PAGE_BYTES_MAX: u64 = 1 << 20;
+/// Events kept for those who follow them: more than the sessions of one full node, so that its death does not push out
+/// what it says before anybody can read it.
+pub const EVENTS_MAX: usize = 262_144;
+/// Bytes of kept events.
+pub const EVENTS_BYTES_MAX: u64 = 96 << 20;
+/// Committed cluster time for which events are kept, milliseconds.
+pub const EVENTS_AGE_MS_MAX: u64 = 3_600_000;
+/// What an event weighs besides the names in it.
+pub const EVENT_OVERHEAD_BYTES: u64 = 160;
+/// Events that one event drops when there are too many; more than it adds, so that they become fewer.
+pub const EVENTS_PRUNED_PER_EVENT_MAX: usize = 2;
+/// Events that one tick drops.
+pub const EVENTS_PRUNED_PER_TICK_MAX: usize = 10_000;
+/// Events that one page shows.
+pub const EVENTS_PAGE_MAX: usize = 1_000;
+/// Members or users of a room that one page shows.
+pub const PRESENCE_PAGE_MAX: usize = 1_000;
+/// Members that one page looks at, those left out included.
+pub const PRESENCE_LOOKS_MAX: usize = 8_192;
+/// Rooms, and exceptions, that one question about members names.
+pub const PRESENCE_ROOMS_MAX: usize = 64;
 /// Positions of one room that one replay step looks at.
 pub(crate) const REPLAY_POSITIONS_MAX: usize = 1_024;

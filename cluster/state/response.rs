@@ -42,6 +42,18 @@ pub enum Response {
     },
     /// Nothing was changed.
     Refused(Refusal),
+    /// The key-value store holds the value.
+    KvStored {
+        /// Where it was written; what the next compare-and-set expects.
+        revision: LogPosition,
+    },
+    /// The key-value store does not hold the key (any more).
+    KvDeleted {
+        /// Whether it was there.
+        existed: bool,
+    },
+    /// The key-value store was not changed.
+    KvRefused(KvRefusal),
 }
 
 /// Why a resume was refused.
@@ -72,4 +84,22 @@ pub enum Refusal {
     LimitExceeded,
     /// The command is not one that this origin may propose.
     NotAllowed,
+}
+
+/// Why a write changed nothing in the key-value store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KvRefusal {
+    /// The entry is not as the write expected it.
+    Conflict {
+        /// The entry's revision; `None`: there is none.
+        current: Option<LogPosition>,
+    },
+    /// The key is empty or longer than [`crate::limits::KV_KEY_BYTES_MAX`].
+    BadKey,
+    /// The value is longer than [`crate::limits::KV_VALUE_BYTES_MAX`].
+    ValueTooLarge,
+    /// There are [`crate::limits::KV_ENTRIES_MAX`] entries already.
+    TooManyEntries,
+    /// The entries would weigh more than [`crate::limits::KV_BYTES_MAX`] together.
+    Full,
 }

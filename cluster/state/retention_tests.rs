@@ -98,6 +98,9 @@ impl World {
 fn joining_and_leaving_in_a_quiet_cluster_never_comes_to_an_end() {
     let mut world = World::new(1 << 20, LONG_MS);
     let pid = world.register(1);
+    // Somebody stays, so that coming and going is no event.
+    let other = world.register(2);
+    world.join(other, "r");
     let before = world.snapshot().len();
     for round in 0..5_000 {
         assert_eq!(world.join(pid, "r"), Response::Done, "join {round}");

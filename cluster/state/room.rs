@@ -1,11 +1,13 @@
 //! The table of rooms: who is in, and where in the history something was said to them.
 
+use std::ops::Bound;
 use std::sync::Arc;
 
 use imbl::{OrdMap, OrdSet, Vector};
 use serde::{Deserialize, Serialize};
 
 use crate::identifier::{LogPosition, PidHash};
+use crate::session::Session;
 
 /// The room that every session of a namespace is in; no client can name it.
 pub(crate) const EVERYONE: &str = "";
@@ -14,7 +16,8 @@ pub(crate) const EVERYONE: &str = "";
 pub(crate) type RoomKey = (Arc<str>, Arc<str>);
 
 /// Invariants: `records` ascend and are all in the history; a record is listed only if somebody was in the room when
-/// it was published; `stayed` counts the sessions, members or not, whose stays still name the room.
+/// it was published; `stayed` counts the sessions, members or not, whose stays still name the room; `users` counts the
+/// different users among the members.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Room {
     pub(crate) members: OrdSet<PidHash>,
@@ -26,6 +29,8 @@ pub(crate) struct Room {
     /// The last dropped one that left out something else.
     pruned_other: Option<LogPosition>,
     stayed: u64,
+    #[serde(skip)]
+    pub(crate) users: u64,
 }
 
 impl Room {
@@ -45,10 +50,13 @@ impl Room {
     }
 }
 
-/// See the module.
+/// See the module. Invariant: `users` holds how many members of each room are of each user.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Rooms {
     rooms: OrdMap<RoomKey, Room>,
+    /// Derived from members and sessions; not in snapshots. Namespace, room, user.
+    #[serde(skip)]
+    users: OrdMap<(Arc<str>, Arc<str>, Arc<str>), u64>,
 }
 
 impl Rooms {
@@ -57,26 +65,81 @@ impl Rooms {
     }
 
     /// A session enters; `first_stay`: its stays did not name the room before.
-    pub(crate) fn enter(&mut self, key: RoomKey, pid: PidHash, first_stay: bool) {
-        let room = self.rooms.entry(key).or_default();
-        room.members.insert(pid);
+    pub(crate) fn enter(&mut self, key: &RoomKey, pid: PidHash, user: Option<&Arc<str>>, first_stay: bool) {
+        let room = self.rooms.entry(key.clone()).or_default();
+        let entered = room.members.insert(pid).is_none();
         room.stayed += u64::from(first_stay);
+        if entered {
+            self.count_user(key, user);
+        }
     }
 
     /// A session leaves; its stays still name the room.
-    pub(crate) fn leave(&mut self, key: &RoomKey, pid: &PidHash) {
-        if let Some(room) = self.rooms.get_mut(key) {
-            room.members.remove(pid);
+    pub(crate) fn leave(&mut self, key: &RoomKey, pid: &PidHash, user: Option<&Arc<str>>) {
+        if let Some(room) = self.rooms.get_mut(key)
+            && room.members.remove(pid).is_some()
+        {
+            self.discount_user(key, user);
         }
     }
 
     /// A session's stays do not name the room any more.
-    pub(crate) fn forget(&mut self, key: &RoomKey, pid: &PidHash) {
+    pub(crate) fn forget(&mut self, key: &RoomKey, pid: &PidHash, user: Option<&Arc<str>>) {
+        self.leave(key, pid, user);
         let Some(room) = self.rooms.get_mut(key) else { return };
-        room.members.remove(pid);
         room.stayed = room.stayed.saturating_sub(1);
         if room.stayed == 0 {
             self.rooms.remove(key);
+        }
+    }
+
+    fn count_user(&mut self, key: &RoomKey, user: Option<&Arc<str>>) {
+        let Some(user) = user else { return };
+        let sessions = self.users.entry(user_key(key, user)).or_default();
+        *sessions += 1;
+        if *sessions == 1
+            && let Some(room) = self.rooms.get_mut(key)
+        {
+            room.users += 1;
+        }
+    }
+
+    fn discount_user(&mut self, key: &RoomKey, user: Option<&Arc<str>>) {
+        let Some(user) = user else { return };
+        let user_key = user_key(key, user);
+        let Some(sessions) = self.users.get_mut(&user_key) else { return };
+        *sessions = sessions.saturating_sub(1);
+        if *sessions == 0 {
+            self.users.remove(&user_key);
+            if let Some(room) = self.rooms.get_mut(key) {
+                room.users = room.users.saturating_sub(1);
+            }
+        }
+    }
+
+    /// The users of a room and how many members are theirs, sorted, after a name.
+    pub(crate) fn users_after<'a>(
+        &'a self,
+        key: &'a RoomKey,
+        after: Option<&Arc<str>>,
+    ) -> impl Iterator<Item = (Arc<str>, u64)> + 'a {
+        let from = match after {
+            Some(after) => Bound::Excluded(user_key(key, after)),
+            // No name is less than the empty one.
+            None => Bound::Included(user_key(key, &Arc::from(""))),
+        };
+        let users = self.users.range((from, Bound::Unbounded));
+        let users = users.take_while(move |((namespace, room, _), _)| *namespace == key.0 && *room == key.1);
+        users.map(|((_, _, user), sessions)| (Arc::clone(user), *sessions))
+    }
+
+    /// After reading a snapshot: counts the users of one more session.
+    pub(crate) fn count_users_of(&mut self, session: &Session) {
+        if session.user.is_none() {
+            return;
+        }
+        for room in session.stays.keys().filter(|room| session.is_member(room)) {
+            self.count_user(&(Arc::clone(&session.namespace), Arc::clone(room)), session.user.as_ref());
         }
     }
 
@@ -106,4 +169,8 @@ impl Rooms {
             room.pruned = Some(position);
         }
     }
+}
+
+fn user_key(key: &RoomKey, user: &Arc<str>) -> (Arc<str>, Arc<str>, Arc<str>) {
+    (Arc::clone(&key.0), Arc::clone(&key.1), Arc::clone(user))
 }

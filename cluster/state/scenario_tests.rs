@@ -5,7 +5,10 @@
 //! > NODE.GENERATION[@SEQUENCE] COMMAND; COMMAND…     one proposal of a node (the sequence is the next one by default)
 //! > system COMMAND                                   one proposal of the leader
 //! > replay PID after INDEX.ORDINAL
+//! > kv KEY | list PREFIX [after=KEY] [limit=N] | members [ROOM,…] [except=ROOM,…] [limit=N] [all]
+//! > users [ROOM] [limit=N] [all] | events [after=ID] | snapshot
 //! ```
+//! `all` follows a paged question to its end; `snapshot` goes on with a state read from a snapshot.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -15,8 +18,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::{
-    Applied, Command, Configuration, Effect, Incarnation, LogPosition, NodeInfo, Offset, Origin, Outcome, Payload,
-    PidHash, Proposal, Publish, Record, Register, Response, Resume, State, encode_proposal,
+    Applied, Audience, Command, Configuration, Effect, Event, EventKind, Incarnation, KvDelete, KvEntry, KvExpected,
+    KvPut, LogPosition, NodeInfo, Offset, Origin, Outcome, Payload, PidHash, Proposal, Publish, Record, Register,
+    Response, Resume, SessionRef, State, encode_proposal,
 };
 
 #[derive(Default)]
@@ -99,6 +103,13 @@ fn command(text: &str) -> Command {
         ["close", name] => Command::Close { pid: pid(name), epoch },
         ["join", name, room] => Command::Join { pid: pid(name), epoch, room: room.into() },
         ["leave", name, room] => Command::Leave { pid: pid(name), epoch, room: room.into() },
+        ["put", key, value] => Command::KvPut(KvPut {
+            key: key.into(),
+            value: Bytes::from(value.to_owned()),
+            ttl_ms: pairs.get("ttl").map(|ttl| ttl.parse().expect("milliseconds")),
+            expected: expected(&pairs),
+        }),
+        ["delete", key] => Command::KvDelete(KvDelete { key: key.into(), expected: expected(&pairs) }),
         ["publish", text] => Command::Publish(Publish {
             from: pairs.get("from").map(|from| (pid(from), epoch)),
             record: Arc::new(Record {
@@ -110,6 +121,37 @@ fn command(text: &str) -> Command {
         }),
         _ => panic!("no such command: {text}"),
     }
+}
+
+fn expected(pairs: &BTreeMap<&str, &str>) -> KvExpected {
+    match pairs.get("at") {
+        None => KvExpected::Anything,
+        Some(&"absent") => KvExpected::Absent,
+        Some(revision) => KvExpected::Revision(position(revision)),
+    }
+}
+
+fn say_entry(out: &mut String, entry: &KvEntry) {
+    let end = entry.expires_in_ms.map(|ms| format!(" expires-in={ms}")).unwrap_or_default();
+    let value = String::from_utf8_lossy(&entry.value);
+    let _ = writeln!(out, "  {}={value} at={}{end}", entry.key, entry.revision);
+}
+
+fn event_line(event: &Event) -> String {
+    let session = |session: &SessionRef| {
+        let user = session.user.as_ref().map(|user| format!(" user={user}")).unwrap_or_default();
+        format!("{}{user} epoch={}", session.sid, session.epoch)
+    };
+    let what = match &event.kind {
+        EventKind::Disconnected { session: who, owner, node_down } => {
+            format!("disconnected {} owner={owner} node-down={node_down}", session(who))
+        }
+        EventKind::Expired { session: who } => format!("expired {}", session(who)),
+        EventKind::Closed { session: who } => format!("closed {}", session(who)),
+        EventKind::RoomOccupied { room, .. } => format!("occupied {room}"),
+        EventKind::RoomVacated { room, .. } => format!("vacated {room}"),
+    };
+    format!("event {} {what}", event.id)
 }
 
 fn say_response(out: &mut String, response: &Response) {
@@ -146,12 +188,89 @@ fn say_effect(out: &mut String, at: LogPosition, effect: &Effect) {
         Effect::Ended { pid, epoch, reason } => format!("ended {} epoch={epoch} {reason:?}", pid_name(*pid)),
         Effect::NodeUp { incarnation, .. } => format!("node-up {incarnation}"),
         Effect::NodeDown { incarnation } => format!("node-down {incarnation}"),
+        Effect::Event(event) => event_line(event),
     };
     let _ = writeln!(out, "  {at} {line}");
 }
 
 impl Story {
+    /// A question about the state; `None`: it is none.
+    fn ask(&mut self, line: &str) -> Option<String> {
+        let mut out = String::new();
+        let (bare, pairs) = words(line);
+        let limit = pairs.get("limit").map_or(usize::MAX, |limit| limit.parse().expect("a number"));
+        let all = bare.last() == Some(&"all");
+        let namespace: Arc<str> = "/".into();
+        let room = |at: usize| bare.get(at).filter(|word| **word != "all").map(|room| Arc::<str>::from(*room));
+        match bare[0] {
+            "kv" => match self.state.kv_get(bare[1]) {
+                None => out.push_str("  none\n"),
+                Some(entry) => say_entry(&mut out, &entry),
+            },
+            "list" => {
+                let page = self.state.kv_list(bare.get(1).unwrap_or(&""), pairs.get("after").copied(), limit);
+                page.entries.iter().for_each(|entry| say_entry(&mut out, entry));
+                let _ = writeln!(out, "  next={:?}", page.next);
+            }
+            "members" => {
+                let rooms = room(1).map(|rooms| names(Some(&&*rooms))).unwrap_or_default();
+                let audience = Audience { namespace, rooms, except: names(pairs.get("except")) };
+                let mut after = None;
+                loop {
+                    let page = self.state.members(&audience, after, limit);
+                    for member in page.members {
+                        let user = member.user.map(|user| format!(" user={user}")).unwrap_or_default();
+                        let (sid, connected, owner) = (member.sid, member.connected, member.owner);
+                        let _ = writeln!(out, "  {sid}{user} connected={connected} owner={owner}");
+                    }
+                    let _ = writeln!(out, "  more={}", page.next.is_some());
+                    after = page.next;
+                    if after.is_none() || !all {
+                        break;
+                    }
+                }
+            }
+            "users" => {
+                let room = room(1);
+                let count = self.state.room_count(&namespace, room.as_ref());
+                let _ = writeln!(out, "  sessions={} users={}", count.sessions, count.users);
+                let mut after = None;
+                loop {
+                    let page = self.state.room_users(&namespace, room.as_ref(), after.as_ref(), limit);
+                    for user in page.users {
+                        let _ = writeln!(out, "  {} sessions={}", user.user, user.sessions);
+                    }
+                    let _ = writeln!(out, "  next={:?}", page.next);
+                    after = page.next;
+                    if after.is_none() || !all {
+                        break;
+                    }
+                }
+            }
+            "events" => {
+                let after = pairs.get("after").map(|id| id.parse().expect("an event id"));
+                let page = self.state.events_after(after, limit);
+                for event in &page.events {
+                    let _ = writeln!(out, "  {}", event_line(event));
+                }
+                let _ = writeln!(out, "  hole={}", page.hole);
+            }
+            "snapshot" => {
+                let mut bytes = Vec::new();
+                self.state.encode_snapshot(&mut bytes).expect("memory");
+                let back = State::decode_snapshot(bytes.as_slice()).expect("what was written");
+                assert!(back == self.state, "a snapshot loses something");
+                self.state = back;
+            }
+            _ => return None,
+        }
+        Some(out)
+    }
+
     fn tell(&mut self, line: &str) -> String {
+        if let Some(answer) = self.ask(line) {
+            return answer;
+        }
         let mut out = String::new();
         if let Some(question) = line.strip_prefix("replay ") {
             let (name, after) = question.split_once(" after ").expect("replay PID after POSITION");

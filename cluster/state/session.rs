@@ -200,6 +200,10 @@ impl Sessions {
         self.deadlines.get_min().copied()
     }
 
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Session> {
+        self.sessions.values().map(AsRef::as_ref)
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.sessions.len()
     }

@@ -30,7 +30,13 @@ impl State {
         let mut version = [0];
         reader.read_exact(&mut version)?;
         match version {
-            [VERSION] => rmp_serde::from_read(reader).map_err(|error| CodecError::Malformed(error.to_string())),
+            [VERSION] => {
+                let mut state: Self =
+                    rmp_serde::from_read(reader).map_err(|error| CodecError::Malformed(error.to_string()))?;
+                // What is derived is in no snapshot.
+                state.sessions.iter().for_each(|session| state.rooms.count_users_of(session));
+                Ok(state)
+            }
             [other] => Err(CodecError::UnknownVersion(other)),
         }
     }

@@ -7,8 +7,10 @@ use serde::{Deserialize, Serialize};
 use crate::codec::{CodecError, decode_proposal};
 use crate::command::{Command, Configuration, NodeInfo, Origin, Proposal, Publish, Register, Resume};
 use crate::effect::{Applied, Effect, EffectAt, EndReason, Opened, Outcome};
+use crate::event::{EventKind, Events, SessionRef};
 use crate::history::History;
 use crate::identifier::{Epoch, Incarnation, LogPosition, NodeId, PidHash};
+use crate::kv::Kv;
 use crate::limits;
 use crate::node::{Nodes, Up};
 use crate::response::{Refusal, Response, ResumeRefusal};
@@ -26,17 +28,36 @@ pub struct State {
     pub(crate) sessions: Sessions,
     pub(crate) rooms: Rooms,
     pub(crate) history: History,
+    // Tables that came later: a snapshot from before them has them empty.
+    #[serde(default)]
+    pub(crate) kv: Kv,
+    #[serde(default)]
+    pub(crate) events: Events,
 }
 
 /// Where the commands of an entry put their effects.
-struct Effects {
+pub(crate) struct Effects {
     list: Vec<EffectAt>,
-    position: LogPosition,
+    pub(crate) position: LogPosition,
+    /// Events of the present command.
+    events: u32,
 }
 
 impl Effects {
-    fn push(&mut self, effect: Effect) {
+    pub(crate) fn push(&mut self, effect: Effect) {
         self.list.push(EffectAt { position: self.position, effect });
+    }
+
+    fn begin(&mut self, position: LogPosition) {
+        self.position = position;
+        self.events = 0;
+    }
+
+    /// The ordinal of one more event of the present command.
+    pub(crate) fn next_event(&mut self) -> u32 {
+        let ordinal = self.events;
+        self.events = self.events.saturating_add(1);
+        ordinal
     }
 }
 
@@ -74,10 +95,10 @@ impl State {
             }
         };
         let count = proposal.commands.len();
-        let mut effects = Effects { list: Vec::new(), position: LogPosition::new(index, 0) };
+        let mut effects = Effects { list: Vec::new(), position: LogPosition::new(index, 0), events: 0 };
         let mut responses = Vec::with_capacity(count - skipped);
         for (ordinal, command) in proposal.commands.into_iter().enumerate().skip(skipped) {
-            effects.position = LogPosition::new(index, u32::try_from(ordinal).unwrap_or(u32::MAX));
+            effects.begin(LogPosition::new(index, u32::try_from(ordinal).unwrap_or(u32::MAX)));
             responses.push(match owner {
                 None => self.execute_system(command, &mut effects),
                 Some((incarnation, first_sequence)) => {
@@ -123,6 +144,8 @@ impl State {
                 }
             }
             Command::Publish(publish) => self.publish(owner, publish, effects),
+            Command::KvPut(put) => self.kv.put(put, effects.position, self.time.now_ms()),
+            Command::KvDelete(delete) => self.kv.delete(&delete, self.time.now_ms()),
             Command::Configure(_) | Command::NodeUp { .. } | Command::NodeDown { .. } | Command::Tick { .. } => {
                 Response::Refused(Refusal::NotAllowed)
             }
@@ -161,9 +184,7 @@ impl State {
         let deadline = self.deadline_ms();
         let orphans: Vec<PidHash> = self.sessions.owned_by(incarnation).collect();
         for pid in orphans {
-            let epoch = self.sessions.get(&pid).map_or(0, |session| session.epoch);
-            self.sessions.change(&pid, |session| session.deadline_ms = Some(deadline));
-            effects.push(Effect::Disconnected { pid, epoch });
+            self.lose_transport(pid, deadline, true, effects);
         }
         effects.push(Effect::NodeDown { incarnation });
     }
@@ -177,6 +198,8 @@ impl State {
             }
         }
         self.prune(limits::PRUNED_PER_TICK_MAX);
+        self.kv.expire(self.time.now_ms());
+        self.events.prune(self.time.now_ms(), limits::EVENTS_PRUNED_PER_TICK_MAX);
         Response::Done
     }
 
@@ -209,7 +232,7 @@ impl State {
         };
         for room in [Arc::from(EVERYONE), Arc::clone(&sid)] {
             session.stays.insert(Arc::clone(&room), vec![Stay { joined: position, left: None }]);
-            self.rooms.enter((Arc::clone(&namespace), room), pid, true);
+            self.rooms.enter(&(Arc::clone(&namespace), room), pid, session.user.as_ref(), true);
         }
         let rooms = session.rooms();
         self.sessions.insert(pid, session);
@@ -268,10 +291,16 @@ impl State {
         if let Err(refusal) = self.authorise(owner, &pid, epoch) {
             return Response::Refused(refusal);
         }
-        let deadline = self.deadline_ms();
-        self.sessions.change(&pid, |session| session.deadline_ms = Some(deadline));
-        effects.push(Effect::Disconnected { pid, epoch });
+        self.lose_transport(pid, self.deadline_ms(), false, effects);
         Response::Done
+    }
+
+    fn lose_transport(&mut self, pid: PidHash, deadline_ms: u64, node_down: bool, effects: &mut Effects) {
+        self.sessions.change(&pid, |session| session.deadline_ms = Some(deadline_ms));
+        let Some(session) = self.sessions.get(&pid) else { return };
+        let (owner, session) = (session.owner, SessionRef::of(session));
+        effects.push(Effect::Disconnected { pid, epoch: session.epoch });
+        self.say(EventKind::Disconnected { session, owner, node_down }, effects);
     }
 
     fn close(&mut self, owner: Incarnation, pid: PidHash, epoch: Epoch, effects: &mut Effects) -> Response {
@@ -314,9 +343,10 @@ impl State {
             return Response::Refused(Refusal::LimitExceeded);
         }
         session.stays.entry(Arc::clone(&room)).or_default().push(Stay { joined: position, left: None });
-        let namespace = Arc::clone(&session.namespace);
-        self.rooms.enter((namespace, Arc::clone(&room)), pid, first_stay);
+        let (key, user) = ((Arc::clone(&session.namespace), Arc::clone(&room)), session.user.clone());
+        self.rooms.enter(&key, pid, user.as_ref(), first_stay);
         effects.push(Effect::Joined { pid, room });
+        self.say_if_occupied(&key, effects);
         Response::Done
     }
 
@@ -340,10 +370,11 @@ impl State {
             return Response::Done;
         }
         session.leave(room, position);
-        let key = (Arc::clone(&session.namespace), Arc::clone(room));
-        self.rooms.leave(&key, &pid);
+        let (key, user) = ((Arc::clone(&session.namespace), Arc::clone(room)), session.user.clone());
+        self.rooms.leave(&key, &pid, user.as_ref());
         self.forget_old_stays(&pid);
         effects.push(Effect::Left { pid, room: Arc::clone(room) });
+        self.say_if_vacated(&key, effects);
         Response::Done
     }
 
@@ -388,9 +419,16 @@ impl State {
     fn end(&mut self, pid: PidHash, reason: EndReason, effects: &mut Effects) {
         let Some(session) = self.sessions.remove(&pid) else { return };
         for room in session.stays.keys() {
-            self.rooms.forget(&(Arc::clone(&session.namespace), Arc::clone(room)), &pid);
+            let key = (Arc::clone(&session.namespace), Arc::clone(room));
+            self.rooms.forget(&key, &pid, session.user.as_ref());
         }
         effects.push(Effect::Ended { pid, epoch: session.epoch, reason });
+        let ended = SessionRef::of(&session);
+        let kind = match reason {
+            EndReason::Closed => EventKind::Closed { session: ended },
+            EndReason::Expired => EventKind::Expired { session: ended },
+        };
+        self.say_ended(&session, kind, effects);
     }
 
     /// Stays that ended below the history's floor are of no use; what may have been dropped in them is remembered.
@@ -404,7 +442,7 @@ impl State {
                 session.pruned_visible = session.pruned_visible.max(pruned.min(left));
             }
             if last {
-                self.rooms.forget(&key, pid);
+                self.rooms.forget(&key, pid, session.user.as_ref());
             }
         }
     }

@@ -89,6 +89,8 @@ impl Dispatcher {
                 }
             }
             Effect::Opened(_) | Effect::Fenced { .. } | Effect::NodeUp { .. } | Effect::NodeDown { .. } => {}
+            // Whoever follows events reads them from the replica, by a cursor of its own.
+            Effect::Event(_) => {}
         }
     }
 
