@@ -2,14 +2,16 @@
 //! has applied them, exactly once and in order.
 //!
 //! ```text
-//!   propose() ─► queue: │ applied │ in flight (sent to a leader) │ waiting │ ─► next batch
-//!                                 ▲                              ▲
-//!                               acked                           sent        rewind: sent = acked
+//!   propose() ─► waiting: one line for each session ─► cut round-robin ─► │ batch │ batch │ batch │ ─► a leader
+//!                                                                         ▲               ▲
+//!                                                                      applied          sent    rewind: sent = none
 //! ```
 //!
-//! Sequences are dense per incarnation, so the state refuses gaps and drops repeats: sending everything above
-//! `acked` again is always safe. That is what happens when the leader changes, a stream breaks, the state reports a
-//! gap, or nothing moves for [`SILENCE_MS_MAX`].
+//! A batch is cut when there is room for it, and gets its sequences then: sessions take turns, one command each, so a
+//! session that floods delays another one by little more than a batch. What is cut stays as it is. Sequences are dense
+//! per incarnation, so the state refuses gaps and drops repeats: sending every batch that is not applied again is always
+//! safe. That is what happens when the leader changes, a stream breaks, the state reports a gap, or nothing moves for
+//! [`SILENCE_MS_MAX`].
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -22,6 +24,7 @@ use tokio::sync::{Notify, oneshot};
 use vedfolnir_state::{Command, Incarnation, Origin, Outcome, Proposal, Response, encode_proposal};
 
 use crate::handle::{ProposeError, Ticket};
+use crate::proposer_lines::{Lines, Pending, Reply};
 use crate::status::ClusterMetrics;
 
 /// Commands that may wait or be in flight; beyond it `propose` refuses.
@@ -39,21 +42,28 @@ const IN_FLIGHT_BATCHES_MAX: usize = 6;
 /// Without progress for this long everything in flight is sent again.
 const SILENCE_MS_MAX: u64 = 1_000;
 
-struct Pending {
-    command: Command,
+/// A batch that has its sequences.
+struct Cut {
+    first_sequence: u64,
+    /// Who waits for its commands, in order; the first is for the sequence after `acked` in the oldest batch.
+    replies: VecDeque<Reply>,
+    /// Estimated bytes of all its commands.
     bytes: usize,
-    reply: Option<oneshot::Sender<Result<Response, ProposeError>>>,
+    /// The encoded proposal; `None` only while it is being encoded, under `Proposer::cutting`.
+    encoded: Option<Bytes>,
 }
 
-/// Invariants: `pending[i]` has sequence `acked + 1 + i`; `acked <= sent <= acked + pending.len()`.
+/// Invariants: `cut` holds the sequences from `acked + 1` on, densely; the first `sent` batches of `cut` are in flight;
+/// `pending_bytes` is the sum over `cut` and `waiting`.
 struct Queue {
     incarnation: Incarnation,
-    pending: VecDeque<Pending>,
+    waiting: Lines,
+    cut: VecDeque<Cut>,
+    /// Commands in `cut` that are not applied yet.
+    cut_commands: usize,
     pending_bytes: usize,
     acked: u64,
-    sent: u64,
-    /// (last sequence, bytes) of the batches in flight, oldest first.
-    in_flight: VecDeque<(u64, usize)>,
+    sent: usize,
     in_flight_bytes: usize,
     progress_at: Instant,
     /// Set from the fencing of the incarnation until the next one is live.
@@ -64,6 +74,8 @@ struct Queue {
 /// See the module.
 pub(crate) struct Proposer {
     queue: Mutex<Queue>,
+    /// Held while a batch is cut and encoded, so that batches leave in the order of their sequences.
+    cutting: Mutex<()>,
     wake: Notify,
     metrics: Arc<ClusterMetrics>,
 }
@@ -78,16 +90,18 @@ impl Proposer {
         Self {
             queue: Mutex::new(Queue {
                 incarnation,
-                pending: VecDeque::new(),
+                waiting: Lines::default(),
+                cut: VecDeque::new(),
+                cut_commands: 0,
                 pending_bytes: 0,
                 acked: 0,
                 sent: 0,
-                in_flight: VecDeque::new(),
                 in_flight_bytes: 0,
                 progress_at: Instant::now(),
                 fenced: true,
                 closed: false,
             }),
+            cutting: Mutex::new(()),
             wake: Notify::new(),
             metrics,
         }
@@ -102,7 +116,7 @@ impl Proposer {
         !self.queue.lock().fenced
     }
 
-    /// Enqueues a command, in the order of calls.
+    /// Enqueues a command; those of one session keep the order of calls.
     pub(crate) fn propose(&self, command: Command) -> Result<Ticket, ProposeError> {
         let bytes = estimated_bytes(&command);
         let (reply, receiver) = oneshot::channel();
@@ -114,16 +128,17 @@ impl Proposer {
             if queue.fenced {
                 return Err(ProposeError::Fenced);
             }
-            if queue.pending.len() >= PENDING_COMMANDS_MAX || queue.pending_bytes + bytes > PENDING_BYTES_MAX {
+            let pending = queue.cut_commands + queue.waiting.len();
+            if pending >= PENDING_COMMANDS_MAX || queue.pending_bytes + bytes > PENDING_BYTES_MAX {
                 self.metrics.proposals_refused_total.fetch_add(1, Relaxed);
                 return Err(ProposeError::Overloaded);
             }
-            if queue.pending.is_empty() {
+            if pending == 0 {
                 queue.progress_at = Instant::now();
             }
             queue.pending_bytes += bytes;
             self.metrics.proposals_pending_bytes.store(queue.pending_bytes as u64, Relaxed);
-            queue.pending.push_back(Pending { command, bytes, reply: Some(reply) });
+            queue.waiting.push(Pending { command, bytes, reply });
         }
         self.metrics.proposals_total.fetch_add(1, Relaxed);
         self.wake.notify_one();
@@ -135,45 +150,40 @@ impl Proposer {
         self.wake.notified().await;
     }
 
-    /// The next batch for the leader, if the window is open and something waits.
+    /// The next batch for the leader, if the window is open: one that was cut before, as it was, or a new one.
     pub(crate) fn next_batch(&self) -> Option<Batch> {
-        let mut queue = self.queue.lock();
-        if queue.fenced
-            || queue.in_flight.len() >= IN_FLIGHT_BATCHES_MAX
-            || queue.in_flight_bytes >= IN_FLIGHT_BYTES_MAX
-        {
-            return None;
-        }
-        let first = (queue.sent - queue.acked) as usize;
-        let mut bytes = 0;
-        let mut commands = Vec::new();
-        for pending in queue.pending.iter().skip(first).take(BATCH_COMMANDS_MAX) {
-            if !commands.is_empty() && bytes + pending.bytes > BATCH_BYTES_MAX {
-                break;
+        let _cutting = self.cutting.lock();
+        let (origin, commands) = {
+            let mut queue = self.queue.lock();
+            if queue.fenced || queue.sent >= IN_FLIGHT_BATCHES_MAX || queue.in_flight_bytes >= IN_FLIGHT_BYTES_MAX {
+                return None;
             }
-            bytes += pending.bytes;
-            commands.push(pending.command.clone());
-        }
-        if commands.is_empty() {
-            return None;
-        }
-        let origin = Origin::Node { incarnation: queue.incarnation, first_sequence: queue.sent + 1 };
-        if queue.in_flight.is_empty() {
-            queue.progress_at = Instant::now();
-        }
-        queue.sent += commands.len() as u64;
-        let last = queue.sent;
-        queue.in_flight.push_back((last, bytes));
-        queue.in_flight_bytes += bytes;
-        drop(queue);
+            if queue.sent == 0 {
+                queue.progress_at = Instant::now();
+            }
+            if queue.sent < queue.cut.len() {
+                let next = queue.sent;
+                queue.sent += 1;
+                queue.in_flight_bytes += queue.cut[next].bytes;
+                self.metrics.batches_total.fetch_add(1, Relaxed);
+                // Encoded by whoever cut it, before it let go of `cutting`.
+                return queue.cut[next].encoded.clone().map(|bytes| Batch { bytes });
+            }
+            queue.cut_batch()?
+        };
+        let Origin::Node { first_sequence, .. } = origin else { return None };
+        let bytes = encode_proposal(&Proposal { origin, commands });
+        // Meanwhile this life may have ended, and the batch with it.
+        self.queue.lock().cut.back_mut().filter(|cut| cut.first_sequence == first_sequence)?.encoded =
+            Some(bytes.clone());
         self.metrics.batches_total.fetch_add(1, Relaxed);
-        Some(Batch { bytes: encode_proposal(&Proposal { origin, commands }) })
+        Some(Batch { bytes })
     }
 
     /// Everything not applied yet is to be sent again.
     pub(crate) fn rewind(&self) {
         let mut queue = self.queue.lock();
-        let resent = queue.in_flight.len() as u64;
+        let resent = queue.sent as u64;
         queue.rewind();
         drop(queue);
         if resent > 0 {
@@ -186,8 +196,7 @@ impl Proposer {
     pub(crate) fn rewind_if_silent(&self, now: Instant) -> bool {
         let silent = {
             let queue = self.queue.lock();
-            !queue.in_flight.is_empty()
-                && now.saturating_duration_since(queue.progress_at) > Duration::from_millis(SILENCE_MS_MAX)
+            queue.sent > 0 && now.saturating_duration_since(queue.progress_at) > Duration::from_millis(SILENCE_MS_MAX)
         };
         if silent {
             self.rewind();
@@ -228,7 +237,7 @@ impl Proposer {
     pub(crate) fn handle_installed(&self, last_sequence: Option<u64>) {
         let mut queue = self.queue.lock();
         let last = last_sequence.unwrap_or(0);
-        while queue.acked < last && !queue.pending.is_empty() {
+        while queue.acked < last && !queue.cut.is_empty() {
             queue.complete_front(Err(ProposeError::ResponseLost));
         }
         drop(queue);
@@ -253,7 +262,6 @@ impl Proposer {
         queue.fail_all(ProposeError::Fenced);
         queue.incarnation = incarnation;
         queue.acked = 0;
-        queue.sent = 0;
         queue.fenced = false;
         drop(queue);
         self.wake.notify_one();
@@ -273,39 +281,67 @@ impl Proposer {
 }
 
 impl Queue {
+    /// Takes one command of each line in turn until the batch is full; gives the batch its sequences.
+    fn cut_batch(&mut self) -> Option<(Origin, Vec<Command>)> {
+        let (mut commands, mut replies, mut bytes) = (Vec::new(), VecDeque::new(), 0);
+        // The first may be of any size.
+        let mut room = usize::MAX;
+        while commands.len() < BATCH_COMMANDS_MAX
+            && let Some(Pending { command, bytes: its_bytes, reply }) = self.waiting.take(room)
+        {
+            bytes += its_bytes;
+            room = BATCH_BYTES_MAX.saturating_sub(bytes);
+            commands.push(command);
+            replies.push_back(reply);
+        }
+        self.waiting.end_batch();
+        if commands.is_empty() {
+            return None;
+        }
+        let first_sequence = self.acked + self.cut_commands as u64 + 1;
+        self.cut_commands += commands.len();
+        self.cut.push_back(Cut { first_sequence, replies, bytes, encoded: None });
+        self.sent += 1;
+        self.in_flight_bytes += bytes;
+        Some((Origin::Node { incarnation: self.incarnation, first_sequence }, commands))
+    }
+
     fn complete_front(&mut self, result: Result<Response, ProposeError>) {
-        let Some(mut front) = self.pending.pop_front() else { return };
-        self.pending_bytes -= front.bytes;
+        let Some(front) = self.cut.front_mut() else { return };
+        let reply = front.replies.pop_front();
         self.acked += 1;
-        self.sent = self.sent.max(self.acked);
-        while self.in_flight.front().is_some_and(|(last, _)| *last <= self.acked) {
-            if let Some((_, bytes)) = self.in_flight.pop_front() {
+        self.cut_commands -= 1;
+        if front.replies.is_empty() {
+            let bytes = front.bytes;
+            self.cut.pop_front();
+            self.pending_bytes -= bytes;
+            // An earlier sending of it may be what was applied: then it is not in flight now.
+            if self.sent > 0 {
+                self.sent -= 1;
                 self.in_flight_bytes -= bytes;
             }
         }
-        if let Some(reply) = front.reply.take() {
+        if let Some(reply) = reply {
             // Whoever asked may have gone away; the command is committed all the same.
             let _ = reply.send(result);
         }
     }
 
     fn rewind(&mut self) {
-        self.sent = self.acked;
-        self.in_flight.clear();
+        self.sent = 0;
         self.in_flight_bytes = 0;
         self.progress_at = Instant::now();
     }
 
     fn fail_all(&mut self, error: ProposeError) {
-        for mut pending in self.pending.drain(..) {
-            if let Some(reply) = pending.reply.take() {
-                let _ = reply.send(Err(error));
-            }
+        let cut = self.cut.drain(..).flat_map(|cut| cut.replies);
+        for reply in cut.chain(self.waiting.drain()) {
+            let _ = reply.send(Err(error));
         }
+        self.cut_commands = 0;
         self.pending_bytes = 0;
-        self.in_flight.clear();
+        self.sent = 0;
         self.in_flight_bytes = 0;
-        self.sent = self.acked;
     }
 }
 
@@ -323,6 +359,8 @@ fn estimated_bytes(command: &Command) -> usize {
         Command::Register(register) => register.data.len() + register.sid.len() + register.namespace.len(),
         Command::SetData { data, .. } => data.len(),
         Command::Join { room, .. } | Command::Leave { room, .. } => room.len(),
+        Command::KvPut(put) => put.key.len() + put.value.len(),
+        Command::KvDelete(delete) => delete.key.len(),
         _ => 0,
     }
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use vedfolnir_state::{
-    Command, Configuration, Incarnation, NodeInfo, Origin, Payload, PidHash, Proposal, Publish, Record, Register,
-    Response, State, encode_proposal,
+    Command, Configuration, Incarnation, LogPosition, NodeInfo, Origin, Payload, PidHash, Proposal, Publish, Record,
+    Register, Response, State, encode_proposal,
 };
 
 use super::*;
@@ -143,6 +143,182 @@ proptest! {
             last = Some(position);
         }
     }
+}
+
+/// A publish of session `session`, so that it is told apart and refused by nobody but the state's own rules.
+fn publish_of(session: u8, number: u32) -> Command {
+    let Command::Publish(mut publish) = publish(number) else { unreachable!("made as a publish") };
+    publish.from = Some((PidHash([session; 16]), 1));
+    Command::Publish(publish)
+}
+
+fn register(session: u8) -> Command {
+    Command::Register(Register {
+        pid: PidHash([session; 16]),
+        sid: format!("S{session}").into(),
+        namespace: "/".into(),
+        user: None,
+        data: Bytes::new(),
+    })
+}
+
+const SESSIONS: u8 = 5;
+
+#[derive(Clone, Debug)]
+enum Turn {
+    /// A session proposes so many in a row; session 0 is none.
+    Propose(u8, u8),
+    Then(Step),
+}
+
+fn turn() -> impl Strategy<Value = Turn> {
+    prop_oneof![
+        3 => (0..SESSIONS, 1u8..40).prop_map(|(session, count)| Turn::Propose(session, count)),
+        4 => step().prop_map(Turn::Then),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    #[test]
+    fn sessions_share_batches_and_keep_their_order(turns in prop::collection::vec(turn(), 1..120)) {
+        let (mut state, mut index) = living_state();
+        let proposer = proposer();
+        let mut tickets: Vec<(u8, u32, Ticket)> = Vec::new();
+        let mut registered = Vec::new();
+        for session in 1..SESSIONS {
+            registered.push(proposer.propose(register(session)).expect("within bounds"));
+        }
+        // Every batch that was ever cut, by its first sequence: what is sent again is what was cut.
+        let mut cut: std::collections::BTreeMap<u64, Bytes> = std::collections::BTreeMap::new();
+        let mut seen: std::collections::BTreeMap<LogPosition, String> = std::collections::BTreeMap::new();
+        let mut delayed = Vec::new();
+        let mut numbers = [0u32; SESSIONS as usize];
+        let mut next = |proposer: &Proposer| {
+            let bytes = proposer.next_batch()?.bytes;
+            let Ok(proposal) = vedfolnir_state::decode_proposal(&bytes) else { panic!("does not decode") };
+            let Origin::Node { first_sequence, .. } = proposal.origin else { panic!("of no node") };
+            assert_eq!(cut.entry(first_sequence).or_insert_with(|| bytes.clone()), &bytes, "cut anew");
+            Some(bytes)
+        };
+        let mut commit = |bytes: &[u8]| {
+            let applied = state.apply(index, bytes);
+            index += 1;
+            for at in &applied.effects {
+                if let vedfolnir_state::Effect::Deliver(record) = &at.effect {
+                    let text = String::from_utf8(record.payload.text.to_vec()).expect("utf-8");
+                    assert!(seen.insert(at.position, text).is_none(), "one command at one position");
+                }
+            }
+            if let Some(origin) = applied.origin {
+                proposer.handle_applied(origin, applied.outcome);
+            }
+        };
+        for turn in turns {
+            match turn {
+                Turn::Propose(session, count) => {
+                    for _ in 0..count {
+                        let number = u32::from(session) << 24 | numbers[usize::from(session)];
+                        numbers[usize::from(session)] += 1;
+                        let command = if session == 0 { publish(number) } else { publish_of(session, number) };
+                        tickets.push((session, number, proposer.propose(command).expect("within bounds")));
+                    }
+                }
+                Turn::Then(Step::Propose) => {}
+                Turn::Then(Step::Commit) => {
+                    if let Some(bytes) = next(&proposer) {
+                        commit(&bytes);
+                    }
+                }
+                Turn::Then(Step::Lose) => drop(next(&proposer)),
+                Turn::Then(Step::Delay) => delayed.extend(next(&proposer)),
+                Turn::Then(Step::Release) => delayed.drain(..).for_each(|bytes| commit(&bytes)),
+                Turn::Then(Step::Rewind) => proposer.rewind(),
+            }
+        }
+        proposer.rewind();
+        while let Some(bytes) = next(&proposer) {
+            commit(&bytes);
+        }
+        delayed.iter().for_each(|bytes| commit(bytes));
+        prop_assert_eq!(seen.len(), tickets.len(), "each once");
+        let mut last = [None; SESSIONS as usize];
+        for (session, number, mut ticket) in tickets {
+            let response = ticket.receiver.try_recv().expect("every ticket is answered");
+            let Ok(Response::Published { position }) = response else { panic!("unexpected {response:?}") };
+            prop_assert_eq!(seen.get(&position), Some(&format!("[\"m\",{number}]")), "its own response");
+            prop_assert!(last[usize::from(session)] < Some(position), "a session's order");
+            last[usize::from(session)] = Some(position);
+        }
+    }
+}
+
+/// Who published what is in a batch, in order.
+fn publishers(batch: &Batch) -> Vec<Option<u8>> {
+    let proposal = vedfolnir_state::decode_proposal(&batch.bytes).expect("a proposal");
+    let from = |command: &Command| match command {
+        Command::Publish(publish) => publish.from.map(|(pid, _)| pid.0[0]),
+        other => panic!("unexpected {other:?}"),
+    };
+    proposal.commands.iter().map(from).collect()
+}
+
+#[test]
+fn a_session_that_floods_delays_nobody_by_more_than_a_batch() {
+    let proposer = proposer();
+    for number in 0..20 * BATCH_COMMANDS_MAX as u32 {
+        proposer.propose(publish_of(1, number)).expect("within bounds");
+    }
+    // What is under way already is a batch; everything that comes now stands in the next one.
+    assert_eq!(publishers(&proposer.next_batch().expect("a batch")).len(), BATCH_COMMANDS_MAX);
+    for session in 2..20 {
+        proposer.propose(publish_of(session, 0)).expect("within bounds");
+    }
+    proposer.propose(publish(0)).expect("within bounds");
+    let next = publishers(&proposer.next_batch().expect("a batch"));
+    let others: Vec<Option<u8>> = next.iter().copied().filter(|session| *session != Some(1)).collect();
+    assert_eq!(others, (2..20).map(Some).chain([None]).collect::<Vec<_>>());
+    assert_eq!(next.len(), BATCH_COMMANDS_MAX, "and the flood has what is left");
+}
+
+#[test]
+fn large_commands_take_turns_with_small_ones() {
+    let proposer = proposer();
+    let large = |number: u32| {
+        let Command::Publish(mut publish) = publish_of(1, number) else { unreachable!("made as a publish") };
+        let payload = Payload { text: Bytes::from(vec![b'1'; BATCH_BYTES_MAX - 1_000]), attachments: Vec::new() };
+        publish.record = Arc::new(Record { payload, ..(*publish.record).clone() });
+        Command::Publish(publish)
+    };
+    for number in 0..8 {
+        proposer.propose(large(number)).expect("within bounds");
+    }
+    for number in 0..8 {
+        proposer.propose(publish_of(2, number)).expect("within bounds");
+    }
+    // The next large one does not fit beside the first: small ones do, and the large one has the next turn.
+    let first = publishers(&proposer.next_batch().expect("a batch"));
+    assert_eq!((first.len(), first[0]), (9, Some(1)));
+    proposer.propose(publish_of(3, 0)).expect("within bounds");
+    for _ in 1..6 {
+        assert_eq!(publishers(&proposer.next_batch().expect("a batch"))[0], Some(1));
+    }
+}
+
+#[test]
+fn what_waits_in_lines_counts_and_is_failed_with_the_rest() {
+    let proposer = proposer();
+    let mut tickets: Vec<Ticket> =
+        (0..50).map(|number| proposer.propose(publish_of(number % 5, 0)).expect("within bounds")).collect();
+    assert!(proposer.next_batch().is_some());
+    tickets.extend((0..50).map(|number| proposer.propose(publish_of(number % 7, 0)).expect("within bounds")));
+    assert!(proposer.fence(LIFE));
+    for mut ticket in tickets {
+        assert_eq!(ticket.receiver.try_recv().expect("answered"), Err(ProposeError::Fenced));
+    }
+    proposer.begin(Incarnation { generation: 2, ..LIFE });
+    assert!(proposer.next_batch().is_none(), "nothing of the old life is left");
 }
 
 #[test]
