@@ -16,10 +16,12 @@ use vedfolnir_state::{Command, EffectAt, Incarnation, LogPosition, NodeId, Recor
 use vedfolnir_storage::{SnapshotStore, Storage, StorageError};
 
 use crate::config::ClusterConfig;
+use crate::events::{EventStream, EventsFrom};
 use crate::identity::LocalNode;
 use crate::network::{Endpoint, LocalIdentity};
 use crate::proposer::Proposer;
 use crate::readiness::Contact;
+use crate::reads::{self, ReadError, Reads};
 use crate::replica::Replica;
 use crate::status::{ClusterMetrics, ClusterStatus};
 use crate::type_config::Raft;
@@ -46,6 +48,7 @@ pub(crate) struct Inner {
     pub(crate) proposer: Arc<Proposer>,
     pub(crate) metrics: Arc<ClusterMetrics>,
     pub(crate) contact: Contact,
+    pub(crate) reads: Reads,
     /// openraft wants membership changes one at a time.
     pub(crate) membership_change: tokio::sync::Mutex<()>,
     /// Why a listed address did not answer last time; at most one line for each listed address.
@@ -283,6 +286,21 @@ impl Cluster {
     /// Reads the local replica under its lock: be brief, never await inside.
     pub fn read<R>(&self, view: impl FnOnce(&State) -> R) -> R {
         self.inner.replica.read(view)
+    }
+
+    /// Waits until the local replica has everything that any node had committed when this was called (the read index of
+    /// the Raft paper, §6.4): a [`Cluster::read`] after it is linearizable. Those who wait at the same time share a round.
+    ///
+    /// # Errors
+    /// [`ReadError`]: no quorum within the time, or too many wait already.
+    pub async fn read_index(&self, within: Duration) -> Result<LogPosition, ReadError> {
+        reads::read_index(&self.inner, within).await
+    }
+
+    /// Follows what happens to sessions and rooms, see [`EventStream`].
+    #[must_use]
+    pub fn events(&self, from: EventsFrom) -> EventStream {
+        EventStream::open(&self.inner, from)
     }
 
     /// Follows whether the node can serve.

@@ -12,6 +12,7 @@
 mod bootstrap;
 pub mod certificates;
 mod config;
+mod events;
 mod handle;
 mod identity;
 mod incarnation;
@@ -20,8 +21,10 @@ mod leader;
 pub mod network;
 mod propose_driver;
 mod proposer;
+mod proposer_lines;
 mod raft_network;
 mod readiness;
+mod reads;
 mod replica;
 mod server;
 mod start;
@@ -31,7 +34,9 @@ mod type_config;
 mod wire;
 
 pub use config::{ClusterConfig, ClusterTls, RaftTiming, ReplicatedLimits};
+pub use events::{EventStream, EventsError, EventsFrom};
 pub use handle::{Cluster, Identity, Notice, ProposeError, Readiness, StartError, StartKind, Ticket};
+pub use reads::ReadError;
 pub use status::{ClusterMetrics, ClusterStatus, NodeStatus, Role};
 pub use vedfolnir_storage::StorageMetrics;
 

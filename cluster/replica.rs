@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::RwLock;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use vedfolnir_state::State;
 
 use crate::handle::Notice;
@@ -22,6 +22,10 @@ pub(crate) struct Replica {
     attached: AtomicBool,
     notices: mpsc::Sender<Notice>,
     applied_index: AtomicU64,
+    /// The same, for those who wait for it.
+    applied: watch::Sender<u64>,
+    /// The last index that said something to those who follow events.
+    said: watch::Sender<u64>,
     pub(crate) metrics: Arc<ClusterMetrics>,
 }
 
@@ -33,6 +37,8 @@ impl Replica {
             attached: AtomicBool::new(false),
             notices,
             applied_index: AtomicU64::new(0),
+            applied: watch::channel(0).0,
+            said: watch::channel(0).0,
             metrics,
         };
         (Arc::new(replica), receiver)
@@ -45,13 +51,36 @@ impl Replica {
     pub(crate) fn write<R>(&self, change: impl FnOnce(&mut State) -> R) -> R {
         let mut state = self.state.write();
         let result = change(&mut state);
-        self.applied_index.store(state.applied().index, Ordering::Release);
+        let index = state.applied().index;
+        drop(state);
+        self.applied_index.store(index, Ordering::Release);
+        self.applied.send_replace(index);
         result
     }
 
     /// The last applied log index.
     pub(crate) fn applied_index(&self) -> u64 {
         self.applied_index.load(Ordering::Acquire)
+    }
+
+    /// Waits until everything up to `index` has been applied; false: the replica is gone.
+    pub(crate) async fn applied(&self, index: u64) -> bool {
+        self.applied.subscribe().wait_for(|applied| *applied >= index).await.is_ok()
+    }
+
+    /// There are events that were not there before.
+    pub(crate) fn say(&self, index: u64) {
+        self.said.send_replace(index);
+    }
+
+    /// Those who follow events look again, whether there are new ones or not.
+    pub(crate) fn wake_followers(&self) {
+        self.said.send_modify(|_| {});
+    }
+
+    /// Changes whenever there are new events.
+    pub(crate) fn said(&self) -> watch::Receiver<u64> {
+        self.said.subscribe()
     }
 
     /// From here on effects go up.

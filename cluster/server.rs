@@ -15,7 +15,7 @@ use crate::handle::{Inner, Notice};
 use crate::network::{FrameReceiver, FrameSender, Handler, PeerIdentity};
 use crate::type_config::{EntryBytes, Snapshot, SnapshotMeta, TypeConfig, Vote};
 use crate::wire::{self, FormationPlan, JoinRequest, PromiseReply, SystemReply, WireError, kind};
-use crate::{bootstrap, incarnation, join};
+use crate::{bootstrap, incarnation, join, reads};
 
 /// Snapshots larger than this are refused while they arrive.
 const SNAPSHOT_FILE_BYTES_MAX: u64 = 16 << 30;
@@ -121,6 +121,7 @@ impl Inner {
                 let reply = join::answer_join(&self, from, &request).await?;
                 wire::encode("join", &reply).map_err(text)
             }
+            kind::READ_INDEX => wire::encode("read index", &reads::answer(&self).await).map_err(text),
             other => Err(format!("unknown request kind {other}")),
         }
     }

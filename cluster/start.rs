@@ -17,6 +17,7 @@ use crate::network::{Endpoint, LocalIdentity, NetworkTls};
 use crate::proposer::Proposer;
 use crate::raft_network::NetworkFactory;
 use crate::readiness::Contact;
+use crate::reads::Reads;
 use crate::replica::Replica;
 use crate::server::PeerHandler;
 use crate::state_machine::StateMachine;
@@ -73,6 +74,7 @@ pub(crate) async fn start(mut config: ClusterConfig) -> Result<(Cluster, mpsc::R
         proposer,
         metrics,
         contact: Contact::new(),
+        reads: Reads::default(),
         membership_change: tokio::sync::Mutex::new(()),
         last_refusal: parking_lot::Mutex::new(std::collections::BTreeMap::new()),
         readiness,
@@ -277,6 +279,7 @@ pub(crate) async fn shutdown(node: &Inner) {
     transfer_leadership(node).await;
     // From here on the end of Raft and of this life are no faults.
     node.proposer.close();
+    node.replica.wake_followers();
     if node.local.cluster_id().is_some() {
         incarnation::farewell(node).await;
     }

@@ -75,6 +75,9 @@ impl StateMachine {
             Effect::NodeDown { incarnation } => self.proposer.fence(*incarnation),
             _ => false,
         });
+        if applied.effects.iter().any(|at| matches!(at.effect, Effect::Event(_))) {
+            self.replica.say(index);
+        }
         if fenced {
             tracing::warn!(
                 index,
@@ -140,6 +143,7 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         self.membership = meta.last_membership.clone();
         self.replica.metrics.snapshots_installed_total.fetch_add(1, Relaxed);
         let index = meta.last_log_id.map_or(0, |log_id| log_id.index);
+        self.replica.say(index);
         self.replica.notify(Notice::Resync { applied: LogPosition::end_of(index) }).await;
         let last_sequence = self.replica.read(|state| state.last_sequence(incarnation));
         match last_sequence {

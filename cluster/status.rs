@@ -109,6 +109,14 @@ pub struct ClusterMetrics {
     pub volatile_sent_total: AtomicU64,
     /// Leader changes seen.
     pub leader_changes_total: AtomicU64,
+    /// Linearizable reads that got their read index.
+    pub reads_confirmed_total: AtomicU64,
+    /// Linearizable reads that no quorum confirmed in time.
+    pub reads_unconfirmed_total: AtomicU64,
+    /// Linearizable reads refused because too many waited.
+    pub reads_refused_total: AtomicU64,
+    /// Rounds in which a leader was asked for its read index; each serves all who wait.
+    pub read_rounds_total: AtomicU64,
 }
 
 /// Gathers what this node knows.

@@ -23,6 +23,7 @@ pub(crate) mod kind {
     pub(crate) const PROMISE: u8 = 10;
     pub(crate) const RELEASE: u8 = 11;
     pub(crate) const JOIN: u8 = 12;
+    pub(crate) const READ_INDEX: u8 = 13;
 }
 
 /// A body that cannot be read or written.
@@ -107,4 +108,13 @@ pub(crate) enum SystemReply {
     Committed,
     /// This node does not lead.
     NotLeader,
+}
+
+/// The answer to a question for the read index.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) enum ReadIndexReply {
+    /// Everything committed when the question came is at or below this log index.
+    Index(u64),
+    /// This node does not lead, or no quorum confirmed in time that it does.
+    NotConfirmed,
 }

@@ -8,12 +8,14 @@ use std::time::Duration;
 
 use serde::Serialize;
 use tokio::time::Sleep;
-use vedfolnir_cluster::state::{Command, LogPosition, Publish, Record, Refusal, Response};
+use vedfolnir_cluster::state::{Audience, Command, LogPosition, Publish, Record, Refusal, Response};
 use vedfolnir_cluster::{ProposeError, Ticket};
 use vedfolnir_protocol::encode_offset;
 
 use super::payload::EventPayload;
+use super::presence::Presence;
 use super::reply::Reply;
+use super::store::Store;
 use crate::service::session::SessionSocket;
 use crate::service::{ServiceStats, deliver_volatile};
 
@@ -151,6 +153,19 @@ impl Emitter {
             Ok(ticket) => Emission { socket, proposed: Some(Ok(ticket)), deadline: None },
             Err(error) => Emission::refused(socket, error.into()),
         }
+    }
+
+    /// The replicated key-value store.
+    #[must_use]
+    pub fn store(&self) -> Store {
+        Store::new(&self.socket.service)
+    }
+
+    /// Those whom an emit would go to.
+    pub(crate) fn presence(&self) -> Presence {
+        let namespace = Arc::clone(self.socket.namespace.shared_name());
+        let audience = Audience { namespace, rooms: self.rooms.clone(), except: self.except.clone() };
+        Presence::new(&self.socket.service, audience)
     }
 
     fn record(self, payload: EventPayload) -> Arc<Record> {

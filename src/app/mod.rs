@@ -27,25 +27,38 @@ mod handshake;
 mod namespace;
 mod payload;
 mod placeholder;
+mod presence;
+mod read;
 pub mod relay;
 mod reply;
+mod server;
 mod socket;
+mod store;
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock, Weak};
 
 pub use args::{Args, ArgsRefused};
 pub use emit::{Committed, Emission, EmitError, Emitter, Volatile};
 pub use handshake::{ConnectAccept, ConnectRefusal, Handshake, RequestInfo};
 pub use namespace::{Namespace, NamespaceBuilder};
 pub use payload::EventPayload;
+pub use presence::{FetchSockets, FetchUsers, Presence};
+pub use read::{Read, ReadError};
 pub use reply::Reply;
+pub use server::ServerHandle;
 pub use socket::{RoomChange, Socket};
+pub use store::{Store, StoreError, StoreWrite};
+pub use vedfolnir_cluster::state::{Event, EventId, EventKind, KvEntry, KvPage, LogPosition, SessionRef};
+pub use vedfolnir_cluster::state::{Member, MemberCursor, MemberPage, RoomCount, UserPage, UserSessions};
+pub use vedfolnir_cluster::{EventStream, EventsError, EventsFrom};
 
 /// An application: its namespaces and their handlers. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct App {
     namespaces: Arc<HashMap<Box<str>, Arc<Namespace>>>,
+    /// Set once, when a service runs it.
+    service: Arc<OnceLock<Weak<crate::service::Inner>>>,
 }
 
 /// Builds an [`App`].
@@ -59,6 +72,17 @@ impl App {
     #[must_use]
     pub fn builder() -> AppBuilder {
         AppBuilder::default()
+    }
+
+    /// What the application reaches beside its clients' sockets; `None` until a service runs it, and after that has ended.
+    #[must_use]
+    pub fn server(&self) -> Option<ServerHandle> {
+        self.service.get()?.upgrade().map(ServerHandle::new)
+    }
+
+    /// A service runs it; the first one stands.
+    pub(crate) fn attach(&self, service: Weak<crate::service::Inner>) {
+        let _ = self.service.set(service);
     }
 
     /// The namespace of that name.
@@ -79,6 +103,6 @@ impl AppBuilder {
     /// The application.
     #[must_use]
     pub fn build(self) -> App {
-        App { namespaces: Arc::new(self.namespaces) }
+        App { namespaces: Arc::new(self.namespaces), service: Arc::default() }
     }
 }

@@ -5,16 +5,18 @@
 //! | `join(room)` | `{}` once committed |
 //! | `leave(room)` | `{}` once committed |
 //! | `rooms()` | the list of rooms, the client's own id among them |
+//! | `members(room, {linearizable?})` | the list of ids (1000 at most), the number of all members, `{disconnected}` (those of the list that may come back) |
 //! | `publish(room, event, …args)` | `{offset}` once a quorum has it; members get `event(…args)`, the publisher too if it is one |
 //! | `publish_volatile(room, event, …args)` | `{}` |
 //! | `echo(…args)` | `…args` |
 //!
 //! Errors are acks `{error: {code, message}}`: `bad_request`, `no_quorum`, `overloaded`, `stale_session`,
-//! `limit_exceeded`. Without an ack `echo` and `rooms` do nothing.
+//! `limit_exceeded`. Without an ack `echo`, `rooms` and `members` do nothing.
 
 use std::sync::Arc;
 
-use super::{App, Args, EmitError, EventPayload, Reply, Socket};
+use super::{App, Args, ArgsRefused, EmitError, EventPayload, Reply, Socket};
+use serde::Deserialize;
 use serde_json::json;
 
 /// The relay on the root namespace.
@@ -28,6 +30,7 @@ pub fn app() -> App {
                     let rooms = socket.rooms();
                     Reply::json(&rooms.iter().map(AsRef::as_ref).collect::<Vec<&str>>())
                 })
+                .on("members", members)
                 .on("publish", publish)
                 .on("publish_volatile", |socket: Socket, args: Args| async move { publish_volatile(&socket, &args) })
                 .on("echo", |_: Socket, args: Args| async move {
@@ -46,6 +49,38 @@ async fn change(args: &Args, change: impl FnOnce(Arc<str>) -> super::RoomChange)
     match change(room).await {
         Ok(()) => Reply::json(&json!({})),
         Err(error) => error.into(),
+    }
+}
+
+/// What a client may ask of a list of members.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct MembersOptions {
+    linearizable: bool,
+}
+
+async fn members(socket: Socket, args: Args) -> Reply {
+    let room = match room(&args) {
+        Ok(room) => room,
+        Err(error) => return error.into(),
+    };
+    let options = match args.get::<MembersOptions>(1) {
+        Ok(options) => options,
+        Err(ArgsRefused::Missing(_)) => MembersOptions::default(),
+        Err(error) => return EmitError::BadRequest(format!("members(room, options): {error}")).into(),
+    };
+    let audience = socket.server().to(room);
+    let fetch = audience.fetch_sockets();
+    let fetched = if options.linearizable { fetch.linearizable().await } else { fetch.await };
+    // The count is read after that, from the same replica: it is no older.
+    match (fetched, audience.count().await) {
+        (Ok(page), Ok(count)) => {
+            let sids: Vec<&str> = page.members.iter().map(|member| member.sid.as_ref()).collect();
+            let gone = page.members.iter().filter(|member| !member.connected);
+            let disconnected: Vec<&str> = gone.map(|member| member.sid.as_ref()).collect();
+            Reply::args(&(sids, count.sessions, json!({"disconnected": disconnected})))
+        }
+        (Err(error), _) | (_, Err(error)) => error.into(),
     }
 }
 

@@ -29,6 +29,16 @@ impl Reply {
         }
     }
 
+    /// An ack with several arguments, given as a tuple or a list. What JSON cannot express becomes an `internal` error.
+    #[must_use]
+    pub fn args<T: Serialize>(args: &T) -> Self {
+        match serde_json::to_string(args) {
+            Ok(args) if args.starts_with('[') => Self { args: Some(Bytes::from(args)), attachments: Vec::new() },
+            Ok(_) => Self::error("internal", "the arguments of an ack are a tuple or a list"),
+            Err(error) => Self::error("internal", &error.to_string()),
+        }
+    }
+
     /// An ack without arguments.
     #[must_use]
     pub const fn empty() -> Self {

@@ -8,6 +8,7 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use prometheus::TextEncoder;
+use vedfolnir_cluster::state::{EventStats, KvStats};
 use vedfolnir_cluster::{ClusterMetrics, ClusterStatus, StorageMetrics};
 
 use super::families::Families;
@@ -32,6 +33,8 @@ fn page(node: &Node) -> Result<String, String> {
             of_cluster(&mut families, parts.cluster.metrics());
             of_storage(&mut families, parts.cluster.storage_metrics());
             of_status(&mut families, Some(&parts.cluster.status()));
+            let (store, events) = parts.cluster.read(|state| (state.kv_stats(), state.event_stats()));
+            of_tables(&mut families, store, events);
         }
         // Not a member yet: everything is there, and zero.
         None => {
@@ -39,6 +42,7 @@ fn page(node: &Node) -> Result<String, String> {
             of_cluster(&mut families, &ClusterMetrics::default());
             of_storage(&mut families, &StorageMetrics::default());
             of_status(&mut families, None);
+            of_tables(&mut families, KvStats::default(), EventStats::default());
         }
     }
     of_process(&mut families);
@@ -226,6 +230,20 @@ fn of_cluster(families: &mut Families, metrics: &ClusterMetrics) {
         ],
     );
     families.counter("vedfolnir_leader_changes_total", "Leader changes seen", get(&metrics.leader_changes_total));
+    families.counters(
+        "vedfolnir_linearizable_reads_total",
+        "Linearizable reads of this node",
+        &[
+            ("result", "confirmed", get(&metrics.reads_confirmed_total)),
+            ("result", "no_quorum", get(&metrics.reads_unconfirmed_total)),
+            ("result", "refused", get(&metrics.reads_refused_total)),
+        ],
+    );
+    families.counter(
+        "vedfolnir_read_rounds_total",
+        "Questions to the leader for its read index; each serves all reads that wait",
+        get(&metrics.read_rounds_total),
+    );
 }
 
 fn of_status(families: &mut Families, status: Option<&ClusterStatus>) {
@@ -268,6 +286,26 @@ fn of_status(families: &mut Families, status: Option<&ClusterStatus>) {
         "Committed cluster time; it stands still without a quorum",
         status.map_or(0.0, |status| status.cluster_time_ms as f64 / 1e3),
     );
+}
+
+/// Tables of the replicated state: the same on every node that has applied the same.
+fn of_tables(families: &mut Families, store: KvStats, events: EventStats) {
+    families.gauge("vedfolnir_store_entries", "Entries of the key-value store", store.entries as f64);
+    families.gauge("vedfolnir_store_bytes", "What they weigh", store.bytes as f64);
+    families.counter(
+        "vedfolnir_store_expired_total",
+        "Entries of the key-value store whose time was over",
+        store.expired_total as f64,
+    );
+    families.counters(
+        "vedfolnir_store_refused_total",
+        "Writes that changed nothing in the key-value store",
+        &[("reason", "conflict", store.conflicts_total as f64), ("reason", "limit", store.refused_total as f64)],
+    );
+    families.gauge("vedfolnir_events_kept", "Events kept for those who follow them", events.kept as f64);
+    families.gauge("vedfolnir_events_kept_bytes", "What they weigh", events.bytes as f64);
+    families.counter("vedfolnir_events_total", "Events of sessions and rooms", events.total as f64);
+    families.counter("vedfolnir_events_dropped_total", "Events no longer kept", events.dropped_total as f64);
 }
 
 fn of_process(families: &mut Families) {

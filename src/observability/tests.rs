@@ -50,6 +50,15 @@ async fn every_family_is_there_at_the_first_scrape() {
     assert!(kind.starts_with("text/plain; version=0.0.4"), "{kind}");
     for sample in [
         "websocket_connections_total 0",
+        "vedfolnir_store_entries 0",
+        "vedfolnir_store_bytes 0",
+        "vedfolnir_store_expired_total 0",
+        "vedfolnir_store_refused_total{reason=\"conflict\"} 0",
+        "vedfolnir_store_refused_total{reason=\"limit\"} 0",
+        "vedfolnir_events_kept 0",
+        "vedfolnir_events_total 0",
+        "vedfolnir_linearizable_reads_total{result=\"no_quorum\"} 0",
+        "vedfolnir_read_rounds_total 0",
         "websocket_connections_active 0",
         "websocket_messages_total{direction=\"in\"} 0",
         "websocket_message_processing_seconds_bucket{le=\"0.1\"} 0",

@@ -92,6 +92,7 @@ impl Service {
             draining: AtomicBool::new(false),
             history_id: AtomicU64::new(0),
         });
+        inner.app.attach(Arc::downgrade(&inner));
         tokio::spawn(dispatcher::run(Arc::clone(&inner), notices));
         tokio::spawn(drain::let_go_when_isolated(Arc::clone(&inner)));
         Self { inner }

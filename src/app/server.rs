@@ -1,0 +1,68 @@
+//! What an application reaches beside its clients' sockets: the store, presence, what happens to sessions and rooms.
+
+use std::fmt;
+use std::sync::Arc;
+
+use vedfolnir_cluster::state::Audience;
+use vedfolnir_cluster::{EventStream, EventsFrom};
+
+use super::presence::Presence;
+use super::store::Store;
+use crate::service;
+
+/// The running node, as an application sees it; cheap to clone.
+#[derive(Clone)]
+pub struct ServerHandle {
+    service: Arc<service::Inner>,
+}
+
+impl ServerHandle {
+    pub(crate) const fn new(service: Arc<service::Inner>) -> Self {
+        Self { service }
+    }
+
+    /// The replicated key-value store.
+    #[must_use]
+    pub fn store(&self) -> Store {
+        Store::new(&self.service)
+    }
+
+    /// Who is in a namespace; narrow it with [`Presence::to`].
+    pub fn presence(&self, namespace: impl Into<Arc<str>>) -> Presence {
+        let audience = Audience { namespace: namespace.into(), rooms: Vec::new(), except: Vec::new() };
+        Presence::new(&self.service, audience)
+    }
+
+    /// Follows what happens to sessions and rooms in the whole cluster, exactly once and in one order, from wherever a
+    /// consumer had come.
+    ///
+    /// A consumer that is to survive its node writes down the id of the last event it has processed (the store is a good
+    /// place: compare-and-set also keeps two consumers apart) and goes on after it, on any node. Events are kept for an
+    /// hour of cluster time, and at most 262144 of them; who comes later is told so ([`EventsError::Lost`]).
+    ///
+    /// ```no_run
+    /// # use vedfolnir::app::{EventsError, EventsFrom, ServerHandle};
+    /// # async fn example(server: ServerHandle) {
+    /// let mut events = server.events(EventsFrom::Oldest);
+    /// loop {
+    ///     match events.next().await {
+    ///         Ok(event) => println!("{}: {:?}", event.id, event.kind),
+    ///         Err(EventsError::Lost { after }) => println!("too late for what came after {after}"),
+    ///         Err(EventsError::Closed) => return,
+    ///     }
+    /// }
+    /// # }
+    /// ```
+    ///
+    /// [`EventsError::Lost`]: vedfolnir_cluster::EventsError::Lost
+    #[must_use]
+    pub fn events(&self, from: EventsFrom) -> EventStream {
+        self.service.cluster.events(from)
+    }
+}
+
+impl fmt::Debug for ServerHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ServerHandle")
+    }
+}
