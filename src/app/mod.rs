@@ -106,3 +106,8 @@ impl AppBuilder {
         App { namespaces: Arc::new(self.namespaces), service: Arc::default() }
     }
 }
+
+#[cfg(test)]
+#[path = "server_tests.rs"]
+#[allow(clippy::unwrap_used, clippy::expect_used)]
+mod tests;

@@ -1,0 +1,155 @@
+//! The store, presence and events as an application reaches them, on a real node.
+
+use std::time::Duration;
+
+use vedfolnir_cluster::state::{Command, NodeInfo, PidHash, Register, Response, limits};
+use vedfolnir_cluster::{Cluster, ClusterConfig, ClusterTls, RaftTiming, ReplicatedLimits};
+
+use super::{App, EventKind, EventsError, EventsFrom, ReadError, ServerHandle, StoreError};
+use crate::service::{Service, ServiceConfig};
+
+/// Nothing here takes longer unless it is broken.
+const CEILING: Duration = Duration::from_secs(30);
+
+struct Node {
+    cluster: Cluster,
+    app: App,
+    _service: Service,
+    _dir: tempfile::TempDir,
+}
+
+async fn node() -> (Node, ServerHandle) {
+    let dir = tempfile::tempdir().unwrap();
+    let (cluster, notices) = Cluster::start(ClusterConfig {
+        data_dir: dir.path().to_path_buf(),
+        bind: "127.0.0.1:0".parse().unwrap(),
+        advertise: None,
+        bootstrap: Vec::new(),
+        bootstrap_expect: None,
+        tls: ClusterTls::InsecureLoopback,
+        timing: RaftTiming::default(),
+        limits: ReplicatedLimits::default(),
+        node_info: NodeInfo::default(),
+        voters_max: 5,
+        isolation_after: Duration::from_secs(5),
+        node_down_after: Duration::from_secs(5),
+        snapshot_every_entries: 10_000,
+    })
+    .await
+    .unwrap();
+    let app = App::builder().build();
+    assert!(app.server().is_none(), "nothing runs it yet");
+    let service = Service::start(ServiceConfig::default(), app.clone(), cluster.clone(), notices);
+    let mut readiness = cluster.readiness();
+    tokio::time::timeout(CEILING, readiness.wait_for(|readiness| readiness.ready)).await.unwrap().unwrap();
+    let server = app.server().expect("it runs");
+    (Node { cluster, app, _service: service, _dir: dir }, server)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_store_keeps_compares_lists_and_forgets() {
+    let (node, server) = node().await;
+    let store = server.store();
+    assert_eq!(store.get("vedfolnir:session:1").await.unwrap(), None);
+    let first = store.put("vedfolnir:session:1", "one", None).await.unwrap();
+    let entry = store.get("vedfolnir:session:1").await.unwrap().expect("it is there");
+    assert_eq!((entry.value.as_ref(), entry.revision, entry.expires_in_ms), (&b"one"[..], first, None));
+    let second = store.cas("vedfolnir:session:1", "two", Some(Duration::from_secs(60)), Some(first)).await.unwrap();
+    assert!(second > first);
+    let late = store.cas("vedfolnir:session:1", "three", None, Some(first)).await;
+    assert_eq!(late, Err(StoreError::Conflict { current: Some(second) }));
+    let taken = store.cas("vedfolnir:session:1", "three", None, None).await;
+    assert_eq!(taken, Err(StoreError::Conflict { current: Some(second) }));
+    store.cas("vedfolnir:session:2", "new", None, None).await.unwrap();
+    let page = store.list("vedfolnir:session:", None, 1).linearizable().await.unwrap();
+    assert_eq!((page.entries.len(), page.next.as_deref()), (1, Some("vedfolnir:session:1")));
+    let rest = store.list("vedfolnir:session:", page.next, 10).await.unwrap();
+    assert_eq!((rest.entries.len(), rest.next), (1, None));
+    assert_eq!(store.delete_at("vedfolnir:session:1", first).await, Err(StoreError::Conflict { current: Some(second) }));
+    assert_eq!(store.delete_at("vedfolnir:session:1", second).await, Ok(true));
+    assert_eq!(store.delete("vedfolnir:session:1").await, Ok(false));
+
+    assert_eq!(store.put("", "x", None).await, Err(StoreError::BadKey { bytes: 0 }));
+    let large = vec![0; limits::KV_VALUE_BYTES_MAX + 1];
+    assert_eq!(store.put("k", large.clone(), None).await, Err(StoreError::ValueTooLarge { bytes: large.len() }));
+    assert_eq!(StoreError::Full.code(), "limit_exceeded");
+
+    // An end in cluster time: it comes with a tick.
+    store.put("short", "x", Some(Duration::from_millis(1))).await.unwrap();
+    tokio::time::timeout(CEILING, async {
+        while store.get("short").await.unwrap().is_some() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await
+    .expect("it ends");
+    node.cluster.shutdown().await;
+    assert_eq!(store.put("k", "x", None).await, Err(StoreError::ShuttingDown));
+    assert_eq!(store.get("k").linearizable().await, Err(ReadError::ShuttingDown));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn presence_counts_pages_and_refuses_what_would_cost_a_scan() {
+    let (node, server) = node().await;
+    for number in 1..=5_u8 {
+        let pid = PidHash([number; 16]);
+        let register = Register {
+            pid,
+            sid: format!("S{number}").into(),
+            namespace: "/".into(),
+            user: Some(if number < 4 { "ann" } else { "bob" }.into()),
+            data: bytes::Bytes::new(),
+        };
+        node.cluster.propose(Command::Register(register)).unwrap().await.unwrap();
+        let join = Command::Join { pid, epoch: 1, room: "r".into() };
+        assert_eq!(node.cluster.propose(join).unwrap().await, Ok(Response::Done));
+    }
+    let room = || server.presence("/").to("r");
+    let count = room().count().linearizable().await.unwrap();
+    assert_eq!((count.sessions, count.users), (5, 2));
+    let first = room().fetch_sockets().limit(3).await.unwrap();
+    let rest = room().fetch_sockets().after(first.next.expect("there are more")).await.unwrap();
+    let sids: Vec<&str> = first.members.iter().chain(&rest.members).map(|member| member.sid.as_ref()).collect();
+    assert_eq!(sids, ["S1", "S2", "S3", "S4", "S5"]);
+    assert!(rest.next.is_none() && rest.members.iter().all(|member| member.connected));
+    let users = room().users().linearizable().await.unwrap().users;
+    let users: Vec<(&str, u64)> = users.iter().map(|user| (user.user.as_ref(), user.sessions)).collect();
+    assert_eq!(users, [("ann", 3), ("bob", 2)]);
+    assert_eq!(server.presence("/").users().after("ann").await.unwrap().users.len(), 1);
+    let without = room().except("S1").fetch_sockets().await.unwrap();
+    assert_eq!(without.members.len(), 4);
+    assert_eq!(room().to("other").count().await, Err(ReadError::TooBroad));
+    assert_eq!(room().except("S1").users().await, Err(ReadError::TooBroad));
+    assert_eq!(server.presence("/elsewhere").count().await.unwrap().sessions, 0);
+    node.cluster.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn events_come_up_to_the_application() {
+    let (node, server) = node().await;
+    let mut events = server.events(EventsFrom::Now);
+    let pid = PidHash([1; 16]);
+    let register =
+        Register { pid, sid: "S".into(), namespace: "/".into(), user: None, data: bytes::Bytes::new() };
+    let commands = [
+        Command::Register(register),
+        Command::Join { pid, epoch: 1, room: "r".into() },
+        Command::Close { pid, epoch: 1 },
+    ];
+    for command in commands {
+        node.cluster.propose(command).unwrap().await.unwrap();
+    }
+    let mut seen = Vec::new();
+    for _ in 0..3 {
+        seen.push(tokio::time::timeout(CEILING, events.next()).await.unwrap().unwrap());
+    }
+    assert!(matches!(&seen[0].kind, EventKind::RoomOccupied { room, .. } if &**room == "r"));
+    assert!(matches!(&seen[1].kind, EventKind::Closed { session } if &*session.sid == "S"));
+    assert!(matches!(&seen[2].kind, EventKind::RoomVacated { room, .. } if &**room == "r"));
+    let mut again = server.events(EventsFrom::After(seen[0].id));
+    assert_eq!(again.next().await.unwrap(), seen[1]);
+    node.cluster.shutdown().await;
+    let end = tokio::time::timeout(CEILING, events.next()).await.expect("the end is said");
+    assert_eq!(end, Err(EventsError::Closed));
+    assert!(node.app.server().is_some(), "the service is still there to be asked");
+}
