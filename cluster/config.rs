@@ -66,7 +66,7 @@ pub struct RaftTiming {
 
 impl Default for RaftTiming {
     fn default() -> Self {
-        Self { heartbeat_ms: 60, election_ms_min: 200, election_ms_max: 400 }
+        Self { heartbeat_ms: 50, election_ms_min: 150, election_ms_max: 300 }
     }
 }
 

@@ -204,10 +204,22 @@ impl Inner {
             .collect()
     }
 
-    pub(crate) fn quorum_acked_within(&self, limit: Duration) -> bool {
+    /// For a leader: how long ago a quorum answered it. The only voter is its own quorum, and nobody answers it.
+    pub(crate) fn quorum_silence(&self) -> Option<Duration> {
         let metrics = self.raft.metrics();
-        let acked = metrics.borrow_watched().last_quorum_acked.map(|at| *at);
-        acked.is_some_and(|at| at.elapsed() <= limit)
+        let metrics = metrics.borrow_watched();
+        if !metrics.state.is_leader() {
+            return None;
+        }
+        let mut voters = metrics.membership_config.membership().voter_ids();
+        if voters.next() == Some(self.local.node_id()) && voters.next().is_none() {
+            return Some(Duration::ZERO);
+        }
+        metrics.last_quorum_acked.map(|at| at.elapsed())
+    }
+
+    pub(crate) fn quorum_acked_within(&self, limit: Duration) -> bool {
+        self.quorum_silence().is_some_and(|silence| silence <= limit)
     }
 
     /// For a leader: how long ago each follower answered. Whoever never answered is missing.

@@ -31,6 +31,7 @@ mod start;
 mod state_machine;
 mod status;
 mod type_config;
+mod verdicts;
 mod wire;
 
 pub use config::{ClusterConfig, ClusterTls, RaftTiming, ReplicatedLimits};

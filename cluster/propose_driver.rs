@@ -11,19 +11,20 @@ use vedfolnir_state::NodeId;
 use crate::handle::Inner;
 use crate::network::{FrameReceiver, FrameSender};
 use crate::type_config::EntryBytes;
+use crate::verdicts::Verdicts;
 use crate::wire::kind;
 
 /// How often silence is looked for.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// Opening a stream to the leader, or handing it a batch, may take this long.
 const SEND_TIMEOUT: Duration = Duration::from_secs(2);
-/// Pause after a leader that could not be reached.
-const RETRY_AFTER: Duration = Duration::from_millis(20);
+/// Pause after a leader that could not be reached, or did not take a batch: a new one does within a round trip.
+const RETRY_AFTER: Duration = Duration::from_millis(5);
 
 /// Where batches go.
 enum Route {
     Nowhere,
-    Here,
+    Here(Verdicts),
     There(FrameSender, FrameReceiver),
 }
 
@@ -51,7 +52,7 @@ pub(crate) async fn run(weak: Weak<Inner>) {
                 false
             }
             _ = interval.tick() => proposer.rewind_if_silent(Instant::now()),
-            () = stream_ended(&mut route) => true,
+            () = ended(&mut route) => true,
         };
         again = false;
         let Some(node) = weak.upgrade() else { return };
@@ -64,7 +65,7 @@ pub(crate) async fn run(weak: Weak<Inner>) {
             }
             route = match leader {
                 None => Route::Nowhere,
-                Some((id, _)) if id == node.local.node_id() => Route::Here,
+                Some((id, _)) if id == node.local.node_id() => Route::Here(Verdicts::default()),
                 // A dead leader is not waited for once another is elected.
                 Some((id, addr)) => tokio::select! {
                     opened = open(&node, id, &addr) => opened,
@@ -119,7 +120,7 @@ async fn send_all(node: &Inner, route: &mut Route) -> bool {
     while let Some(batch) = node.proposer.next_batch() {
         let sent = match route {
             Route::Nowhere => false,
-            Route::Here => node.raft.client_write_ff(EntryBytes(batch.bytes), None).await.is_ok(),
+            Route::Here(verdicts) => verdicts.write(&node.raft, EntryBytes(batch.bytes)).await.is_ok(),
             Route::There(sender, _) => {
                 matches!(tokio::time::timeout(SEND_TIMEOUT, sender.send(batch.bytes)).await, Ok(Ok(())))
             }
@@ -131,13 +132,14 @@ async fn send_all(node: &Inner, route: &mut Route) -> bool {
     true
 }
 
-/// The leader ends the stream when it does not lead any more.
-async fn stream_ended(route: &mut Route) {
+/// A leader ends the stream when it does not take a batch, or does not lead any more.
+async fn ended(route: &mut Route) {
     match route {
+        Route::Here(verdicts) => verdicts.refused().await,
         Route::There(_, receiver) => {
             // Nothing is ever answered on this stream: whatever arrives means its end.
             let _ = receiver.recv().await;
         }
-        _ => std::future::pending().await,
+        Route::Nowhere => std::future::pending().await,
     }
 }

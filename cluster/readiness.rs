@@ -1,6 +1,5 @@
 //! Judges whether this node can serve: in contact with a quorum, caught up, its incarnation live.
 
-use openraft::Instant as _;
 use openraft::async_runtime::WatchReceiver;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -53,18 +52,13 @@ impl Judge {
 
     /// One judgement.
     pub(crate) fn judge(&mut self, node: &Inner, now: Instant) -> Readiness {
-        let (leads, quorum_acked, committed, leader) = {
+        let (committed, leader) = {
             let metrics = node.raft.metrics();
             let metrics = metrics.borrow_watched();
-            (
-                metrics.state.is_leader(),
-                metrics.last_quorum_acked.map(|at| *at),
-                metrics.cluster_committed.as_ref().map_or(0, |log_id| log_id.index),
-                metrics.current_leader,
-            )
+            (metrics.cluster_committed.as_ref().map_or(0, |log_id| log_id.index), metrics.current_leader)
         };
-        if leads && let Some(at) = quorum_acked {
-            node.contact.touch_at(now.checked_sub(at.elapsed()).unwrap_or(now));
+        if let Some(silence) = node.quorum_silence() {
+            node.contact.touch_at(now.checked_sub(silence).unwrap_or(now));
         }
         let applied = node.replica.applied_index();
         if applied != self.applied || applied >= committed {

@@ -14,6 +14,7 @@ use vedfolnir_state::Record;
 use crate::handle::{Inner, Notice};
 use crate::network::{FrameReceiver, FrameSender, Handler, PeerIdentity};
 use crate::type_config::{EntryBytes, Snapshot, SnapshotMeta, TypeConfig, Vote};
+use crate::verdicts::Verdicts;
 use crate::wire::{self, FormationPlan, JoinRequest, PromiseReply, SystemReply, WireError, kind};
 use crate::{bootstrap, incarnation, join, reads};
 
@@ -192,18 +193,20 @@ impl Inner {
         sender.finish().await.map_err(|error| error.to_string())
     }
 
-    /// A follower's batches, in its order; the stream ends as soon as this node does not lead, so that the follower
-    /// looks for the leader again. Nothing is answered: the follower's own replica tells it what was applied.
+    /// A follower's batches, in its order; the stream ends as soon as this node does not take one or does not lead, so
+    /// that the follower looks for the leader again. Nothing is answered: the follower's own replica tells it what was applied.
     async fn propose_stream(&self, sender: FrameSender, mut receiver: FrameReceiver) -> Result<(), String> {
         let mut leadership = self.raft.server_metrics();
+        let mut verdicts = Verdicts::default();
         loop {
             tokio::select! {
+                () = verdicts.refused() => break,
                 frame = receiver.recv() => {
                     let Some(body) = frame.map_err(|error| error.to_string())? else { break };
                     if !self.leads() {
                         break;
                     }
-                    self.raft.client_write_ff(EntryBytes(body), None).await.map_err(|error| error.to_string())?;
+                    verdicts.write(&self.raft, EntryBytes(body)).await.map_err(|error| error.to_string())?;
                 }
                 changed = leadership.changed() => {
                     changed.map_err(|error| error.to_string())?;

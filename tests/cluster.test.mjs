@@ -99,6 +99,23 @@ describe('one node', () => {
     assert.match(dead.stderr, /^vedfolnir: .*\n$/);
   });
 
+  test('is its own quorum: it serves for longer than an isolated node would, and its clock runs', async (t) => {
+    const node = await startSingle({ options: ['--isolation-after', '1s', '--recovery-window', '1s', '--history-age', '1s'] });
+    t.after(() => node.kill());
+    const client = await connect('client', node.url);
+    const gone = await connect('gone', node.url);
+    gone.drop();
+    gone.socket.io.reconnection(false);
+    await until('cluster time has passed the isolation time three times', async () => (await node.status()).cluster_time_ms >= 4_000);
+    assert.equal((await node.health('/ready')).status, 200);
+    assert.equal(client.disconnects.length, 0);
+    await client.join('room');
+    await client.publish('room', { id: 1 });
+    await client.received(1);
+    const { sessions_connected: connected, sessions_disconnected: disconnected } = await node.status();
+    assert.deepEqual({ connected, disconnected }, { connected: 1, disconnected: 0 }, 'the window does not pass');
+  });
+
   test('its rooms, sessions and messages survive kill -9 and a restart', async (t) => {
     const node = await startSingle();
     t.after(() => node.kill());

@@ -66,10 +66,12 @@ describe('a full disk', () => {
       assert.deepEqual(client.seen, Array.from({ length: published }, (_, index) => index + 1));
       assert.equal(publisher.connects.length, 1, 'a client of another node lost its connection');
 
-      // Still full: the same line, at once. With room again: a member as before.
+      // Full to the last byte, also for what a recovery may free: the same line. With room again: a member as before.
+      await disk.run('cat /dev/zero > rest || true');
       victim.spawn();
       await until(`${victim.name} ends again`, () => !victim.alive);
       assert.match(lastWord(victim) ?? '', /No space left on device/, victim.tail());
+      await disk.run('rm rest');
       await disk.resize('1g');
       await victim.restart();
       const late = await connect('late', victim.url);

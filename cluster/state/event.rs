@@ -248,7 +248,7 @@ impl State {
     /// A session is gone; it has left all its rooms.
     pub(crate) fn say_ended(&mut self, session: &Session, kind: EventKind, effects: &mut Effects) {
         self.say(kind, effects);
-        for (room, stays) in &session.stays {
+        for (room, stays) in session.stays_by_room() {
             let was_member = stays.last().is_some_and(|stay| stay.left.is_none());
             if was_member && room.as_ref() != EVERYONE && *room != session.sid {
                 self.say_if_vacated(&(Arc::clone(&session.namespace), Arc::clone(room)), effects);
@@ -257,11 +257,11 @@ impl State {
     }
 
     /// Members of a room, but for the session whose own room it is.
-    fn occupants(&self, key: &RoomKey) -> usize {
-        let members = self.rooms.get(key).map_or(0, |room| room.members.len());
+    fn occupants(&self, key: &RoomKey) -> u64 {
+        let (members, _) = self.rooms.count(key);
         // Only few of them can be none or one without their owner.
         let own = members <= 2 && self.sessions.by_sid(&key.0, &key.1).is_some();
-        members.saturating_sub(usize::from(own))
+        members.saturating_sub(u64::from(own))
     }
 }
 

@@ -8,12 +8,25 @@ use serde::{Deserialize, Serialize};
 use crate::command::Record;
 use crate::identifier::LogPosition;
 use crate::limits::{NAME_OVERHEAD_BYTES, RECORD_OVERHEAD_BYTES};
+use crate::room::RoomId;
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Kept {
     record: Arc<Record>,
+    heard_in: HeardIn,
     published_ms: u64,
     bytes: u64,
+}
+
+/// For each room that a record was said to, in the order of [`crate::state::room_keys`]: its number then, if anybody
+/// was in it.
+pub(crate) type HeardIn = Box<[Option<RoomId>]>;
+
+/// A record that is retained no longer.
+pub(crate) struct Dropped {
+    pub(crate) position: LogPosition,
+    pub(crate) record: Arc<Record>,
+    pub(crate) heard_in: HeardIn,
 }
 
 /// Invariant: `bytes` is the sum over `kept`; everything at or below `floor` has been dropped.
@@ -25,23 +38,18 @@ pub(crate) struct History {
 }
 
 impl History {
-    pub(crate) fn push(&mut self, position: LogPosition, record: Arc<Record>, now_ms: u64) {
+    pub(crate) fn push(&mut self, position: LogPosition, record: Arc<Record>, heard_in: HeardIn, now_ms: u64) {
         let payload = &record.payload;
         let attached: usize = payload.attachments.iter().map(|attachment| attachment.len()).sum();
         let names: usize = record.rooms.iter().chain(&record.except).map(|name| name.len() + NAME_OVERHEAD_BYTES).sum();
         let attachments = payload.attachments.len() * NAME_OVERHEAD_BYTES;
         let bytes = (payload.text.len() + attached + names + attachments) as u64 + RECORD_OVERHEAD_BYTES;
         self.bytes += bytes;
-        self.kept.insert(position, Kept { record, published_ms: now_ms, bytes });
+        self.kept.insert(position, Kept { record, heard_in, published_ms: now_ms, bytes });
     }
 
     /// Drops the oldest record if the bounds say so.
-    pub(crate) fn prune_one(
-        &mut self,
-        now_ms: u64,
-        age_ms_max: u64,
-        bytes_max: u64,
-    ) -> Option<(LogPosition, Arc<Record>)> {
+    pub(crate) fn prune_one(&mut self, now_ms: u64, age_ms_max: u64, bytes_max: u64) -> Option<Dropped> {
         let (position, oldest) = self.kept.get_min()?;
         let too_old = now_ms.saturating_sub(oldest.published_ms) > age_ms_max;
         if !too_old && self.bytes <= bytes_max {
@@ -51,7 +59,7 @@ impl History {
         let dropped = self.kept.remove(&position)?;
         self.bytes -= dropped.bytes;
         self.floor = position;
-        Some((position, dropped.record))
+        Some(Dropped { position, record: dropped.record, heard_in: dropped.heard_in })
     }
 
     pub(crate) fn get(&self, position: LogPosition) -> Option<&Arc<Record>> {

@@ -2,10 +2,8 @@
 
 /// Bytes of a sid, room, namespace or user name.
 pub const NAME_BYTES_MAX: usize = 256;
-/// Rooms that a session is or was in, as far as the history still needs them.
-pub const ROOMS_PER_SESSION_MAX: usize = 4_096;
-/// Stays in rooms that a session has, as far as the history still needs them.
-pub const STAYS_PER_ROOM_MAX: usize = 1_024;
+/// Stays in rooms of one session, its present ones and those that the history still needs.
+pub const STAYS_PER_SESSION_MAX: usize = 4_096;
 /// Rooms, and exceptions, that one record names.
 pub const ROOMS_PER_RECORD_MAX: usize = 1_024;
 /// Bytes of a record's text and attachments.

@@ -9,7 +9,6 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::fmt;
-use std::ops::Bound;
 use std::sync::Arc;
 
 use crate::identifier::{Incarnation, PidHash};
@@ -93,20 +92,17 @@ impl State {
     /// be empty and still name a `next`, after [`limits::PRESENCE_LOOKS_MAX`] members that were all left out.
     #[must_use]
     pub fn members(&self, audience: &Audience, after: Option<MemberCursor>, members_max: usize) -> MemberPage {
-        let from = after.map_or(Bound::Unbounded, |MemberCursor(pid)| Bound::Excluded(pid));
+        let after = after.map(|MemberCursor(pid)| pid);
         let everyone = [Arc::from(EVERYONE)];
         let rooms = if audience.rooms.is_empty() { &everyone[..] } else { &audience.rooms };
         let keys = rooms.iter().take(limits::PRESENCE_ROOMS_MAX);
         let keys = keys.map(|room| (Arc::clone(&audience.namespace), Arc::clone(room)));
-        let mut lists: Vec<_> = keys
-            .filter_map(|key| self.rooms.get(&key))
-            .map(|room| room.members.range::<_, PidHash>((from, Bound::Unbounded)))
-            .collect();
-        let mut heads: BinaryHeap<_> = lists
-            .iter_mut()
-            .enumerate()
-            .filter_map(|(list, members)| Some(Reverse((*members.next()?, list))))
-            .collect();
+        let keys: Vec<RoomKey> = keys.collect();
+        let mut lists: Vec<_> = keys.iter().map(|key| self.rooms.members_after(key, after)).collect();
+        let mut heads = BinaryHeap::new();
+        for (list, members) in lists.iter_mut().enumerate() {
+            heads.extend(members.next().map(|pid| Reverse((pid, list))));
+        }
         let members_max = members_max.clamp(1, limits::PRESENCE_PAGE_MAX);
         let (mut page, mut last, mut looked) = (MemberPage::default(), None, 0);
         while let Some(Reverse((pid, list))) = heads.pop() {
@@ -120,7 +116,7 @@ impl State {
                 let session = self.sessions.get(&pid);
                 page.members.extend(session.filter(|session| !is_in_any(session, &audience.except)).map(member));
             }
-            heads.extend(lists[list].next().map(|pid| Reverse((*pid, list))));
+            heads.extend(lists[list].next().map(|pid| Reverse((pid, list))));
         }
         page
     }
@@ -128,11 +124,8 @@ impl State {
     /// How many are in a room (`None`: in the namespace), at the cost of a look-up.
     #[must_use]
     pub fn room_count(&self, namespace: &Arc<str>, room: Option<&Arc<str>>) -> RoomCount {
-        let room = self.rooms.get(&room_key(namespace, room));
-        room.map_or_else(RoomCount::default, |room| RoomCount {
-            sessions: room.members.len() as u64,
-            users: room.users,
-        })
+        let (sessions, users) = self.rooms.count(&room_key(namespace, room));
+        RoomCount { sessions, users }
     }
 
     /// Some users of a room (`None`: of the namespace), after a name: at most `users_max`, and never more than

@@ -30,9 +30,9 @@ impl State {
         let applied = self.applied();
         let mut reached = applied;
         let mut positions = BTreeSet::new();
-        for (name, stays) in &session.stays {
-            let Some(room) = self.rooms.get(&(Arc::clone(&session.namespace), Arc::clone(name))) else { continue };
-            for (looked, position) in room.records_after(after).enumerate() {
+        for (name, stays) in session.stays_by_room() {
+            let key = (Arc::clone(&session.namespace), Arc::clone(name));
+            for (looked, position) in self.rooms.records_after(&key, after).enumerate() {
                 if looked == REPLAY_POSITIONS_MAX {
                     // This room has more: nothing beyond its last look may be delivered in this step.
                     reached = reached.min(positions_before(position));
@@ -68,9 +68,9 @@ impl State {
         if session.pruned_visible > after {
             return true;
         }
-        session.stays.iter().any(|(name, stays)| {
-            let room = self.rooms.get(&(Arc::clone(&session.namespace), Arc::clone(name)));
-            let Some(pruned) = room.and_then(|room| room.pruned_for(&session.sid)) else { return false };
+        session.stays_by_room().any(|(name, stays)| {
+            let key = (Arc::clone(&session.namespace), Arc::clone(name));
+            let Some(pruned) = self.rooms.pruned_for(&key, &session.sid) else { return false };
             // The room remembers only its last dropped record: of a stay that ended before it, an earlier one may be
             // gone as well.
             stays.iter().any(|stay| {

@@ -1,9 +1,9 @@
 //! The table of rooms: who is in, and where in the history something was said to them.
 
-use std::ops::Bound;
+use std::ops::Bound::{Excluded, Included, Unbounded};
 use std::sync::Arc;
 
-use imbl::{OrdMap, OrdSet, Vector};
+use imbl::{OrdMap, OrdSet};
 use serde::{Deserialize, Serialize};
 
 use crate::identifier::{LogPosition, PidHash};
@@ -15,61 +15,141 @@ pub(crate) const EVERYONE: &str = "";
 /// Namespace and name.
 pub(crate) type RoomKey = (Arc<str>, Arc<str>);
 
-/// Invariants: `records` ascend and are all in the history; a record is listed only if somebody was in the room when
-/// it was published; `stayed` counts the sessions, members or not, whose stays still name the room; `users` counts the
-/// different users among the members.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Room {
-    pub(crate) members: OrdSet<PidHash>,
-    pub(crate) records: Vector<LogPosition>,
+/// A room's number. A room that is gone and comes again has another one.
+pub(crate) type RoomId = u64;
+
+/// Invariant: `members` is how many sessions are in; `stayed` counts those, members or not, whose stays still name the
+/// room; it goes when there is none. `users` is how many different users the members are of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Room {
+    id: RoomId,
+    members: u64,
+    stayed: u64,
     /// The last record of this room that the history has dropped.
     pruned: Option<LogPosition>,
     /// The only room that it left out, if exactly one.
     pruned_except: Option<Arc<str>>,
     /// The last dropped one that left out something else.
     pruned_other: Option<LogPosition>,
-    stayed: u64,
     #[serde(skip)]
-    pub(crate) users: u64,
+    users: u64,
 }
 
-impl Room {
-    /// The last dropped record that did not leave out the session called `sid`: what a client sends to all others
-    /// is no loss to itself.
-    pub(crate) fn pruned_for(&self, sid: &str) -> Option<LogPosition> {
-        if self.pruned_except.as_deref() == Some(sid) { self.pruned_other } else { self.pruned }
-    }
-
-    /// Positions after `after`, ascending.
-    pub(crate) fn records_after(&self, after: LogPosition) -> impl Iterator<Item = LogPosition> + '_ {
-        let start = match self.records.binary_search(&after) {
-            Ok(found) => found + 1,
-            Err(insertion) => insertion,
-        };
-        self.records.focus().narrow(start..).into_iter().copied()
-    }
-}
-
-/// See the module. Invariant: `users` holds how many members of each room are of each user.
+/// See the module. Members and records are flat sets over all rooms: most rooms are small, and a tree of their own
+/// would cost each of them a kilobyte.
+///
+/// Invariants: `members` names only rooms that are there; `records` are all in the history, those of rooms that are
+/// gone among them; a record is listed only if somebody was in the room when it was published; `users` holds how many
+/// members of each room are of each user.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Rooms {
     rooms: OrdMap<RoomKey, Room>,
-    /// Derived from members and sessions; not in snapshots. Namespace, room, user.
+    members: OrdSet<(RoomId, PidHash)>,
+    records: OrdSet<(RoomId, LogPosition)>,
+    last_id: RoomId,
+    /// Derived from members and sessions; not in snapshots.
     #[serde(skip)]
-    users: OrdMap<(Arc<str>, Arc<str>, Arc<str>), u64>,
+    users: OrdMap<(RoomId, Arc<str>), u64>,
 }
 
 impl Rooms {
-    pub(crate) fn get(&self, key: &RoomKey) -> Option<&Room> {
-        self.rooms.get(key)
+    /// The key as the table holds it, so that equal names share their memory.
+    pub(crate) fn intern(&self, key: RoomKey) -> RoomKey {
+        self.rooms.get_key_value(&key).map_or(key, |(known, _)| known.clone())
+    }
+
+    /// Who is in, sorted.
+    pub(crate) fn members(&self, key: &RoomKey) -> impl Iterator<Item = PidHash> + '_ {
+        self.members_after(key, None)
+    }
+
+    /// Who is in, sorted, after one of them.
+    pub(crate) fn members_after(&self, key: &RoomKey, after: Option<PidHash>) -> impl Iterator<Item = PidHash> + '_ {
+        let id = self.rooms.get(key).map(|room| room.id);
+        let last = PidHash([u8::MAX; 16]);
+        id.into_iter().flat_map(move |id| {
+            let from = after.map_or(Included((id, PidHash([0; 16]))), |after| Excluded((id, after)));
+            self.members.range((from, Included((id, last)))).map(|(_, pid)| *pid)
+        })
+    }
+
+    /// How many sessions are in, and of how many users.
+    pub(crate) fn count(&self, key: &RoomKey) -> (u64, u64) {
+        self.rooms.get(key).map_or((0, 0), |room| (room.members, room.users))
+    }
+
+    /// The users in a room and how many members are theirs, sorted, after a name.
+    pub(crate) fn users_after(
+        &self,
+        key: &RoomKey,
+        after: Option<&Arc<str>>,
+    ) -> impl Iterator<Item = (Arc<str>, u64)> + '_ {
+        // No name is less than the empty one.
+        let from = |id| after.map_or_else(|| Included((id, Arc::from(""))), |after| Excluded((id, Arc::clone(after))));
+        let range = self.rooms.get(key).map(|room| (room.id, from(room.id)));
+        range.into_iter().flat_map(move |(id, from)| {
+            let users = self.users.range((from, Unbounded)).take_while(move |((room, _), _)| *room == id);
+            users.map(|((_, user), sessions)| (Arc::clone(user), *sessions))
+        })
+    }
+
+    fn count_user(&mut self, key: &RoomKey, user: Option<&Arc<str>>) {
+        let Some((user, room)) = user.zip(self.rooms.get_mut(key)) else { return };
+        let sessions = self.users.entry((room.id, Arc::clone(user))).or_default();
+        *sessions += 1;
+        room.users += u64::from(*sessions == 1);
+    }
+
+    fn discount_user(&mut self, key: &RoomKey, user: Option<&Arc<str>>) {
+        let Some((user, room)) = user.zip(self.rooms.get_mut(key)) else { return };
+        let user = (room.id, Arc::clone(user));
+        match self.users.get_mut(&user) {
+            Some(sessions) if *sessions > 1 => *sessions -= 1,
+            Some(_) => {
+                self.users.remove(&user);
+                room.users -= 1;
+            }
+            None => {}
+        }
+    }
+
+    /// After a snapshot was read: counts the user of one more session.
+    pub(crate) fn count_user_of(&mut self, session: &Session) {
+        if session.user.is_none() {
+            return;
+        }
+        for (room, _) in session.stays_by_room().filter(|(room, _)| session.is_member(room)) {
+            self.count_user(&(Arc::clone(&session.namespace), Arc::clone(room)), session.user.as_ref());
+        }
+    }
+
+    /// The last dropped record that did not leave out the session called `sid`: what a client sends to all others
+    /// is no loss to itself.
+    pub(crate) fn pruned_for(&self, key: &RoomKey, sid: &str) -> Option<LogPosition> {
+        let room = self.rooms.get(key)?;
+        if room.pruned_except.as_deref() == Some(sid) { room.pruned_other } else { room.pruned }
+    }
+
+    /// Positions after `after` where something was said to the room, ascending.
+    pub(crate) fn records_after(&self, key: &RoomKey, after: LogPosition) -> impl Iterator<Item = LogPosition> + '_ {
+        let id = self.rooms.get(key).map(|room| room.id);
+        let last = LogPosition::end_of(u64::MAX);
+        id.into_iter().flat_map(move |id| {
+            self.records.range((Excluded((id, after)), Included((id, last)))).map(|(_, position)| *position)
+        })
     }
 
     /// A session enters; `first_stay`: its stays did not name the room before.
     pub(crate) fn enter(&mut self, key: &RoomKey, pid: PidHash, user: Option<&Arc<str>>, first_stay: bool) {
-        let room = self.rooms.entry(key.clone()).or_default();
-        let entered = room.members.insert(pid).is_none();
+        let last_id = &mut self.last_id;
+        let room = self.rooms.entry(key.clone()).or_insert_with(|| {
+            *last_id += 1;
+            let (pruned, pruned_except, pruned_other) = (None, None, None);
+            Room { id: *last_id, members: 0, stayed: 0, pruned, pruned_except, pruned_other, users: 0 }
+        });
         room.stayed += u64::from(first_stay);
-        if entered {
+        if self.members.insert((room.id, pid)).is_none() {
+            room.members += 1;
             self.count_user(key, user);
         }
     }
@@ -77,8 +157,9 @@ impl Rooms {
     /// A session leaves; its stays still name the room.
     pub(crate) fn leave(&mut self, key: &RoomKey, pid: &PidHash, user: Option<&Arc<str>>) {
         if let Some(room) = self.rooms.get_mut(key)
-            && room.members.remove(pid).is_some()
+            && self.members.remove(&(room.id, *pid)).is_some()
         {
+            room.members -= 1;
             self.discount_user(key, user);
         }
     }
@@ -93,84 +174,25 @@ impl Rooms {
         }
     }
 
-    fn count_user(&mut self, key: &RoomKey, user: Option<&Arc<str>>) {
-        let Some(user) = user else { return };
-        let sessions = self.users.entry(user_key(key, user)).or_default();
-        *sessions += 1;
-        if *sessions == 1
-            && let Some(room) = self.rooms.get_mut(key)
-        {
-            room.users += 1;
-        }
+    /// Something was said to the room; its number, if anybody is there to hear it.
+    pub(crate) fn said(&mut self, key: &RoomKey, position: LogPosition) -> Option<RoomId> {
+        let room = self.rooms.get(key).filter(|room| room.members > 0)?;
+        self.records.insert((room.id, position));
+        Some(room.id)
     }
 
-    fn discount_user(&mut self, key: &RoomKey, user: Option<&Arc<str>>) {
-        let Some(user) = user else { return };
-        let user_key = user_key(key, user);
-        let Some(sessions) = self.users.get_mut(&user_key) else { return };
-        *sessions = sessions.saturating_sub(1);
-        if *sessions == 0 {
-            self.users.remove(&user_key);
-            if let Some(room) = self.rooms.get_mut(key) {
-                room.users = room.users.saturating_sub(1);
-            }
-        }
-    }
-
-    /// The users of a room and how many members are theirs, sorted, after a name.
-    pub(crate) fn users_after<'a>(
-        &'a self,
-        key: &'a RoomKey,
-        after: Option<&Arc<str>>,
-    ) -> impl Iterator<Item = (Arc<str>, u64)> + 'a {
-        let from = match after {
-            Some(after) => Bound::Excluded(user_key(key, after)),
-            // No name is less than the empty one.
-            None => Bound::Included(user_key(key, &Arc::from(""))),
+    /// The history dropped a record that was said to the room under this number.
+    pub(crate) fn pruned(&mut self, key: &RoomKey, id: RoomId, position: LogPosition, except: &[Arc<str>]) {
+        self.records.remove(&(id, position));
+        let Some(room) = self.rooms.get_mut(key).filter(|room| room.id == id) else { return };
+        let only = match except {
+            [only] => Some(only),
+            _ => None,
         };
-        let users = self.users.range((from, Bound::Unbounded));
-        let users = users.take_while(move |((namespace, room, _), _)| *namespace == key.0 && *room == key.1);
-        users.map(|((_, _, user), sessions)| (Arc::clone(user), *sessions))
-    }
-
-    /// After reading a snapshot: counts the users of one more session.
-    pub(crate) fn count_users_of(&mut self, session: &Session) {
-        if session.user.is_none() {
-            return;
+        if only != room.pruned_except.as_ref() {
+            room.pruned_other = room.pruned;
+            room.pruned_except = only.cloned();
         }
-        for room in session.stays.keys().filter(|room| session.is_member(room)) {
-            self.count_user(&(Arc::clone(&session.namespace), Arc::clone(room)), session.user.as_ref());
-        }
+        room.pruned = Some(position);
     }
-
-    /// Something was said to the room.
-    pub(crate) fn said(&mut self, key: &RoomKey, position: LogPosition) {
-        if let Some(room) = self.rooms.get_mut(key)
-            && !room.members.is_empty()
-        {
-            room.records.push_back(position);
-        }
-    }
-
-    /// The history dropped a record.
-    pub(crate) fn pruned(&mut self, key: &RoomKey, position: LogPosition, except: &[Arc<str>]) {
-        if let Some(room) = self.rooms.get_mut(key)
-            && room.records.front() == Some(&position)
-        {
-            room.records.pop_front();
-            let only = match except {
-                [only] => Some(only),
-                _ => None,
-            };
-            if only != room.pruned_except.as_ref() {
-                room.pruned_other = room.pruned;
-                room.pruned_except = only.cloned();
-            }
-            room.pruned = Some(position);
-        }
-    }
-}
-
-fn user_key(key: &RoomKey, user: &Arc<str>) -> (Arc<str>, Arc<str>, Arc<str>) {
-    (Arc::clone(&key.0), Arc::clone(&key.1), Arc::clone(user))
 }

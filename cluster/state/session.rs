@@ -1,17 +1,21 @@
 //! The table of sessions: who owns each, since when, until when it can be resumed, and where it stayed.
 
+use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use imbl::{OrdMap, OrdSet};
 use serde::{Deserialize, Serialize};
 
+use crate::command::Register;
 use crate::identifier::{Epoch, Incarnation, LogPosition, NodeId, PidHash};
 use crate::room::EVERYONE;
 
 /// A stay in a room: records after `joined` and before `left` are for the session.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Stay {
+    pub(crate) room: Arc<str>,
     pub(crate) joined: LogPosition,
     pub(crate) left: Option<LogPosition>,
 }
@@ -30,9 +34,9 @@ pub(crate) struct Forgotten {
     pub(crate) last: bool,
 }
 
-/// Invariants: `epoch` only grows; `deadline_ms` is set exactly while no transport is connected; of a room's stays only
-/// the last can be open, and they ascend; `ended` names exactly those that are not open; the stays in the session's own
-/// sid and in [`EVERYONE`] are open from `started` on.
+/// Invariants: `epoch` only grows; `deadline_ms` is set exactly while no transport is connected; `stays` are sorted by
+/// room and place, and of a room's only the last can be open; `ended` names exactly those that are not open, in the order
+/// of their ends; the stays in the session's own sid and in [`EVERYONE`] are open from `started` on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Session {
     pub(crate) sid: Arc<str>,
@@ -43,51 +47,94 @@ pub(crate) struct Session {
     pub(crate) owner: Incarnation,
     pub(crate) deadline_ms: Option<u64>,
     pub(crate) started: LogPosition,
-    pub(crate) stays: OrdMap<Arc<str>, Vec<Stay>>,
-    /// Where stays ended, and in which room.
-    pub(crate) ended: OrdSet<(LogPosition, Arc<str>)>,
+    stays: Vec<Stay>,
+    ended: VecDeque<(LogPosition, Arc<str>)>,
     /// Something that was for this session up to here may have been dropped, in rooms whose stays are forgotten.
     pub(crate) pruned_visible: LogPosition,
 }
 
 impl Session {
+    /// A session that opens at a position, in its own room and in [`EVERYONE`], under epoch 1.
+    pub(crate) fn open(register: Register, owner: Incarnation, position: LogPosition, everyone: Arc<str>) -> Self {
+        let Register { sid, namespace, user, data, .. } = register;
+        let stay = |room: &Arc<str>| Stay { room: Arc::clone(room), joined: position, left: None };
+        Self {
+            stays: vec![stay(&everyone), stay(&sid)],
+            sid,
+            namespace,
+            user,
+            data,
+            epoch: 1,
+            owner,
+            deadline_ms: None,
+            started: position,
+            ended: VecDeque::new(),
+            pruned_visible: LogPosition::default(),
+        }
+    }
+
+    /// Where a room's stays are, or would be.
+    fn stays_at(&self, room: &str) -> Range<usize> {
+        let from = self.stays.partition_point(|stay| stay.room.as_ref() < room);
+        let count = self.stays[from..].partition_point(|stay| stay.room.as_ref() == room);
+        from..from + count
+    }
+
+    fn stays_in(&self, room: &str) -> &[Stay] {
+        &self.stays[self.stays_at(room)]
+    }
+
+    /// The stays of each room that they name, by room.
+    pub(crate) fn stays_by_room(&self) -> impl Iterator<Item = (&Arc<str>, &[Stay])> {
+        self.stays.chunk_by(|a, b| a.room == b.room).map(|stays| (&stays[0].room, stays))
+    }
+
+    /// How many stays are remembered.
+    pub(crate) fn stays_len(&self) -> usize {
+        self.stays.len()
+    }
+
     pub(crate) fn is_member(&self, room: &str) -> bool {
-        self.stays.get(room).and_then(|stays| stays.last()).is_some_and(|stay| stay.left.is_none())
+        self.stays_in(room).last().is_some_and(|stay| stay.left.is_none())
+    }
+
+    pub(crate) fn was_member_at(&self, room: &str, position: LogPosition) -> bool {
+        self.stays_in(room).iter().any(|stay| stay.covers(position))
+    }
+
+    /// Begins a stay; true: no stay named the room before.
+    pub(crate) fn join(&mut self, room: Arc<str>, position: LogPosition) -> bool {
+        let at = self.stays_at(&room);
+        self.stays.insert(at.end, Stay { room, joined: position, left: None });
+        at.is_empty()
     }
 
     /// Ends the open stay in a room.
     pub(crate) fn leave(&mut self, room: &Arc<str>, position: LogPosition) {
-        if let Some(stay) = self.stays.get_mut(room).and_then(|stays| stays.last_mut()) {
+        let at = self.stays_at(room);
+        if let Some(stay) = self.stays[at].last_mut() {
             stay.left = Some(position);
-            self.ended.insert((position, Arc::clone(room)));
+            self.ended.push_back((position, Arc::clone(&stay.room)));
         }
     }
 
     /// The stay that ended first, if it ended at or before a position (`None`: whenever it ended), is forgotten.
     pub(crate) fn forget_stay(&mut self, up_to: Option<LogPosition>) -> Option<Forgotten> {
-        let (left, room) = self.ended.get_min()?.clone();
-        if up_to.is_some_and(|up_to| left > up_to) {
+        let (left, _) = self.ended.front()?;
+        if up_to.is_some_and(|up_to| *left > up_to) {
             return None;
         }
-        self.ended.remove(&(left, Arc::clone(&room)));
-        let stays = self.stays.get_mut(&room)?;
-        let joined = stays.remove(0).joined;
-        let last = stays.is_empty();
-        if last {
-            self.stays.remove(&room);
-        }
-        Some(Forgotten { room, joined, left, last })
-    }
-
-    pub(crate) fn was_member_at(&self, room: &str, position: LogPosition) -> bool {
-        self.stays.get(room).is_some_and(|stays| stays.iter().any(|stay| stay.covers(position)))
+        let (left, room) = self.ended.pop_front()?;
+        let at = self.stays_at(&room);
+        // A room's stays ascend, so the one that ended first is its first.
+        let joined = self.stays.remove(at.start).joined;
+        Some(Forgotten { room, joined, left, last: at.len() == 1 })
     }
 
     /// The rooms as clients know them: sorted, the own sid among them, without [`EVERYONE`].
     pub(crate) fn rooms(&self) -> Vec<Arc<str>> {
-        let open = |stays: &Vec<Stay>| stays.last().is_some_and(|stay| stay.left.is_none());
-        let rooms = self.stays.iter().filter(|(room, stays)| open(stays) && room.as_ref() != EVERYONE);
-        rooms.map(|(room, _)| Arc::clone(room)).collect()
+        let open = self.stays.iter().filter(|stay| stay.left.is_none() && stay.room.as_ref() != EVERYONE);
+        open.map(|stay| Arc::clone(&stay.room)).collect()
     }
 }
 

@@ -34,7 +34,7 @@ impl State {
                 let mut state: Self =
                     rmp_serde::from_read(reader).map_err(|error| CodecError::Malformed(error.to_string()))?;
                 // What is derived is in no snapshot.
-                state.sessions.iter().for_each(|session| state.rooms.count_users_of(session));
+                state.sessions.iter().for_each(|session| state.rooms.count_user_of(session));
                 Ok(state)
             }
             [other] => Err(CodecError::UnknownVersion(other)),

@@ -15,7 +15,7 @@ use crate::limits;
 use crate::node::{Nodes, Up};
 use crate::response::{Refusal, Response, ResumeRefusal};
 use crate::room::{EVERYONE, RoomKey, Rooms};
-use crate::session::{Forgotten, Session, SessionView, Sessions, Stay};
+use crate::session::{Forgotten, Session, SessionView, Sessions};
 use crate::time::ClusterTime;
 
 /// The replicated state. A clone shares everything and costs nothing.
@@ -204,8 +204,8 @@ impl State {
     }
 
     fn register(&mut self, owner: Incarnation, register: Register, effects: &mut Effects) -> Response {
-        let Register { pid, sid, namespace, user, data } = register;
-        let names = [Some(&sid), Some(&namespace), user.as_ref()];
+        let Register { pid, sid, namespace, user, data } = &register;
+        let names = [Some(sid), Some(namespace), user.as_ref()];
         let unfit = names.into_iter().flatten().any(|name| name.len() > limits::NAME_BYTES_MAX)
             || sid.is_empty()
             || data.len() > limits::DATA_BYTES_MAX
@@ -213,26 +213,16 @@ impl State {
         if unfit {
             return Response::Refused(Refusal::LimitExceeded);
         }
-        if self.sessions.get(&pid).is_some() || self.sessions.by_sid(&namespace, &sid).is_some() {
+        if self.sessions.get(pid).is_some() || self.sessions.by_sid(namespace, sid).is_some() {
             return Response::Refused(Refusal::Duplicate);
         }
         let position = effects.position;
-        let mut session = Session {
-            sid: Arc::clone(&sid),
-            namespace: Arc::clone(&namespace),
-            user,
-            data,
-            epoch: 1,
-            owner,
-            deadline_ms: None,
-            started: position,
-            stays: imbl::OrdMap::new(),
-            ended: imbl::OrdSet::new(),
-            pruned_visible: LogPosition::default(),
-        };
-        for room in [Arc::from(EVERYONE), Arc::clone(&sid)] {
-            session.stays.insert(Arc::clone(&room), vec![Stay { joined: position, left: None }]);
-            self.rooms.enter(&(Arc::clone(&namespace), room), pid, session.user.as_ref(), true);
+        let everyone = self.rooms.intern((register.namespace, Arc::from(EVERYONE)));
+        let register = Register { namespace: Arc::clone(&everyone.0), ..register };
+        let (pid, sid, namespace) = (register.pid, Arc::clone(&register.sid), Arc::clone(&register.namespace));
+        let session = Session::open(register, owner, position, Arc::clone(&everyone.1));
+        for key in [everyone, (Arc::clone(&namespace), Arc::clone(&sid))] {
+            self.rooms.enter(&key, pid, session.user.as_ref(), true);
         }
         let rooms = session.rooms();
         self.sessions.insert(pid, session);
@@ -334,16 +324,14 @@ impl State {
         if session.is_member(&room) {
             return Response::Done;
         }
-        let first_stay = !session.stays.contains_key(&room);
-        let full = match session.stays.get(&room) {
-            None => session.stays.len() >= limits::ROOMS_PER_SESSION_MAX,
-            Some(stays) => stays.len() >= limits::STAYS_PER_ROOM_MAX,
-        };
-        if full {
+        if session.stays_len() >= limits::STAYS_PER_SESSION_MAX {
             return Response::Refused(Refusal::LimitExceeded);
         }
-        session.stays.entry(Arc::clone(&room)).or_default().push(Stay { joined: position, left: None });
-        let (key, user) = ((Arc::clone(&session.namespace), Arc::clone(&room)), session.user.clone());
+        let (namespace, user) = (Arc::clone(&session.namespace), session.user.clone());
+        let key = self.rooms.intern((namespace, room));
+        let room = Arc::clone(&key.1);
+        let Some(session) = self.sessions.get_mut(&pid) else { return Response::Refused(Refusal::UnknownSession) };
+        let first_stay = session.join(Arc::clone(&room), position);
         self.rooms.enter(&key, pid, user.as_ref(), first_stay);
         effects.push(Effect::Joined { pid, room });
         self.say_if_occupied(&key, effects);
@@ -395,10 +383,8 @@ impl State {
             return Response::Refused(Refusal::LimitExceeded);
         }
         let position = effects.position;
-        for key in room_keys(&record) {
-            self.rooms.said(&key, position);
-        }
-        self.history.push(position, Arc::clone(&record), self.time.now_ms());
+        let heard_in = room_keys(&record).iter().map(|key| self.rooms.said(key, position)).collect();
+        self.history.push(position, Arc::clone(&record), heard_in, self.time.now_ms());
         self.prune(limits::PRUNED_PER_PUBLISH_MAX);
         effects.push(Effect::Deliver(record));
         Response::Published { position }
@@ -418,7 +404,7 @@ impl State {
 
     fn end(&mut self, pid: PidHash, reason: EndReason, effects: &mut Effects) {
         let Some(session) = self.sessions.remove(&pid) else { return };
-        for room in session.stays.keys() {
+        for (room, _) in session.stays_by_room() {
             let key = (Arc::clone(&session.namespace), Arc::clone(room));
             self.rooms.forget(&key, &pid, session.user.as_ref());
         }
@@ -437,7 +423,7 @@ impl State {
         let Some(session) = self.sessions.get_mut(pid) else { return };
         while let Some(Forgotten { room, joined, left, last }) = session.forget_stay(retained_from) {
             let key: RoomKey = (Arc::clone(&session.namespace), room);
-            let pruned = self.rooms.get(&key).and_then(|room| room.pruned_for(&session.sid));
+            let pruned = self.rooms.pruned_for(&key, &session.sid);
             if let Some(pruned) = pruned.filter(|pruned| *pruned > joined) {
                 session.pruned_visible = session.pruned_visible.max(pruned.min(left));
             }
@@ -452,9 +438,11 @@ impl State {
         let Some(configuration) = &self.configuration else { return };
         let (age, bytes) = (configuration.history_age_ms_max, configuration.history_bytes_max);
         for _ in 0..records_max {
-            let Some((position, record)) = self.history.prune_one(self.time.now_ms(), age, bytes) else { break };
-            for key in room_keys(&record) {
-                self.rooms.pruned(&key, position, &record.except);
+            let Some(dropped) = self.history.prune_one(self.time.now_ms(), age, bytes) else { break };
+            for (key, room) in room_keys(&dropped.record).iter().zip(&dropped.heard_in) {
+                if let Some(room) = room {
+                    self.rooms.pruned(key, *room, dropped.position, &dropped.record.except);
+                }
             }
         }
     }
@@ -466,7 +454,7 @@ impl State {
 }
 
 /// The rooms that a record is said to; each once.
-fn room_keys(record: &crate::command::Record) -> Vec<RoomKey> {
+pub(crate) fn room_keys(record: &crate::command::Record) -> Vec<RoomKey> {
     if record.rooms.is_empty() {
         return vec![(Arc::clone(&record.namespace), Arc::from(EVERYONE))];
     }
@@ -542,8 +530,7 @@ impl State {
     /// Who is in a room, sorted.
     #[must_use]
     pub fn room_members(&self, namespace: &Arc<str>, room: &Arc<str>) -> Vec<PidHash> {
-        let room = self.rooms.get(&(Arc::clone(namespace), Arc::clone(room)));
-        room.map(|room| room.members.iter().copied().collect()).unwrap_or_default()
+        self.rooms.members(&(Arc::clone(namespace), Arc::clone(room))).collect()
     }
 
     /// Sessions with a transport.

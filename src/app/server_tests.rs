@@ -65,7 +65,10 @@ async fn the_store_keeps_compares_lists_and_forgets() {
     assert_eq!((page.entries.len(), page.next.as_deref()), (1, Some("vedfolnir:session:1")));
     let rest = store.list("vedfolnir:session:", page.next, 10).await.unwrap();
     assert_eq!((rest.entries.len(), rest.next), (1, None));
-    assert_eq!(store.delete_at("vedfolnir:session:1", first).await, Err(StoreError::Conflict { current: Some(second) }));
+    assert_eq!(
+        store.delete_at("vedfolnir:session:1", first).await,
+        Err(StoreError::Conflict { current: Some(second) })
+    );
     assert_eq!(store.delete_at("vedfolnir:session:1", second).await, Ok(true));
     assert_eq!(store.delete("vedfolnir:session:1").await, Ok(false));
 
@@ -129,8 +132,7 @@ async fn events_come_up_to_the_application() {
     let (node, server) = node().await;
     let mut events = server.events(EventsFrom::Now);
     let pid = PidHash([1; 16]);
-    let register =
-        Register { pid, sid: "S".into(), namespace: "/".into(), user: None, data: bytes::Bytes::new() };
+    let register = Register { pid, sid: "S".into(), namespace: "/".into(), user: None, data: bytes::Bytes::new() };
     let commands = [
         Command::Register(register),
         Command::Join { pid, epoch: 1, room: "r".into() },

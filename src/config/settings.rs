@@ -75,13 +75,13 @@ pub struct Settings {
     /// Voters at most, odd; further nodes are learners [default: 5]
     #[arg(long, value_name = "N", env = "WEBSOCKET_CLUSTER_VOTERS_MAX", help_heading = "Cluster")]
     pub voters_max: Option<String>,
-    /// Between Raft heartbeats [default: 60ms]
+    /// Between Raft heartbeats [default: 50ms]
     #[arg(long, value_name = "DURATION", env = "WEBSOCKET_CLUSTER_HEARTBEAT", help_heading = "Cluster")]
     pub heartbeat: Option<String>,
-    /// A follower waits at least this long for its leader [default: 200ms]
+    /// A follower waits at least this long for its leader [default: 150ms]
     #[arg(long, value_name = "DURATION", env = "WEBSOCKET_CLUSTER_ELECTION_MIN", help_heading = "Cluster")]
     pub election_min: Option<String>,
-    /// And at most this long; also the leader's lease [default: 400ms]
+    /// And at most this long; also the leader's lease [default: 300ms]
     #[arg(long, value_name = "DURATION", env = "WEBSOCKET_CLUSTER_ELECTION_MAX", help_heading = "Cluster")]
     pub election_max: Option<String>,
     /// Without a quorum for this long the node lets its clients go [default: 5s]

@@ -10,6 +10,7 @@ use axum::http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::body::Incoming;
+use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
@@ -170,7 +171,7 @@ fn handshake(
             let accepted = accept_websocket(request, move |tcp, read_ahead| async move {
                 let stream = websocket::stream(tcp, read_ahead, &service.config).await;
                 let session = Session::new(service, Arc::new(Link::websocket()), info);
-                websocket::open(session, stream).await;
+                websocket::open(websocket::Connected::new(session, stream)).await;
             });
             accepted.unwrap_or_else(respond::error)
         }
@@ -200,9 +201,8 @@ where
     let upgraded = hyper::upgrade::on(&mut request);
     tokio::spawn(async move {
         let Ok(upgraded) = upgraded.await else { return };
-        // The listener serves nothing else, so the parts are always what it put in.
-        let Ok(parts) = upgraded.downcast::<TokioIo<TcpStream>>() else { return };
-        then(parts.io.into_inner(), parts.read_buf.to_vec()).await;
+        let Some((tcp, read_ahead)) = take_over(upgraded) else { return };
+        then(tcp, read_ahead).await;
     });
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
@@ -211,6 +211,13 @@ where
     headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
     headers.insert(SEC_WEBSOCKET_ACCEPT, accept);
     Ok(response)
+}
+
+/// The connection, and what was read behind the request. hyper's buffer, of which that is a slice, is given back.
+fn take_over(upgraded: Upgraded) -> Option<(TcpStream, Vec<u8>)> {
+    // The listener serves nothing else, so the parts are always what it put in.
+    let parts = upgraded.downcast::<TokioIo<TcpStream>>().ok()?;
+    Some((parts.io.into_inner(), parts.read_buf.to_vec()))
 }
 
 async fn poll(link: &Arc<Link>) -> Result<Response<Body>, HandshakeError> {

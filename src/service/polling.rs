@@ -83,7 +83,7 @@ pub(crate) async fn drive(session: Session, requests: mpsc::Receiver<PollingRequ
         Some(stream) => {
             let Poller { mut session, .. } = poller;
             session.upgraded();
-            websocket::drive(session, *stream).await;
+            websocket::drive(websocket::Connected::new(session, *stream)).await;
         }
         None => poller.close().await,
     }

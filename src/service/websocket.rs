@@ -58,26 +58,43 @@ pub(crate) async fn stream(tcp: TcpStream, read_ahead: Vec<u8>, config: &Service
     }
 }
 
+/// A session and the WebSocket it is on. It is handed on in its box: an async function holds what it is given twice, and
+/// every idle connection pays for it.
+pub(crate) struct Connected {
+    session: Session,
+    stream: Stream,
+}
+
+impl Connected {
+    pub(crate) fn new(session: Session, stream: Stream) -> Box<Self> {
+        Box::new(Self { session, stream })
+    }
+}
+
 /// Opens a session on a WebSocket and drives it to its end.
-pub(crate) async fn open(session: Session, mut stream: Stream) {
-    let open = session.open_packet().to_websocket();
-    let sent = timeout(session.service.config.connect_timeout, stream.send(ws_message(open))).await;
+pub(crate) async fn open(mut connected: Box<Connected>) {
+    let open = connected.session.open_packet().to_websocket();
+    let patience = connected.session.service.config.connect_timeout;
+    let sent = timeout(patience, connected.stream.send(ws_message(open))).await;
     if matches!(sent, Ok(Ok(()))) {
-        drive(session, stream).await;
+        drive(connected).await;
     }
 }
 
 /// Drives a session on a WebSocket to its end.
-pub(crate) async fn drive(mut session: Session, mut stream: Stream) {
-    let end = run(&mut session, &mut stream).await;
+pub(crate) async fn drive(mut connected: Box<Connected>) {
+    let Connected { session, stream } = &mut *connected;
+    let end = run(session, stream).await;
     tracing::debug!(sid = ?session.sid, ?end, "WebSocket closed");
     session.release();
+    let Connected { session, stream } = *connected;
     drop(session);
     let frame = match end {
         End::Oversize => Some(CloseFrame { code: CloseCode::Size, reason: "".into() }),
         End::Closed(_) => None,
     };
-    goodbye(stream, frame).await;
+    // In a box of its own, so that a connection that lives has no room set aside for its end.
+    Box::pin(goodbye(stream, frame)).await;
 }
 
 async fn run(session: &mut Session, stream: &mut Stream) -> End {
