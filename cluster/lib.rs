@@ -18,6 +18,7 @@ mod incarnation;
 mod join;
 mod leader;
 pub mod network;
+mod peer_service;
 mod propose_driver;
 mod proposer;
 mod raft_network;
@@ -33,6 +34,7 @@ mod wire;
 
 pub use config::{ClusterConfig, ClusterTls, RaftTiming, ReplicatedLimits};
 pub use handle::{Cluster, Identity, Notice, ProposeError, Readiness, StartError, StartKind, Ticket};
+pub use peer_service::{PeerReceiver, PeerSender, PeerService, PeerStream, PeerUnreachable};
 pub use status::{ClusterMetrics, ClusterStatus, NodeStatus, Role};
 pub use vedfolnir_storage::StorageMetrics;
 

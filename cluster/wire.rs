@@ -23,6 +23,7 @@ pub(crate) mod kind {
     pub(crate) const PROMISE: u8 = 10;
     pub(crate) const RELEASE: u8 = 11;
     pub(crate) const JOIN: u8 = 12;
+    pub(crate) const SERVICE_STREAM: u8 = 32;
 }
 
 /// A body that cannot be read or written.

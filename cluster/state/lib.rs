@@ -28,7 +28,7 @@ mod time;
 pub use codec::{CodecError, decode_proposal, encode_proposal};
 pub use command::{Command, Configuration, NodeInfo, Origin, Payload, Proposal, Publish, Record, Register, Resume};
 pub use effect::{Applied, Effect, EffectAt, EndReason, Opened, Outcome};
-pub use identifier::{Epoch, Incarnation, LogPosition, NodeId, Offset, PidHash};
+pub use identifier::{Epoch, Incarnation, LogPosition, NodeId, Offset, PidHash, SidKey};
 pub use replay::Replay;
 pub use response::{Refusal, Response, ResumeRefusal};
 pub use session::SessionView;
