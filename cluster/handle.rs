@@ -5,8 +5,8 @@ use openraft::async_runtime::WatchReceiver;
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -19,6 +19,7 @@ use crate::config::ClusterConfig;
 use crate::events::{EventStream, EventsFrom};
 use crate::identity::LocalNode;
 use crate::network::{Endpoint, LocalIdentity};
+use crate::peer_service::PeerService;
 use crate::proposer::Proposer;
 use crate::readiness::Contact;
 use crate::reads::{self, ReadError, Reads};
@@ -30,7 +31,7 @@ use crate::wire::{self, ClusterId, PeerStatus};
 /// A running node of a cluster; cheap to clone.
 #[derive(Clone)]
 pub struct Cluster {
-    inner: Arc<Inner>,
+    pub(crate) inner: Arc<Inner>,
     start: StartKind,
 }
 
@@ -54,6 +55,8 @@ pub(crate) struct Inner {
     /// Why a listed address did not answer last time; at most one line for each listed address.
     pub(crate) last_refusal: Mutex<BTreeMap<String, String>>,
     pub(crate) readiness: watch::Receiver<Readiness>,
+    /// What answers the services of other nodes; set once by the floor above.
+    pub(crate) peer_service: OnceLock<Arc<dyn PeerService>>,
     /// Set once, when the node must stop.
     pub(crate) fatal: watch::Sender<Option<String>>,
 }

@@ -6,7 +6,7 @@ use std::sync::Weak;
 use std::time::{Duration, Instant};
 
 use openraft::ChangeMembers;
-use vedfolnir_state::{Command, Configuration, Incarnation, NodeId, Origin, Proposal, encode_proposal};
+use vedfolnir_state::{Command, Configuration, Incarnation, NodeId, Origin, Proposal, SidKey, encode_proposal};
 
 use crate::handle::Inner;
 use crate::identity::random_bytes;
@@ -55,7 +55,7 @@ async fn configure_once(node: &Inner) {
     if node.replica.read(|state| state.history_id()).is_some() {
         return;
     }
-    let Ok(random) = random_bytes::<8>() else { return };
+    let (Ok(random), Ok(sid_key)) = (random_bytes::<8>(), random_bytes::<32>()) else { return };
     let limits = &node.config.limits;
     let window_ms = limits.recovery_window.as_millis() as u64;
     let configuration = Configuration {
@@ -63,6 +63,7 @@ async fn configure_once(node: &Inner) {
         recovery_window_ms: window_ms,
         history_age_ms_max: (limits.history_age_max.as_millis() as u64).max(window_ms),
         history_bytes_max: limits.history_bytes_max,
+        sid_key: SidKey(sid_key),
     };
     propose(node, Command::Configure(configuration)).await;
 }

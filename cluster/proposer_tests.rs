@@ -25,6 +25,7 @@ fn living_state() -> (State, u64) {
         recovery_window_ms: 120_000,
         history_age_ms_max: 180_000,
         history_bytes_max: 1 << 20,
+        sid_key: vedfolnir_state::SidKey::default(),
     };
     state.apply(1, &system(Command::Configure(configuration)));
     state.apply(2, &system(Command::NodeUp { incarnation: LIFE, info: NodeInfo::default() }));

@@ -79,6 +79,8 @@ impl Judge {
         }
         let reason = if leader.is_none() {
             Some("no leader is elected".to_owned())
+        } else if node.replica.read(|state| state.history_id().is_none()) {
+            Some("the cluster has not committed its limits yet".to_owned())
         } else if !node.proposer.is_live() {
             Some("the cluster has not committed this node's start yet".to_owned())
         } else if committed.saturating_sub(applied) > LAG_ENTRIES_MAX {

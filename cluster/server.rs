@@ -13,6 +13,7 @@ use vedfolnir_state::Record;
 
 use crate::handle::{Inner, Notice};
 use crate::network::{FrameReceiver, FrameSender, Handler, PeerIdentity};
+use crate::peer_service::PeerStream;
 use crate::type_config::{EntryBytes, Snapshot, SnapshotMeta, TypeConfig, Vote};
 use crate::verdicts::Verdicts;
 use crate::wire::{self, FormationPlan, JoinRequest, PromiseReply, SystemReply, WireError, kind};
@@ -51,6 +52,13 @@ impl Handler for PeerHandler {
                 kind::APPEND_STREAM => node.append_stream(sender, receiver).await,
                 kind::SNAPSHOT_STREAM => node.snapshot_stream(&header, sender, receiver).await,
                 kind::PROPOSE_STREAM => node.propose_stream(sender, receiver).await,
+                kind::SERVICE_STREAM => match node.peer_service.get() {
+                    Some(service) => {
+                        service.serve(header, PeerStream::new(sender, receiver)).await;
+                        Ok(())
+                    }
+                    None => Err("this node has no service yet".to_owned()),
+                },
                 other => Err(format!("unknown stream kind {other}")),
             };
             if let Err(reason) = result {

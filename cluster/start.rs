@@ -78,6 +78,7 @@ pub(crate) async fn start(mut config: ClusterConfig) -> Result<(Cluster, mpsc::R
         membership_change: tokio::sync::Mutex::new(()),
         last_refusal: parking_lot::Mutex::new(std::collections::BTreeMap::new()),
         readiness,
+        peer_service: std::sync::OnceLock::new(),
         fatal: watch::channel(None).0,
     });
     let weak = Arc::downgrade(&inner);

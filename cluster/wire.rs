@@ -24,6 +24,7 @@ pub(crate) mod kind {
     pub(crate) const RELEASE: u8 = 11;
     pub(crate) const JOIN: u8 = 12;
     pub(crate) const READ_INDEX: u8 = 13;
+    pub(crate) const SERVICE_STREAM: u8 = 32;
 }
 
 /// A body that cannot be read or written.

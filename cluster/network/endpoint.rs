@@ -58,6 +58,16 @@ pub enum NetworkError {
     },
 }
 
+/// What a connection to a peer is for. Streams and windows are counted for each connection, so what clients cause cannot
+/// stand in the way of heartbeats.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Lane {
+    /// Raft, membership and proposals.
+    Cluster,
+    /// What a node's service asks of another node's.
+    Service,
+}
+
 /// The node's end of all connections; cheap to clone. Closed when the last clone is dropped.
 #[derive(Clone)]
 pub struct Endpoint {
@@ -68,7 +78,7 @@ struct Inner {
     quinn: quinn::Endpoint,
     local_addr: SocketAddr,
     dialer: Arc<Dialer>,
-    peers: Mutex<HashMap<String, Arc<Slot>>>,
+    peers: Mutex<HashMap<(Lane, String), Arc<Slot>>>,
     volatile_dropped: Arc<AtomicU64>,
 }
 
@@ -118,8 +128,15 @@ impl Endpoint {
     /// The peer at HOST:PORT. With `expect_node`, calls fail unless that node answers there.
     #[must_use]
     pub fn peer(&self, addr: &str, expect_node: Option<u64>) -> Peer {
+        self.peer_on(Lane::Cluster, addr, expect_node)
+    }
+
+    /// As [`Endpoint::peer`], over the connection of a lane.
+    #[must_use]
+    pub fn peer_on(&self, lane: Lane, addr: &str, expect_node: Option<u64>) -> Peer {
         let mut peers = self.inner.peers.lock();
-        if let Some(slot) = peers.get(addr) {
+        let key = (lane, addr.to_owned());
+        if let Some(slot) = peers.get(&key) {
             return Peer::new(Arc::clone(slot), expect_node);
         }
         if peers.len() >= ADDRESSES_MAX {
@@ -127,7 +144,7 @@ impl Endpoint {
         }
         let dropped = Arc::clone(&self.inner.volatile_dropped);
         let slot = Arc::new(Slot::new(addr.to_owned(), Arc::clone(&self.inner.dialer), dropped));
-        peers.insert(addr.to_owned(), Arc::clone(&slot));
+        peers.insert(key, Arc::clone(&slot));
         Peer::new(slot, expect_node)
     }
 

@@ -31,7 +31,7 @@ mod volatile;
 mod tests;
 
 pub use client::Peer;
-pub use endpoint::{Endpoint, NetworkError};
+pub use endpoint::{Endpoint, Lane, NetworkError};
 pub use error::RpcError;
 pub use frame::{FRAME_BYTES_MAX, FrameError};
 pub use hello::{LocalIdentity, PeerIdentity};

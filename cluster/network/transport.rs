@@ -7,12 +7,13 @@ use quinn::{ConnectionId, ConnectionIdGenerator, EndpointConfig, IdleTimeout, Tr
 use ring::hmac;
 use ring::rand::{SecureRandom, SystemRandom};
 
-/// Requests and streams that a peer may have open at once on a connection.
-pub(super) const STREAMS_MAX: u32 = 1024;
+/// Requests and streams that a peer may have open at once on a connection: as many polls of clients that came to the
+/// wrong node may wait.
+pub(super) const STREAMS_MAX: u32 = 16_384;
 /// Streams in one direction: the volatile one, and what remains of earlier ones.
 const VOLATILE_STREAMS_MAX: u32 = 8;
 /// Without any packet for this long a connection is over.
-const IDLE_MS_MAX: u32 = 10_000;
+const IDLE_MS_MAX: u32 = 5_000;
 /// An idle connection is kept alive, and found to be dead, this often.
 const KEEP_ALIVE: Duration = Duration::from_millis(1_500);
 /// Before the first measurement. Small: a lost first packet is sent again after three times as long.

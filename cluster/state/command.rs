@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::identifier::{Epoch, Incarnation, LogPosition, Offset, PidHash};
+use crate::identifier::{Epoch, Incarnation, LogPosition, Offset, PidHash, SidKey};
 
 /// One Raft log entry: a batch of commands from one proposer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -117,6 +117,9 @@ pub struct Configuration {
     pub history_age_ms_max: u64,
     /// History beyond this many payload bytes is dropped, oldest first.
     pub history_bytes_max: u64,
+    /// Random; the cluster's nodes authenticate Engine.IO session ids to each other with it. Kept like the history id.
+    #[serde(default)]
+    pub sid_key: SidKey,
 }
 
 /// Where a node is reached; displayed, never used for a decision.

@@ -272,6 +272,7 @@ impl World {
                 recovery_window_ms: WINDOW_MS,
                 history_age_ms_max: 100_000,
                 history_bytes_max: 1 << 20,
+                sid_key: crate::SidKey::default(),
             })],
         );
         world
@@ -469,6 +470,7 @@ fn kept_events_are_bounded_in_number_and_age_and_who_is_late_is_told() {
         recovery_window_ms: WINDOW_MS,
         history_age_ms_max: 2_000,
         history_bytes_max: 1 << 20,
+        sid_key: crate::SidKey::default(),
     };
     let incarnation = Incarnation { node: 1, generation: 1 };
     let system = |command| encode_proposal(&Proposal { origin: Origin::System, commands: vec![command] });

@@ -63,6 +63,16 @@ pub struct Offset {
     pub position: LogPosition,
 }
 
+/// The key under which the cluster's nodes authenticate Engine.IO session ids to each other.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SidKey(pub [u8; 32]);
+
+impl fmt::Debug for SidKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SidKey")
+    }
+}
+
 /// The first 16 bytes of the SHA-256 of a session's `pid`; the pid itself never leaves the edge.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct PidHash(pub [u8; 16]);

@@ -80,6 +80,7 @@ impl World {
             recovery_window_ms: 1_000,
             history_age_ms_max: 2_000,
             history_bytes_max: 1 << 20,
+            sid_key: crate::SidKey::default(),
         }));
         world.system(Command::NodeUp { incarnation: LIFE, info: NodeInfo::default() });
         world

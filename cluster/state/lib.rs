@@ -33,7 +33,7 @@ pub use command::{Command, Configuration, NodeInfo, Origin, Payload, Proposal, P
 pub use command::{KvDelete, KvExpected, KvPut};
 pub use effect::{Applied, Effect, EffectAt, EndReason, Opened, Outcome};
 pub use event::{Event, EventId, EventIdError, EventKind, EventPage, EventStats, SessionRef};
-pub use identifier::{Epoch, Incarnation, LogPosition, NodeId, Offset, PidHash};
+pub use identifier::{Epoch, Incarnation, LogPosition, NodeId, Offset, PidHash, SidKey};
 pub use kv::{KvEntry, KvPage, KvStats};
 pub use presence::{Audience, Member, MemberCursor, MemberPage, RoomCount, UserPage, UserSessions};
 pub use replay::Replay;

@@ -28,6 +28,7 @@ impl World {
             recovery_window_ms: 120_000,
             history_age_ms_max,
             history_bytes_max,
+            sid_key: crate::SidKey::default(),
         }));
         world.system(Command::NodeUp { incarnation: LIFE, info: NodeInfo::default() });
         world

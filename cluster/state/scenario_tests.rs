@@ -79,6 +79,7 @@ fn command(text: &str) -> Command {
             recovery_window_ms: number("window", 1_000),
             history_age_ms_max: number("age", 5_000),
             history_bytes_max: number("bytes", 1 << 20),
+            sid_key: crate::SidKey::default(),
         }),
         ["node-up", node] => Command::NodeUp { incarnation: incarnation(node), info: NodeInfo::default() },
         ["node-down", node] => Command::NodeDown { incarnation: incarnation(node) },

@@ -155,6 +155,7 @@ impl State {
     fn configure(&mut self, mut configuration: Configuration) -> Response {
         if let Some(known) = &self.configuration {
             configuration.history_id = known.history_id;
+            configuration.sid_key = known.sid_key;
         }
         self.configuration = Some(configuration);
         self.prune(limits::PRUNED_PER_TICK_MAX);

@@ -91,6 +91,15 @@ fn of_service(families: &mut Families, stats: &ServiceStats) {
         "Sessions that went from polling to WebSocket",
         get(&stats.upgrades_total),
     );
+    families.counters(
+        "vedfolnir_forwarded_requests_total",
+        "Requests that came to another node than their session's owner",
+        &[
+            ("direction", "out", get(&stats.forwarded_total)),
+            ("direction", "refused", get(&stats.forward_refusals_total)),
+            ("direction", "in", get(&stats.forwarded_here_total)),
+        ],
+    );
     families.gauge("websocket_sockets_active", "Namespace sockets now", get(&stats.sockets_active));
     families.counters(
         "websocket_messages_total",

@@ -134,8 +134,8 @@ proptest! {
     }
 
     #[test]
-    fn sids_round_trip_and_have_one_form(node: u64, generation: u64, random: [u8; 12], text in ".{0,60}") {
-        let sid = EngineSid { node, generation, random };
+    fn sids_round_trip_and_have_one_form(node: u64, generation: u64, random: [u8; 12], tag: [u8; 10], text in ".{0,60}") {
+        let sid = EngineSid { node, generation, random, tag };
         prop_assert_eq!(sid.to_string().parse(), Ok(sid));
         if let Ok(sid) = text.parse::<EngineSid>() {
             prop_assert_eq!(sid.to_string(), text);

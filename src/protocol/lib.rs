@@ -28,7 +28,7 @@ pub use close_reason::CloseReason;
 pub use connection::{Connection, ConnectionConfig, Event};
 pub use engine_io::handshake::HandshakeError;
 pub use engine_io::packet::{Message, Packet};
-pub use engine_io::sid::EngineSid;
+pub use engine_io::sid::{ENGINE_SID_LEN, ENGINE_SID_TAG_LEN, EngineSid};
 pub use offset::{OffsetError, OffsetText, decode_offset, encode_offset};
 pub use socket_io::auth::recovery_of;
 pub use socket_io::event::{

@@ -16,7 +16,7 @@ use super::outbox::Frame;
 use super::resume::Connected;
 use super::session::{Pulled, SessionSocket};
 use super::stats::ServiceStats;
-use super::{Inner, release};
+use super::{Inner, affinity, release};
 use crate::app::RequestInfo;
 
 /// Bytes that wait to be written to one connection; beyond them it is not read, since answers would only add to them.
@@ -66,7 +66,8 @@ impl Session {
             max_payload: service.config.max_http_buffer_size,
             ..ConnectionConfig::default()
         };
-        let sid = service.registry.insert(service.cluster.incarnation(), Arc::clone(&link));
+        let sid = affinity::mint(&service.sid_key(), service.cluster.incarnation());
+        service.registry.insert(&sid, Arc::clone(&link));
         let counted_as = link.transport();
         ServiceStats::one(&service.stats.connections_total);
         ServiceStats::one(service.stats.active(counted_as));

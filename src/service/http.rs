@@ -17,11 +17,13 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use vedfolnir_protocol::{EngineSid, HandshakeError};
 
+use super::affinity::{self, Owner};
 use super::driver::Session;
+use super::io::Io;
 use super::link::{Link, Transport};
 use super::polling::{self, PollAnswer, PollingRequest, PostAnswer};
 use super::stats::ServiceStats;
-use super::{Inner, respond, upgrade, websocket};
+use super::{Inner, forward, respond, upgrade, websocket};
 use crate::app::RequestInfo;
 
 /// Headers that handlers may want to see; the others are not kept.
@@ -67,17 +69,27 @@ async fn route(
         return Ok(handshake(service, remote, transport, request));
     };
     let sid: EngineSid = sid.parse().map_err(|_| HandshakeError::SessionIdUnknown)?;
-    let link = service.registry.get(&sid).ok_or(HandshakeError::SessionIdUnknown)?;
+    let link = match affinity::owner(service, &sid) {
+        Owner::This => service.registry.get(&sid).ok_or(HandshakeError::SessionIdUnknown)?,
+        Owner::Peer(node) => {
+            // The owner judges by the transport that the session is on; this much is wrong on any.
+            if (transport == Transport::WebSocket) != upgrades {
+                return Err(HandshakeError::BadRequest);
+            }
+            return forward::request(service, node, sid, upgrades, request).await;
+        }
+        Owner::Nobody => return Err(HandshakeError::SessionIdUnknown),
+    };
     judge_transport_of_session(transport, link.transport(), upgrades)?;
     match (upgrades, request.method()) {
         (true, _) => {
             let (service, link) = (Arc::clone(service), link);
             accept_websocket(request, move |tcp, read_ahead| async move {
-                let stream = websocket::stream(tcp, read_ahead, &service.config).await;
+                let stream = websocket::stream(Io::Tcp(tcp), read_ahead, &service.config).await;
                 upgrade::probe(service, link, stream).await;
             })
         }
-        (false, &Method::GET) => poll(&link).await,
+        (false, &Method::GET) => poll_link(&link).await.map(respond::payload),
         (false, &Method::POST) => post(service, &link, request).await,
         (false, _) => Err(HandshakeError::BadRequest),
     }
@@ -169,7 +181,7 @@ fn handshake(
         Transport::WebSocket => {
             let service = Arc::clone(service);
             let accepted = accept_websocket(request, move |tcp, read_ahead| async move {
-                let stream = websocket::stream(tcp, read_ahead, &service.config).await;
+                let stream = websocket::stream(Io::Tcp(tcp), read_ahead, &service.config).await;
                 let session = Session::new(service, Arc::new(Link::websocket()), info);
                 websocket::open(websocket::Connected::new(session, stream)).await;
             });
@@ -187,7 +199,7 @@ fn request_info(remote: SocketAddr, request: &Request<Incoming>) -> RequestInfo 
 }
 
 /// Answers 101; once the connection has switched, its own task goes on with `then`.
-fn accept_websocket<F, R>(mut request: Request<Incoming>, then: F) -> Result<Response<Body>, HandshakeError>
+pub(super) fn accept_websocket<F, R>(mut request: Request<Incoming>, then: F) -> Result<Response<Body>, HandshakeError>
 where
     F: FnOnce(TcpStream, Vec<u8>) -> R + Send + 'static,
     R: Future<Output = ()> + Send,
@@ -220,19 +232,43 @@ fn take_over(upgraded: Upgraded) -> Option<(TcpStream, Vec<u8>)> {
     Some((parts.io.into_inner(), parts.read_buf.to_vec()))
 }
 
-async fn poll(link: &Arc<Link>) -> Result<Response<Body>, HandshakeError> {
+/// Waits for the session's next payload.
+pub(super) async fn poll_link(link: &Link) -> Result<Bytes, HandshakeError> {
     let requests = link.requests().ok_or(HandshakeError::BadRequest)?;
     let (answer, receiver) = oneshot::channel();
     requests.send(PollingRequest::Poll(answer)).await.map_err(|_| HandshakeError::SessionIdUnknown)?;
     match receiver.await {
-        Ok(PollAnswer::Payload(payload)) => Ok(respond::payload(payload)),
+        Ok(PollAnswer::Payload(payload)) => Ok(payload),
         Ok(PollAnswer::Refused) => Err(HandshakeError::BadRequest),
         Err(_) => Err(HandshakeError::SessionIdUnknown),
     }
 }
 
-/// Held while a POST is under way.
+/// Held while a POST is under way: there is one at a time.
 struct Posting<'a>(&'a Link);
+
+impl<'a> Posting<'a> {
+    /// A second POST ends the session.
+    async fn begin(link: &'a Link) -> Result<Self, HandshakeError> {
+        let requests = link.requests().ok_or(HandshakeError::BadRequest)?;
+        if link.posting.swap(true, Ordering::AcqRel) {
+            let _ = requests.send(PollingRequest::Abuse).await;
+            return Err(HandshakeError::BadRequest);
+        }
+        Ok(Self(link))
+    }
+
+    async fn hand_over(self, body: Bytes) -> Result<(), HandshakeError> {
+        let requests = self.0.requests().ok_or(HandshakeError::BadRequest)?;
+        let (answer, receiver) = oneshot::channel();
+        requests.send(PollingRequest::Post(body, answer)).await.map_err(|_| HandshakeError::SessionIdUnknown)?;
+        match receiver.await {
+            Ok(PostAnswer::Taken) => Ok(()),
+            Ok(PostAnswer::Refused) => Err(HandshakeError::BadRequest),
+            Err(_) => Err(HandshakeError::SessionIdUnknown),
+        }
+    }
+}
 
 impl Drop for Posting<'_> {
     fn drop(&mut self) {
@@ -254,13 +290,16 @@ async fn swallow(mut body: Incoming, bytes_max: usize) {
     }
 }
 
-async fn post(service: &Inner, link: &Arc<Link>, request: Request<Incoming>) -> Result<Response<Body>, HandshakeError> {
-    let requests = link.requests().ok_or(HandshakeError::BadRequest)?;
-    if link.posting.swap(true, Ordering::AcqRel) {
-        let _ = requests.send(PollingRequest::Abuse).await;
-        return Err(HandshakeError::BadRequest);
-    }
-    let _posting = Posting(link);
+/// What reading a POST came to.
+pub(super) enum Posted {
+    /// A body that is not too large.
+    Body(Bytes),
+    /// The request is answered already; the session survives it.
+    Answered(Response<Body>),
+}
+
+/// Reads a POST's body, within its bounds.
+pub(super) async fn read_post(service: &Inner, request: Request<Incoming>) -> Result<Posted, HandshakeError> {
     let content_type = request.headers().get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
     if content_type.to_ascii_lowercase().starts_with(b"application/octet-stream") {
         return Err(HandshakeError::BadRequest);
@@ -271,22 +310,28 @@ async fn post(service: &Inner, link: &Arc<Link>, request: Request<Incoming>) -> 
         // A client that is still sending sees a broken connection instead of the answer: let it finish, within bounds.
         let rest = swallow(request.into_body(), SWALLOWED_BYTES_MAX);
         let _ = tokio::time::timeout(service.config.body_read_timeout, rest).await;
-        return Ok(respond::too_large());
+        return Ok(Posted::Answered(respond::too_large()));
     }
     let body = Limited::new(request.into_body(), bytes_max).collect();
-    let body: Bytes = match tokio::time::timeout(service.config.body_read_timeout, body).await {
-        Ok(Ok(body)) => body.to_bytes(),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => return Ok(respond::too_large()),
-        Ok(Err(_)) => return Err(HandshakeError::BadRequest),
-        Err(_) => return Ok(respond::timeout()),
-    };
-    let (answer, receiver) = oneshot::channel();
-    requests.send(PollingRequest::Post(body, answer)).await.map_err(|_| HandshakeError::SessionIdUnknown)?;
-    match receiver.await {
-        Ok(PostAnswer::Taken) => Ok(respond::ok()),
-        Ok(PostAnswer::Refused) => Err(HandshakeError::BadRequest),
-        Err(_) => Err(HandshakeError::SessionIdUnknown),
+    match tokio::time::timeout(service.config.body_read_timeout, body).await {
+        Ok(Ok(body)) => Ok(Posted::Body(body.to_bytes())),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Ok(Posted::Answered(respond::too_large())),
+        Ok(Err(_)) => Err(HandshakeError::BadRequest),
+        Err(_) => Ok(Posted::Answered(respond::timeout())),
     }
+}
+
+async fn post(service: &Inner, link: &Link, request: Request<Incoming>) -> Result<Response<Body>, HandshakeError> {
+    let posting = Posting::begin(link).await?;
+    match read_post(service, request).await? {
+        Posted::Answered(response) => Ok(response),
+        Posted::Body(body) => posting.hand_over(body).await.map(|()| respond::ok()),
+    }
+}
+
+/// Hands a POST's body, read by another node, to the session.
+pub(super) async fn post_to_link(link: &Link, body: Bytes) -> Result<(), HandshakeError> {
+    Posting::begin(link).await?.hand_over(body).await
 }
 
 #[cfg(test)]

@@ -9,12 +9,15 @@
 //!
 //! One task drives one connection. The dispatcher alone changes the hub, in log order, and never waits for a socket.
 
+mod affinity;
 mod config;
 mod dispatcher;
 mod drain;
 mod driver;
+mod forward;
 mod http;
 mod hub;
+mod io;
 mod link;
 mod listener;
 mod origin;
@@ -41,7 +44,7 @@ use std::time::Duration;
 
 use parking_lot::RwLock;
 use tokio::sync::{mpsc, watch};
-use vedfolnir_cluster::state::{Epoch, Incarnation, PidHash};
+use vedfolnir_cluster::state::{Epoch, Incarnation, PidHash, SidKey};
 use vedfolnir_cluster::{Cluster, Notice, Readiness};
 
 use crate::app::App;
@@ -93,6 +96,7 @@ impl Service {
             history_id: AtomicU64::new(0),
         });
         inner.app.attach(Arc::downgrade(&inner));
+        inner.cluster.serve_peers(Arc::new(forward::Forwarded(Arc::downgrade(&inner))));
         tokio::spawn(dispatcher::run(Arc::clone(&inner), notices));
         tokio::spawn(drain::let_go_when_isolated(Arc::clone(&inner)));
         Self { inner }
@@ -149,6 +153,11 @@ impl Inner {
             }
             id => id,
         }
+    }
+
+    /// The key of the cluster's session ids. A node is not ready before it is committed.
+    pub(crate) fn sid_key(&self) -> SidKey {
+        self.cluster.read(|state| state.configuration().map(|configuration| configuration.sid_key)).unwrap_or_default()
     }
 
     pub(crate) fn forget_history_id(&self) {

@@ -4,11 +4,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use vedfolnir_cluster::state::Incarnation;
 use vedfolnir_protocol::EngineSid;
 
 use super::link::Link;
-use super::random;
 
 /// Every connection of this node.
 #[derive(Debug, Default)]
@@ -17,11 +15,9 @@ pub(crate) struct Registry {
 }
 
 impl Registry {
-    /// Registers a connection under a new id.
-    pub(crate) fn insert(&self, owner: Incarnation, link: Arc<Link>) -> EngineSid {
-        let random = random::bytes::<12>();
-        self.links.lock().insert(random, link);
-        EngineSid { node: owner.node, generation: owner.generation, random }
+    /// Registers a connection under its id.
+    pub(crate) fn insert(&self, sid: &EngineSid, link: Arc<Link>) {
+        self.links.lock().insert(sid.random, link);
     }
 
     /// The connection with this id. The random part alone decides: the rest only says where to look.

@@ -25,6 +25,12 @@ pub struct ServiceStats {
     pub tcp_active: AtomicU64,
     /// TCP connections closed at once because there were too many.
     pub tcp_refused_total: AtomicU64,
+    /// Requests of clients that came to this node although another one owns their session.
+    pub forwarded_total: AtomicU64,
+    /// Those of them that the owner refused or that did not reach it.
+    pub forward_refusals_total: AtomicU64,
+    /// Requests that other nodes passed on to this one.
+    pub forwarded_here_total: AtomicU64,
     /// Namespace sockets now.
     pub sockets_active: AtomicU64,
     /// Events from clients.

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use futures_util::{FutureExt as _, SinkExt as _, StreamExt as _};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep, sleep_until, timeout};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Error;
@@ -16,6 +15,7 @@ use vedfolnir_protocol::{CloseReason, Message, Packet};
 
 use super::config::ServiceConfig;
 use super::driver::{Session, count_out};
+use super::io::Io;
 use super::outbox::Frame;
 use super::stats::ServiceStats;
 
@@ -33,7 +33,7 @@ const BATCH_FRAMES_KEPT: usize = 64;
 const LINGER_MAX: Duration = Duration::from_secs(1);
 
 /// The stream of a connection.
-pub(crate) type Stream = WebSocketStream<TcpStream>;
+pub(crate) type Stream = WebSocketStream<Io>;
 
 /// How a WebSocket ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,16 +45,16 @@ enum End {
 }
 
 /// A WebSocket over a connection whose handshake is done; `read_ahead` was read behind it already.
-pub(crate) async fn stream(tcp: TcpStream, read_ahead: Vec<u8>, config: &ServiceConfig) -> Stream {
+pub(crate) async fn stream(io: Io, read_ahead: Vec<u8>, config: &ServiceConfig) -> Stream {
     let config = WebSocketConfig::default()
         .read_buffer_size(READ_BUFFER_BYTES)
         .write_buffer_size(WRITE_BUFFER_BYTES)
         .max_message_size(Some(config.max_http_buffer_size))
         .max_frame_size(Some(config.max_http_buffer_size));
     if read_ahead.is_empty() {
-        WebSocketStream::from_raw_socket(tcp, Role::Server, Some(config)).await
+        WebSocketStream::from_raw_socket(io, Role::Server, Some(config)).await
     } else {
-        WebSocketStream::from_partially_read(tcp, read_ahead, Role::Server, Some(config)).await
+        WebSocketStream::from_partially_read(io, read_ahead, Role::Server, Some(config)).await
     }
 }
 
@@ -229,10 +229,10 @@ pub(crate) async fn goodbye(mut stream: Stream, frame: Option<CloseFrame>) {
     let closing = async {
         // The peer may be gone: there is nobody to tell then.
         let _ = stream.close(frame).await;
-        let tcp = stream.get_mut();
-        let _ = tcp.shutdown().await;
+        let io = stream.get_mut();
+        let _ = io.shutdown().await;
         let mut rest = [0; 512];
-        while matches!(tcp.read(&mut rest).await, Ok(read) if read > 0) {}
+        while matches!(io.read(&mut rest).await, Ok(read) if read > 0) {}
     };
     let _ = timeout(LINGER_MAX, closing).await;
 }

@@ -1,4 +1,4 @@
-//! Engine.IO session ids: they name the owner's incarnation, so that any node can route a poll to it.
+//! Engine.IO session ids: they name the owner's incarnation, authenticated, so that any node can route a poll to it.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,15 +8,19 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use thiserror::Error;
 
 /// The version that the first byte carries.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
-/// Version, node, generation, random.
-const BINARY_LEN: usize = 1 + 8 + 8 + 12;
+/// Version, node, generation, random: what the tag vouches for.
+const CLAIM_LEN: usize = 1 + 8 + 8 + 12;
+/// Bytes of the tag.
+pub const ENGINE_SID_TAG_LEN: usize = 10;
+const BINARY_LEN: usize = CLAIM_LEN + ENGINE_SID_TAG_LEN;
 
 /// Length of the text form in characters.
-pub const ENGINE_SID_LEN: usize = 39;
+pub const ENGINE_SID_LEN: usize = 52;
 
-/// An Engine.IO session id. `node` and `generation` only say where to look: it is `random`, 96 bits that the owner
+/// An Engine.IO session id. `node` and `generation` say where to look, and `tag` that a node of the cluster said so: a
+/// made-up id is found out wherever it comes, before anybody else is asked. It is `random`, 96 bits that the owner
 /// compares with its sessions, that makes the id a secret.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct EngineSid {
@@ -26,6 +30,22 @@ pub struct EngineSid {
     pub generation: u64,
     /// Names the session and keeps others from guessing it.
     pub random: [u8; 12],
+    /// Authenticates [`EngineSid::claim`] under a key that only the cluster's nodes have; computed and compared, in
+    /// constant time, by whoever holds the key.
+    pub tag: [u8; ENGINE_SID_TAG_LEN],
+}
+
+impl EngineSid {
+    /// The bytes that the tag authenticates.
+    #[must_use]
+    pub fn claim(&self) -> [u8; CLAIM_LEN] {
+        let mut claim = [0; CLAIM_LEN];
+        claim[0] = VERSION;
+        claim[1..9].copy_from_slice(&self.node.to_be_bytes());
+        claim[9..17].copy_from_slice(&self.generation.to_be_bytes());
+        claim[17..].copy_from_slice(&self.random);
+        claim
+    }
 }
 
 /// The text is no session id of this server; to a client it is "Session ID unknown".
@@ -36,10 +56,8 @@ pub struct EngineSidError;
 impl fmt::Display for EngineSid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut binary = [0; BINARY_LEN];
-        binary[0] = VERSION;
-        binary[1..9].copy_from_slice(&self.node.to_be_bytes());
-        binary[9..17].copy_from_slice(&self.generation.to_be_bytes());
-        binary[17..].copy_from_slice(&self.random);
+        binary[..CLAIM_LEN].copy_from_slice(&self.claim());
+        binary[CLAIM_LEN..].copy_from_slice(&self.tag);
         f.write_str(&URL_SAFE_NO_PAD.encode(binary))
     }
 }
@@ -67,10 +85,12 @@ impl FromStr for EngineSid {
         let mut node = [0; 8];
         let mut generation = [0; 8];
         let mut random = [0; 12];
+        let mut tag = [0; ENGINE_SID_TAG_LEN];
         node.copy_from_slice(&binary[1..9]);
         generation.copy_from_slice(&binary[9..17]);
-        random.copy_from_slice(&binary[17..]);
-        Ok(Self { node: u64::from_be_bytes(node), generation: u64::from_be_bytes(generation), random })
+        random.copy_from_slice(&binary[17..CLAIM_LEN]);
+        tag.copy_from_slice(&binary[CLAIM_LEN..]);
+        Ok(Self { node: u64::from_be_bytes(node), generation: u64::from_be_bytes(generation), random, tag })
     }
 }
 
@@ -78,7 +98,7 @@ impl FromStr for EngineSid {
 mod tests {
     use super::*;
 
-    const SID: EngineSid = EngineSid { node: 7, generation: 3, random: *b"0123456789ab" };
+    const SID: EngineSid = EngineSid { node: 7, generation: 3, random: *b"0123456789ab", tag: *b"0123456789" };
 
     #[test]
     fn round_trip_in_a_url_safe_text() {

@@ -1,0 +1,77 @@
+//! Whose connection an Engine.IO session id names: made by the owner, authenticated by every node of the cluster.
+
+use ring::hmac;
+use vedfolnir_cluster::state::{Incarnation, NodeId, SidKey};
+use vedfolnir_protocol::{ENGINE_SID_TAG_LEN, EngineSid};
+
+use super::{Inner, random};
+
+/// Where a request with a session id belongs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Owner {
+    /// Here, if the session is still there.
+    This,
+    /// Another node, in a life that the cluster knows as live.
+    Peer(NodeId),
+    /// Nowhere: made up, or its owner's life is over.
+    Nobody,
+}
+
+/// A new id of a session that this life of the node owns.
+pub(crate) fn mint(key: &SidKey, owner: Incarnation) -> EngineSid {
+    let tag = [0; ENGINE_SID_TAG_LEN];
+    let mut sid = EngineSid { node: owner.node, generation: owner.generation, random: random::bytes(), tag };
+    sid.tag = tag_of(key, &sid);
+    sid
+}
+
+/// Whose session it is.
+pub(crate) fn owner(service: &Inner, sid: &EngineSid) -> Owner {
+    let own = service.cluster.incarnation();
+    let (key, live) = service.cluster.read(|state| {
+        let key = state.configuration().map(|configuration| configuration.sid_key);
+        (key, state.node_incarnation(sid.node))
+    });
+    let Some(key) = key else { return Owner::Nobody };
+    if !equal(&tag_of(&key, sid), &sid.tag) {
+        return Owner::Nobody;
+    }
+    let named = Incarnation { node: sid.node, generation: sid.generation };
+    match live {
+        // A connection outlives a fencing of its node by a moment: the registry knows.
+        _ if sid.node == own.node => Owner::This,
+        Some((incarnation, true)) if incarnation == named => Owner::Peer(sid.node),
+        _ => Owner::Nobody,
+    }
+}
+
+fn tag_of(key: &SidKey, sid: &EngineSid) -> [u8; ENGINE_SID_TAG_LEN] {
+    let signed = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &key.0), &sid.claim());
+    let mut tag = [0; ENGINE_SID_TAG_LEN];
+    tag.copy_from_slice(&signed.as_ref()[..ENGINE_SID_TAG_LEN]);
+    tag
+}
+
+/// Whether two tags are equal, in a time that does not depend on where they differ.
+fn equal(a: &[u8; ENGINE_SID_TAG_LEN], b: &[u8; ENGINE_SID_TAG_LEN]) -> bool {
+    let difference = a.iter().zip(b).fold(0, |difference, (a, b)| difference | (a ^ b));
+    std::hint::black_box(difference) == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tag_vouches_for_every_bit_of_the_claim() {
+        let key = SidKey([7; 32]);
+        let sid = mint(&key, Incarnation { node: 3, generation: 9 });
+        assert!(equal(&tag_of(&key, &sid), &sid.tag));
+        assert!(!equal(&tag_of(&SidKey([8; 32]), &sid), &sid.tag));
+        for change in
+            [EngineSid { node: 4, ..sid }, EngineSid { generation: 10, ..sid }, EngineSid { random: [0; 12], ..sid }]
+        {
+            assert!(!equal(&tag_of(&key, &change), &sid.tag), "{change:?}");
+        }
+    }
+}
