@@ -22,8 +22,23 @@ pub(crate) async fn run(node: Weak<Inner>) {
         let Some(node) = node.upgrade() else { return };
         if !node.proposer.is_live() {
             let wanted = node.local.incarnation();
-            let known = node.replica.read(|state| state.node_incarnation(wanted.node));
+            let (known, process, removed) = node.replica.read(|state| {
+                let process = state.node_info(wanted.node).map(|(_, info)| info.process);
+                (state.node_incarnation(wanted.node), process, state.is_removed(wanted.node))
+            });
             match known {
+                // Its peers tell it when its vote is needed no more.
+                _ if removed => {}
+                Some((incarnation, true))
+                    if incarnation == wanted && process != Some(node.config.node_info.process) =>
+                {
+                    node.fail(format!(
+                        "another process lives as {wanted}: the data directory {} is a copy of one that is in use; \
+                         start with an empty data directory to join as a new node",
+                        node.config.data_dir.display()
+                    ));
+                    return;
+                }
                 Some((incarnation, live)) if incarnation == wanted && live => {
                     node.proposer.begin(wanted);
                     tracing::info!(incarnation = %wanted, "this node's life is committed");

@@ -12,10 +12,13 @@ use vedfolnir_state::NodeId;
 use crate::handle::{Inner, StartError, StartKind};
 use crate::hex;
 use crate::network::PeerIdentity;
+use crate::remove;
 use crate::wire::{self, JoinReply, JoinRequest, kind};
 
 /// One request to join may take this long at the leader.
 const JOIN_TIMEOUT: Duration = Duration::from_secs(5);
+/// A process that lives answers within this time.
+const IN_USE_TIMEOUT: Duration = Duration::from_millis(1_500);
 /// Between two attempts.
 const JOIN_EVERY: Duration = Duration::from_millis(200);
 /// How many times a request follows "ask the leader" before it starts over.
@@ -79,6 +82,7 @@ pub(crate) async fn join_through(node: &Arc<Inner>, addr: &str) -> Result<Option
             }
             JoinReply::AskLeader(leader) => addr = leader,
             JoinReply::NoLeader => return Ok(None),
+            JoinReply::Refused(reason) => return Err(StartError::Refused(reason)),
         }
     }
     Ok(None)
@@ -96,7 +100,20 @@ pub(crate) async fn answer_join(node: &Inner, from: &PeerIdentity, request: &Joi
             None => JoinReply::NoLeader,
         });
     }
+    if let Some(known) = member_addr(node, request.node_id)
+        && known != request.cluster_addr
+        && is_in_use(node, request.node_id, &known).await
+    {
+        return Ok(JoinReply::Refused(format!(
+            "node {:016x} is running at {known} already: this data directory is a copy of its own; \
+             start with an empty data directory to join as a new node",
+            request.node_id
+        )));
+    }
     let _serial = node.membership_change.lock().await;
+    if node.replica.read(|state| state.is_removed(request.node_id)) {
+        return Ok(JoinReply::Refused(remove::removed_line(node, request.node_id)));
+    }
     let known = member_addr(node, request.node_id);
     let member = BasicNode { addr: request.cluster_addr.clone() };
     let changed = match known {
@@ -117,6 +134,12 @@ pub(crate) async fn answer_join(node: &Inner, from: &PeerIdentity, request: &Joi
             Ok(JoinReply::NoLeader)
         }
     }
+}
+
+/// Whether the node still answers at the address that the cluster knows.
+async fn is_in_use(node: &Inner, id: NodeId, addr: &str) -> bool {
+    let peer = node.endpoint.peer(addr, Some(id));
+    peer.request(kind::PEER_STATUS, bytes::Bytes::new(), IN_USE_TIMEOUT).await.is_ok()
 }
 
 fn member_addr(node: &Inner, id: NodeId) -> Option<String> {

@@ -9,29 +9,39 @@
 //!
 //! The crate knows nothing of WebSocket, HTTP or frames. `openraft` types stay inside it.
 
+mod autopilot;
 mod bootstrap;
 pub mod certificates;
 mod config;
+mod enrol;
 mod handle;
 mod identity;
 mod incarnation;
 mod join;
+mod join_token;
 mod leader;
+mod membership;
 pub mod network;
 mod propose_driver;
 mod proposer;
 mod raft_network;
 mod readiness;
+mod remove;
 mod replica;
 mod server;
+mod signer;
 mod start;
 mod state_machine;
 mod status;
+mod transfer;
 mod type_config;
 mod wire;
 
 pub use config::{ClusterConfig, ClusterTls, RaftTiming, ReplicatedLimits};
+pub use enrol::issued_certificate;
 pub use handle::{Cluster, Identity, Notice, ProposeError, Readiness, StartError, StartKind, Ticket};
+pub use join_token::{JoinToken, JoinTokenError};
+pub use membership::MembershipError;
 pub use status::{ClusterMetrics, ClusterStatus, NodeStatus, Role};
 pub use vedfolnir_storage::StorageMetrics;
 

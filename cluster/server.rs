@@ -1,6 +1,7 @@
 //! Answers peers: Raft's requests and streams, forwarded proposals, and the questions of nodes that look for a cluster.
 
 use openraft::async_runtime::WatchReceiver;
+use std::net::SocketAddr;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Weak};
 
@@ -14,8 +15,10 @@ use vedfolnir_state::Record;
 use crate::handle::{Inner, Notice};
 use crate::network::{FrameReceiver, FrameSender, Handler, PeerIdentity};
 use crate::type_config::{EntryBytes, Snapshot, SnapshotMeta, TypeConfig, Vote};
-use crate::wire::{self, FormationPlan, JoinRequest, PromiseReply, SystemReply, WireError, kind};
-use crate::{bootstrap, incarnation, join};
+use crate::wire::{
+    self, FormationPlan, JoinRequest, MembershipRequest, PromiseReply, SignRequest, SystemReply, WireError, kind,
+};
+use crate::{bootstrap, enrol, incarnation, join, membership, remove};
 
 /// Snapshots larger than this are refused while they arrive.
 const SNAPSHOT_FILE_BYTES_MAX: u64 = 16 << 30;
@@ -69,6 +72,17 @@ impl Handler for PeerHandler {
             Err(error) => tracing::warn!(%error, "a peer sent a volatile record that does not decode"),
         }
     }
+
+    fn enrol(&self, from: SocketAddr, body: Bytes) -> BoxFuture<'_, Bytes> {
+        Box::pin(async move { enrol::answer(self.node().ok(), from, &body).await })
+    }
+
+    fn removed(&self, peer: &PeerIdentity) -> Option<String> {
+        let node = self.node().ok()?;
+        let id = peer.node_id;
+        let gone = node.replica.read(|state| state.is_removed(id)) && !remove::is_member(&node, id);
+        gone.then(|| remove::removed_line(&node, id))
+    }
 }
 
 impl Inner {
@@ -120,6 +134,17 @@ impl Inner {
                 let request: JoinRequest = wire::decode("join", body).map_err(text)?;
                 let reply = join::answer_join(&self, from, &request).await?;
                 wire::encode("join", &reply).map_err(text)
+            }
+            kind::MEMBERSHIP => {
+                let request: MembershipRequest = wire::decode("membership request", body).map_err(text)?;
+                if !remove::is_member(&self, from.node_id) {
+                    return Err(format!("node {:016x} is no member", from.node_id));
+                }
+                wire::encode("membership reply", &membership::answer(&self, request).await).map_err(text)
+            }
+            kind::SIGN => {
+                let request: SignRequest = wire::decode("sign request", body).map_err(text)?;
+                wire::encode("sign answer", &enrol::answer_sign(&self, from, &request).await?).map_err(text)
             }
             other => Err(format!("unknown request kind {other}")),
         }

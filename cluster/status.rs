@@ -39,6 +39,8 @@ pub struct NodeStatus {
     pub cluster_addr: String,
     /// Health's `server_id`.
     pub server_id: String,
+    /// Its software's version.
+    pub version: String,
     /// Sessions it owns.
     pub sessions: u64,
     /// Highest log index known to be replicated on it; only the leader knows it of others.
@@ -140,6 +142,7 @@ pub(crate) fn of(node: &Inner) -> ClusterStatus {
                     admin_url: info.admin_url,
                     cluster_addr: member.addr.clone(),
                     server_id: info.server_id,
+                    version: info.version,
                     sessions: state.node_session_count(*id),
                     matched_index: match (leads, *id == me) {
                         (true, true) => metrics.last_log_index,

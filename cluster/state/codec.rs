@@ -40,8 +40,7 @@ pub fn encode_proposal(proposal: &Proposal) -> Bytes {
 pub fn decode_proposal(bytes: &[u8]) -> Result<Proposal, CodecError> {
     match bytes.split_first() {
         Some((&VERSION, mut body)) => {
-            let proposal =
-                rmp_serde::from_read(&mut body).map_err(|error| CodecError::Malformed(error.to_string()))?;
+            let proposal = rmp_serde::from_read(&mut body).map_err(|error| CodecError::Malformed(error.to_string()))?;
             match body.len() {
                 0 => Ok(proposal),
                 more => Err(CodecError::Malformed(format!("{more} bytes behind the proposal"))),

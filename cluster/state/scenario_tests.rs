@@ -5,6 +5,7 @@
 //! > NODE.GENERATION[@SEQUENCE] COMMAND; COMMAND…     one proposal of a node (the sequence is the next one by default)
 //! > system COMMAND                                   one proposal of the leader
 //! > replay PID after INDEX.ORDINAL
+//! > token NAME                                       what a join token is worth
 //! ```
 
 use std::collections::BTreeMap;
@@ -15,8 +16,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::{
-    Applied, Command, Configuration, Effect, Incarnation, LogPosition, NodeInfo, Offset, Origin, Outcome, Payload,
-    PidHash, Proposal, Publish, Record, Register, Response, Resume, State, encode_proposal,
+    Applied, Command, Configuration, Effect, Incarnation, JoinTokenView, KeyHash, LogPosition, NodeInfo, Offset,
+    Origin, Outcome, Payload, PidHash, Proposal, Publish, Record, Register, Response, Resume, State, TokenHash,
+    encode_proposal,
 };
 
 #[derive(Default)]
@@ -30,6 +32,12 @@ fn pid(name: &str) -> PidHash {
     let mut bytes = [0; 16];
     bytes[..name.len()].copy_from_slice(name.as_bytes());
     PidHash(bytes)
+}
+
+fn hashed(name: &str) -> [u8; 32] {
+    let mut bytes = [0; 32];
+    bytes[..name.len()].copy_from_slice(name.as_bytes());
+    bytes
 }
 
 fn pid_name(pid: PidHash) -> String {
@@ -108,6 +116,13 @@ fn command(text: &str) -> Command {
                 payload: Payload { text: Bytes::from(text.to_owned()), attachments: Vec::new() },
             }),
         }),
+        ["add-token", name] => Command::AddJoinToken { token: TokenHash(hashed(name)), ttl_ms: number("ttl", 1_000) },
+        ["use-token", name, node, key] => Command::UseJoinToken {
+            token: TokenHash(hashed(name)),
+            node: node.parse().expect("a node"),
+            key: KeyHash(hashed(key)),
+        },
+        ["remove-node", node] => Command::RemoveNode { node: node.parse().expect("a node") },
         _ => panic!("no such command: {text}"),
     }
 }
@@ -164,6 +179,15 @@ impl Story {
                     let _ = writeln!(out, "  complete={} hole={}", replay.complete, replay.hole);
                 }
             }
+            return out;
+        }
+        if let Some(name) = line.strip_prefix("token ") {
+            let worth = match self.state.join_token(&TokenHash(hashed(name))) {
+                Some(JoinTokenView::UsedBy { node, .. }) => format!("used by {node}"),
+                Some(other) => format!("{other:?}"),
+                None => "unknown".to_owned(),
+            };
+            let _ = writeln!(out, "  {worth}");
             return out;
         }
         let (who, what) = line.split_once(' ').expect("WHO COMMAND");

@@ -10,6 +10,7 @@ use crate::effect::{Applied, Effect, EffectAt, EndReason, Opened, Outcome};
 use crate::history::History;
 use crate::identifier::{Epoch, Incarnation, LogPosition, NodeId, PidHash};
 use crate::limits;
+use crate::membership::{JoinTokenView, KeyHash, Membership, TokenHash};
 use crate::node::{Nodes, Up};
 use crate::response::{Refusal, Response, ResumeRefusal};
 use crate::room::{EVERYONE, RoomKey, Rooms};
@@ -26,6 +27,8 @@ pub struct State {
     pub(crate) sessions: Sessions,
     pub(crate) rooms: Rooms,
     pub(crate) history: History,
+    #[serde(default)]
+    membership: Membership,
 }
 
 /// Where the commands of an entry put their effects.
@@ -98,6 +101,9 @@ impl State {
                 Response::Done
             }
             Command::Tick { elapsed_ms } => self.tick(elapsed_ms, effects),
+            Command::AddJoinToken { token, ttl_ms } => self.add_join_token(token, ttl_ms),
+            Command::UseJoinToken { token, node, key } => self.use_join_token(&token, node, key),
+            Command::RemoveNode { node } => self.remove_node(node, effects),
             _ => Response::Refused(Refusal::NotAllowed),
         }
     }
@@ -123,9 +129,13 @@ impl State {
                 }
             }
             Command::Publish(publish) => self.publish(owner, publish, effects),
-            Command::Configure(_) | Command::NodeUp { .. } | Command::NodeDown { .. } | Command::Tick { .. } => {
-                Response::Refused(Refusal::NotAllowed)
-            }
+            Command::Configure(_)
+            | Command::NodeUp { .. }
+            | Command::NodeDown { .. }
+            | Command::Tick { .. }
+            | Command::AddJoinToken { .. }
+            | Command::UseJoinToken { .. }
+            | Command::RemoveNode { .. } => Response::Refused(Refusal::NotAllowed),
         }
     }
 
@@ -139,9 +149,12 @@ impl State {
     }
 
     fn node_up(&mut self, incarnation: Incarnation, info: NodeInfo, effects: &mut Effects) -> Response {
-        let fields = [&info.url, &info.admin_url, &info.cluster_addr, &info.server_id];
+        let fields = [&info.url, &info.admin_url, &info.cluster_addr, &info.server_id, &info.version];
         if fields.into_iter().any(|field| field.len() > limits::NODE_FIELD_BYTES_MAX) {
             return Response::Refused(Refusal::LimitExceeded);
+        }
+        if self.membership.is_removed(incarnation.node) {
+            return Response::Refused(Refusal::NotAllowed);
         }
         match self.nodes.judge_up(incarnation) {
             Up::Refused => return Response::Refused(Refusal::NotAllowed),
@@ -177,6 +190,32 @@ impl State {
             }
         }
         self.prune(limits::PRUNED_PER_TICK_MAX);
+        self.membership.forget_tokens(self.time.now_ms());
+        Response::Done
+    }
+
+    fn add_join_token(&mut self, token: TokenHash, ttl_ms: u64) -> Response {
+        if ttl_ms <= limits::JOIN_TOKEN_TTL_MS_MAX && self.membership.add_token(token, self.time.now_ms(), ttl_ms) {
+            Response::Done
+        } else {
+            Response::Refused(Refusal::LimitExceeded)
+        }
+    }
+
+    fn use_join_token(&mut self, token: &TokenHash, node: NodeId, key: KeyHash) -> Response {
+        if self.membership.use_token(token, self.time.now_ms(), node, key) {
+            Response::Done
+        } else {
+            Response::Refused(Refusal::NotAllowed)
+        }
+    }
+
+    fn remove_node(&mut self, node: NodeId, effects: &mut Effects) -> Response {
+        if let Some((incarnation, true)) = self.nodes.incarnation(node) {
+            self.node_down(incarnation, effects);
+        }
+        self.nodes.forget(node);
+        self.membership.remove_node(node);
         Response::Done
     }
 
@@ -542,6 +581,18 @@ impl State {
     #[must_use]
     pub fn live_incarnations(&self) -> Vec<Incarnation> {
         self.nodes.live()
+    }
+
+    /// What a join token is worth; `None`: there is none of this hash (any more).
+    #[must_use]
+    pub fn join_token(&self, token: &TokenHash) -> Option<JoinTokenView> {
+        self.membership.token(token, self.time.now_ms())
+    }
+
+    /// Whether the node was a member once and must never be one again.
+    #[must_use]
+    pub fn is_removed(&self, node: NodeId) -> bool {
+        self.membership.is_removed(node)
     }
 
     /// The last executed sequence of a life; `None` when it is not live.

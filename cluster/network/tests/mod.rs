@@ -1,6 +1,7 @@
 //! The edge between real endpoints on loopback.
 
 mod calls;
+mod enrol;
 mod refusals;
 mod restart;
 mod streams;
@@ -23,6 +24,9 @@ use crate::config::ClusterTls;
 
 /// Longer than anything here takes; a test that reaches it hangs.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Nobody lets this one in.
+const REMOVED_NODE: u64 = 0xdead;
 
 mod kind {
     pub const ECHO: u8 = 1;
@@ -88,6 +92,14 @@ impl Handler for TestHandler {
 
     fn volatile(&self, _from: PeerIdentity, body: Bytes) {
         self.volatile.try_send(body).unwrap();
+    }
+
+    fn enrol(&self, _from: SocketAddr, body: Bytes) -> BoxFuture<'_, Bytes> {
+        Box::pin(async move { Bytes::from([b"certificate for ", body.as_ref()].concat()) })
+    }
+
+    fn removed(&self, peer: &PeerIdentity) -> Option<String> {
+        (peer.node_id == REMOVED_NODE).then(|| "it was removed".to_owned())
     }
 }
 
