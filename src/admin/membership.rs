@@ -175,8 +175,9 @@ fn find(nodes: &[NodeStatus], text: &str) -> Result<NodeId, String> {
     }
     let bare = |url: &str| url.split_once("://").map_or(url, |(_, rest)| rest).trim_end_matches('/').to_owned();
     let wanted = bare(text);
-    let has_address =
-        |node: &&NodeStatus| [&node.cluster_addr, &node.url, &node.admin_url].into_iter().any(|addr| bare(addr) == wanted);
+    let has_address = |node: &&NodeStatus| {
+        [&node.cluster_addr, &node.url, &node.admin_url].into_iter().any(|addr| bare(addr) == wanted)
+    };
     let has_prefix = |node: &&NodeStatus| !text.is_empty() && node.id.starts_with(&text.to_ascii_lowercase());
     let mut found: Vec<&NodeStatus> = nodes.iter().filter(has_address).collect();
     if found.is_empty() {
@@ -222,7 +223,9 @@ mod tests {
             assert_eq!(find(&nodes, name), Ok(0x00ab_0000_0000_0001), "{name}");
         }
         assert_eq!(find(&nodes, "00000000000000ff"), Ok(0xff), "a whole id may be one's that is gone");
-        for (name, part) in [("00a", "means 2 members"), ("", "no member"), ("zz", "no member"), ("127.0.0.1:1", "no member")] {
+        for (name, part) in
+            [("00a", "means 2 members"), ("", "no member"), ("zz", "no member"), ("127.0.0.1:1", "no member")]
+        {
             assert!(find(&nodes, name).is_err_and(|reason| reason.contains(part)), "{name}");
         }
     }

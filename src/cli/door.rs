@@ -51,7 +51,12 @@ impl Door {
     }
 
     /// The same for a node that speaks for its cluster: of a directory with several, the first that answers.
-    pub(crate) async fn post_any<B: Serialize>(&self, path: &str, body: &B, timeout: Duration) -> Result<Done, Failure> {
+    pub(crate) async fn post_any<B: Serialize>(
+        &self,
+        path: &str,
+        body: &B,
+        timeout: Duration,
+    ) -> Result<Done, Failure> {
         let targets = self.targets()?;
         let mut last = Failure::other("there is no node to ask");
         for target in &targets {

@@ -21,8 +21,8 @@ use vedfolnir_cluster::{ClusterTls, RaftTiming, ReplicatedLimits};
 
 pub use error::ConfigError;
 pub use secret::Secret;
-pub use value::parse_duration;
 pub use settings::{DEFAULT_ADMIN_ADDR, DEFAULT_DATA_DIR, LogSettings, Settings};
+pub use value::parse_duration;
 
 /// A node's whole configuration; every value has been checked, alone and against the others.
 #[derive(Clone, Debug)]

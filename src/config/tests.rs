@@ -91,8 +91,7 @@ fn certificates_come_all_or_none() {
 }
 
 /// A token of no cluster, in the right form.
-const TOKEN: &str =
-    "vfjoin1_BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQ";
+const TOKEN: &str = "vfjoin1_BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQ";
 
 fn with_token(text: &str, change: impl FnOnce(&mut Settings)) -> Result<ClusterTls, String> {
     let mut settings = Settings {
@@ -114,7 +113,10 @@ fn a_join_token_is_refused_without_being_shown() {
     }
     let line = with_token("garbage", |s| s.tls_ca = some("x.pem")).expect_err("refused");
     assert!(line.contains("certificates of its own"), "{line}");
-    assert!(!format!("{:?}", Settings { join_token: Some("garbage".to_owned().into()), ..Settings::default() }).contains("garbage"));
+    assert!(
+        !format!("{:?}", Settings { join_token: Some("garbage".to_owned().into()), ..Settings::default() })
+            .contains("garbage")
+    );
 }
 
 #[test]

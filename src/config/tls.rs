@@ -89,10 +89,16 @@ impl Settings {
         let token: JoinToken =
             text.parse().map_err(|error| ConfigError::new(setting, "(hidden)", format!("{error}"), FORM))?;
         if given(BOOTSTRAP, self.bootstrap.as_ref()).is_none() {
-            return Err(ConfigError::missing(BOOTSTRAP, "a join token is shown to a node of the cluster", "HOST:PORT[,HOST:PORT...]"));
+            return Err(ConfigError::missing(
+                BOOTSTRAP,
+                "a join token is shown to a node of the cluster",
+                "HOST:PORT[,HOST:PORT...]",
+            ));
         }
         if let Some(expect) = given(BOOTSTRAP_EXPECT, self.bootstrap_expect.as_ref()) {
-            return Err(expect.refuse("a node with a join token joins a cluster, it never forms one", "--bootstrap alone"));
+            return Err(
+                expect.refuse("a node with a join token joins a cluster, it never forms one", "--bootstrap alone")
+            );
         }
         Ok(token)
     }
