@@ -7,6 +7,7 @@
 use openraft::ChangeMembers;
 use openraft::async_runtime::WatchReceiver;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use vedfolnir_state::NodeId;
@@ -92,14 +93,18 @@ pub(crate) async fn run(node: &Inner, led_for: Duration) {
     };
     match (node.raft.change_membership(change_members, true).await, change) {
         (Ok(_), Change::Promote(id)) => {
+            node.metrics.voters_promoted_total.fetch_add(1, Relaxed);
             tracing::info!(node = format!("{id:016x}"), "a learner caught up and votes now");
         }
-        (Ok(_), Change::Replace { dead, by }) => tracing::warn!(
-            dead = format!("{dead:016x}"),
-            by = format!("{by:016x}"),
-            "a voter was silent for {} s: a learner votes in its place, it is a learner until it comes back",
-            node.config.replace_after.as_secs()
-        ),
+        (Ok(_), Change::Replace { dead, by }) => {
+            node.metrics.voters_replaced_total.fetch_add(1, Relaxed);
+            tracing::warn!(
+                dead = format!("{dead:016x}"),
+                by = format!("{by:016x}"),
+                "a voter was silent for {} s: a learner votes in its place, it is a learner until it comes back",
+                node.config.replace_after.as_secs()
+            );
+        }
         (Err(error), _) => tracing::warn!(?change, %error, "the voters could not be changed"),
     }
 }

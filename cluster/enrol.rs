@@ -15,6 +15,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -191,6 +192,12 @@ pub(crate) async fn answer(node: Option<Arc<Inner>>, from: SocketAddr, body: &[u
             let request = SignRequest { node_id: request.node_id, token, request: request.request };
             let reply = issue(&node, &request).await;
             let asks = format!("{:016x}", request.node_id);
+            let count = match &reply {
+                EnrolReply::Certificate { .. } => &node.metrics.certificates_issued_total,
+                EnrolReply::Refused(_) => &node.metrics.certificates_refused_total,
+                EnrolReply::NotNow(_) => &node.metrics.certificates_postponed_total,
+            };
+            count.fetch_add(1, Relaxed);
             match &reply {
                 EnrolReply::Certificate { .. } => tracing::info!(%from, node = asks, "a certificate was issued"),
                 EnrolReply::Refused(reason) => tracing::warn!(%from, node = asks, reason, "no certificate was issued"),

@@ -79,6 +79,13 @@ pub(crate) async fn run(node: Weak<Inner>) {
 /// The node stops in good order: the cluster need not wait until it notices by itself.
 pub(crate) async fn farewell(node: &Inner) {
     let incarnation = node.local.incarnation();
+    let own = node.replica.read(|state| {
+        state.node_info(incarnation.node).is_some_and(|(_, info)| info.process == node.config.node_info.process)
+    });
+    // A copy of a data directory that was found out must not speak for the node that it is a copy of.
+    if !own {
+        return;
+    }
     if !propose(node, Command::NodeDown { incarnation }, FAREWELL_TIMEOUT).await {
         tracing::debug!("the cluster was not told that this node stops; it will notice by itself");
     }

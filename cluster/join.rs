@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use openraft::ChangeMembers;
 use openraft::impls::BasicNode;
-use vedfolnir_state::NodeId;
+use vedfolnir_state::{Incarnation, NodeId};
 
 use crate::handle::{Inner, StartError, StartKind};
 use crate::hex;
@@ -53,7 +53,13 @@ pub(crate) async fn join(node: &Arc<Inner>) -> Result<StartKind, StartError> {
 
 /// Asks one node, and whoever it names as the leader. `None`: nobody could say yes, look again.
 pub(crate) async fn join_through(node: &Arc<Inner>, addr: &str) -> Result<Option<StartKind>, StartError> {
-    let request = JoinRequest { node_id: node.local.node_id(), cluster_addr: node.cluster_addr.clone() };
+    let incarnation = node.local.incarnation();
+    let request = JoinRequest {
+        node_id: incarnation.node,
+        cluster_addr: node.cluster_addr.clone(),
+        generation: incarnation.generation,
+        process: node.config.node_info.process,
+    };
     let body = wire::encode("join", &request).map_err(|error| StartError::Refused(error.to_string()))?;
     let mut addr = addr.to_owned();
     for _ in 0..REDIRECTS_MAX {
@@ -77,7 +83,9 @@ pub(crate) async fn join_through(node: &Arc<Inner>, addr: &str) -> Result<Option
                         hex(&cluster_id)
                     )));
                 }
-                node.adopt(cluster_id)?;
+                if node.local.cluster_id() != Some(cluster_id) {
+                    node.adopt(cluster_id)?;
+                }
                 return Ok(Some(StartKind::Joined));
             }
             JoinReply::AskLeader(leader) => addr = leader,
@@ -99,6 +107,13 @@ pub(crate) async fn answer_join(node: &Inner, from: &PeerIdentity, request: &Joi
             Some((_, addr)) => JoinReply::AskLeader(addr),
             None => JoinReply::NoLeader,
         });
+    }
+    if let Some(life) = lived_already(node, request) {
+        return Ok(JoinReply::Refused(format!(
+            "the cluster has seen life {life} of this node, this data directory is a copy that holds only life {}; \
+             start with an empty data directory to join as a new node",
+            request.generation
+        )));
     }
     if let Some(known) = member_addr(node, request.node_id)
         && known != request.cluster_addr
@@ -134,6 +149,16 @@ pub(crate) async fn answer_join(node: &Inner, from: &PeerIdentity, request: &Joi
             Ok(JoinReply::NoLeader)
         }
     }
+}
+
+/// The node's life that another process has had, if it is this one or a later one. Raft must not meet such a copy: it
+/// has forgotten entries that the node once acknowledged.
+fn lived_already(node: &Inner, request: &JoinRequest) -> Option<Incarnation> {
+    node.replica.read(|state| {
+        let (life, _) = state.node_incarnation(request.node_id)?;
+        let (_, info) = state.node_info(request.node_id)?;
+        (life.generation >= request.generation && info.process != request.process).then_some(life)
+    })
 }
 
 /// Whether the node still answers at the address that the cluster knows.

@@ -9,6 +9,7 @@ use openraft::ChangeMembers;
 use openraft::async_runtime::WatchReceiver;
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use vedfolnir_state::{Command, NodeId};
@@ -65,6 +66,7 @@ pub(crate) async fn answer(node: &Inner, target: NodeId, force: bool, check_only
     }
     match drop_from_membership(node, target).await {
         Ok(()) => {
+            node.metrics.nodes_removed_total.fetch_add(1, Relaxed);
             tracing::info!(node = format!("{target:016x}"), "a node was removed from the cluster");
             MembershipReply::Done
         }

@@ -77,6 +77,12 @@ impl Handler for PeerHandler {
         Box::pin(async move { enrol::answer(self.node().ok(), from, &body).await })
     }
 
+    fn turned_away(&self) {
+        if let Ok(node) = self.node() {
+            node.metrics.certificates_turned_away_total.fetch_add(1, Relaxed);
+        }
+    }
+
     fn removed(&self, peer: &PeerIdentity) -> Option<String> {
         let node = self.node().ok()?;
         let id = peer.node_id;

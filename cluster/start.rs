@@ -15,7 +15,7 @@ use crate::handle::{Cluster, Inner, Notice, Readiness, StartError, StartKind};
 use crate::identity::{LocalNode, random_bytes};
 use crate::network::{Endpoint, LocalIdentity, NetworkTls};
 use crate::proposer::Proposer;
-use crate::raft_network::NetworkFactory;
+use crate::raft_network::{AddressBook, NetworkFactory};
 use crate::readiness::Contact;
 use crate::replica::Replica;
 use crate::server::PeerHandler;
@@ -25,6 +25,10 @@ use crate::status::ClusterMetrics;
 use crate::type_config::Raft;
 use crate::{bootstrap, enrol, incarnation, join, leader, propose_driver, readiness, remove, signer, transfer};
 
+/// Between two looks at whether the cluster knows this node's address, and still counts it in.
+const ASK_EVERY: Duration = Duration::from_millis(500);
+/// Who has not heard of a leader for this long asks after itself.
+const ASK_AFTER: Duration = Duration::from_secs(2);
 /// A log entry is a batch of 1 MiB at most: this many in one append keep a frame below its bound.
 const APPEND_ENTRIES_MAX: u64 = 64;
 
@@ -57,15 +61,17 @@ pub(crate) async fn start(mut config: ClusterConfig) -> Result<(Cluster, mpsc::R
     let machine = StateMachine::open(Arc::clone(&replica), Arc::clone(&proposer), snapshots.clone())
         .await
         .map_err(|error| StartError::Refused(format!("the newest snapshot cannot be used: {error}")))?;
+    let addresses = AddressBook::default();
     let raft = Raft::new(
         local.node_id(),
         Arc::new(raft_config(&config)?),
-        NetworkFactory { endpoint: endpoint.clone() },
+        NetworkFactory { endpoint: endpoint.clone(), addresses: addresses.clone() },
         storage.log_store(),
         machine,
     )
     .await
     .map_err(|error| StartError::Refused(format!("the log cannot be used: {error}")))?;
+    addresses.open(&raft);
 
     let starting = Readiness { ready: false, isolated: false, reason: Some("starting".to_owned()) };
     let (readiness_sender, readiness) = watch::channel(starting);
@@ -111,6 +117,7 @@ pub(crate) async fn start(mut config: ClusterConfig) -> Result<(Cluster, mpsc::R
     tokio::spawn(propose_driver::run(weak.clone()));
     tokio::spawn(leader::run(weak.clone()));
     tokio::spawn(readiness::run(weak.clone(), readiness_sender));
+    announce_address(&inner);
     tokio::spawn(watch_for_failure(weak.clone()));
     tokio::spawn(watch_for_removal(weak));
     Ok((Cluster::of(inner, kind), notices))
@@ -130,7 +137,6 @@ async fn settle(node: &Arc<Inner>) -> Result<StartKind, StartError> {
             node.adopt(plan.cluster_id)?;
         }
         bootstrap::refuse_foreign_peers(node).await?;
-        announce_address(node);
         return Ok(StartKind::Restarted);
     }
     match (node.local.plan(), expect) {
@@ -179,7 +185,8 @@ async fn watch_for_removal(weak: std::sync::Weak<Inner>) {
     }
 }
 
-/// A member tells its address again after a restart, until a leader knows it.
+/// A member tells its address again after a restart, until a leader knows it. One that hears of no leader asks after
+/// itself in the same way: its peers tell it if it was removed, which a learner would never notice otherwise.
 fn announce_address(node: &Arc<Inner>) {
     let weak = Arc::downgrade(node);
     tokio::spawn(async move {
@@ -190,8 +197,11 @@ fn announce_address(node: &Arc<Inner>) {
                 let metrics = metrics.borrow_watched();
                 metrics.membership_config.get_node(&node.local.node_id()).map(|member| member.addr.clone())
             };
-            if known.as_deref() == Some(node.cluster_addr.as_str()) {
-                return;
+            let is_known = known.as_deref() == Some(node.cluster_addr.as_str());
+            if is_known && node.contact.age(Instant::now()) < ASK_AFTER {
+                drop(node);
+                tokio::time::sleep(ASK_EVERY).await;
+                continue;
             }
             let mut through: Vec<String> = node.other_members().into_iter().map(|(_, addr)| addr).collect();
             through.extend(node.config.bootstrap.iter().cloned());
@@ -206,7 +216,7 @@ fn announce_address(node: &Arc<Inner>) {
                 }
             }
             drop(node);
-            tokio::time::sleep(Duration::from_millis(500)).await;
+            tokio::time::sleep(ASK_EVERY).await;
         }
     });
 }

@@ -111,6 +111,20 @@ pub struct ClusterMetrics {
     pub volatile_sent_total: AtomicU64,
     /// Leader changes seen.
     pub leader_changes_total: AtomicU64,
+    /// Learners made voters by this node as a leader.
+    pub voters_promoted_total: AtomicU64,
+    /// Dead voters whose seat this node as a leader gave to a learner.
+    pub voters_replaced_total: AtomicU64,
+    /// Nodes removed by this node as a leader.
+    pub nodes_removed_total: AtomicU64,
+    /// Certificates given to nodes that asked this one with a join token.
+    pub certificates_issued_total: AtomicU64,
+    /// Such requests that were refused.
+    pub certificates_refused_total: AtomicU64,
+    /// Such requests that came when nobody could sign.
+    pub certificates_postponed_total: AtomicU64,
+    /// Such requests that were one too many at once, or too soon.
+    pub certificates_turned_away_total: AtomicU64,
 }
 
 /// Gathers what this node knows.

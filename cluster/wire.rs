@@ -89,6 +89,10 @@ pub(crate) enum PromiseReply {
 pub(crate) struct JoinRequest {
     pub(crate) node_id: NodeId,
     pub(crate) cluster_addr: String,
+    /// Which life of the node asks: a copy of its data directory holds an older one.
+    pub(crate) generation: u64,
+    /// As in its `NodeInfo`: two processes may claim the same life.
+    pub(crate) process: u64,
 }
 
 /// The answer to a [`JoinRequest`].

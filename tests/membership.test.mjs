@@ -198,15 +198,45 @@ describe('removing', () => {
     const id = await idOf(original);
     await original.kill();
     const directory = temporaryDirectory();
-    await cp(original.dataDir, path.join(directory, 'copy'), { recursive: true, filter: (source) => !source.endsWith('.sock') });
+    for (const name of ['copy', 'second copy']) {
+      await cp(original.dataDir, path.join(directory, name), { recursive: true, filter: (source) => !source.endsWith('.sock') });
+    }
     await original.restart();
-    const copy = planNode('copy', directory, await portsOfNode(), {
-      options: ['--bootstrap', cluster.nodes.map(({ clusterAddr }) => clusterAddr).join(',')],
-    });
-    t.after(() => copy.kill());
-    await assertRefused(copy, new RegExp(`${id}.*copy`));
+    const copied = async (name) => {
+      const node = planNode(name, directory, await portsOfNode(), {
+        options: ['--bootstrap', cluster.nodes.map(({ clusterAddr }) => clusterAddr).join(',')],
+      });
+      t.after(() => node.kill());
+      return node;
+    };
+    await assertRefused(await copied('copy'), new RegExp(`${id}.*copy`));
     assert.equal(await original.isReady(), true);
+
+    // While the original is frozen nobody answers at its address; its life is its own all the same.
+    original.signal('SIGSTOP');
+    await assertRefused(await copied('second copy'), /has seen life .* is a copy/);
+    original.signal('SIGCONT');
+    await original.ready();
+    assert.doesNotMatch(original.output(), /declared down/);
     assert.equal((await membersAt(original)).find((member) => member.id === id).cluster_addr, original.clusterAddr);
+  });
+
+  test('a node that comes back at another address is found there, under the same leader', { timeout: 180_000 }, async (t) => {
+    const cluster = await Cluster.start(3);
+    t.after(() => cluster.stop());
+    const [node, other] = await cluster.followers();
+    const { term, node_id: id } = await node.status();
+    await node.kill();
+    const addr = `127.0.0.1:${(await portsOfNode()).cluster}`;
+    node.args[node.args.indexOf('--cluster-addr') + 1] = addr;
+    await node.restart();
+    const { members } = JSON.parse(await does(['members', '--json', '--addr', other.adminUrl]));
+    assert.equal(members.find((member) => member.id === id).cluster_addr, addr);
+    const client = await connect('client', node.url);
+    await client.join('room');
+    await (await connect('publisher', other.url)).publish('room', { id: 1 });
+    await client.received(1);
+    assert.equal((await node.status()).term, term, 'it took an election to find it');
   });
 
   test('a wiped node joins under a new id and never forms', { timeout: 180_000 }, async (t) => {
@@ -296,6 +326,10 @@ describe('changes under load', () => {
     await until('every client has seen every acknowledged message', () => audit(ledger, clients).lost.length === 0, { every: 250 }).catch(() => {});
     t.diagnostic(`${ledger.acknowledged.length} messages acknowledged, ${ledger.unknown.length} unknown`);
     assertClean(audit(ledger, clients));
+    // A learner that is removed while it lives is told so as well.
+    await does(['remove', victimId, '--force', '--addr', added[2].adminUrl]);
+    await until('the removed learner ends', () => !victim.alive);
+    assert.equal(victim.exit.code, 1, victim.tail());
     const { body } = await getJson(`${added[2].adminUrl}/members`);
     for (const member of body.members) assert.ok(member.version && (member.role === 'leader' || member.last_contact_ms !== null), JSON.stringify(member));
   });

@@ -82,6 +82,7 @@ impl Gate {
 pub(super) async fn serve(connection: Connection, gate: &Gate, handler: &Arc<dyn Handler>) -> Result<(), RpcError> {
     let from = connection.remote_address();
     let Some(_permit) = gate.admit(Instant::now()) else {
+        handler.turned_away();
         close_with(&connection, close::BUSY, "too many requests for certificates, come back in a moment");
         return Err(RpcError::unreachable(&from.to_string(), "too many requests for certificates"));
     };

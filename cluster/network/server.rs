@@ -46,6 +46,9 @@ pub trait Handler: Send + Sync + 'static {
     /// Answers the request of a node that has no certificate yet; the caller is not authenticated.
     fn enrol(&self, from: SocketAddr, body: Bytes) -> BoxFuture<'_, Bytes>;
 
+    /// A stranger was turned away unheard: one too many.
+    fn turned_away(&self);
+
     /// Why a peer that is of the cluster must not come in any more, if so.
     fn removed(&self, peer: &PeerIdentity) -> Option<String>;
 }

@@ -85,6 +85,8 @@ async fn many_strangers_are_told_to_come_back() {
     let told =
         answers.iter().filter_map(|answer| answer.as_ref().err()).all(|error| error.to_string().contains("come back"));
     assert!((1..60).contains(&served) && told, "{answers:?}");
+    let turned_away = a.turned_away.load(std::sync::atomic::Ordering::Relaxed);
+    assert_eq!(turned_away, 60 - served as u64);
 }
 
 #[tokio::test]
