@@ -22,15 +22,15 @@ use rustls::server::ParsedCertificate;
 
 use crate::network::SERVER_NAME;
 
-const CA_CERT_FILE: &str = "ca.pem";
+pub(crate) const CA_CERT_FILE: &str = "ca.pem";
 const CA_KEY_FILE: &str = "ca-key.pem";
-const CERT_FILE: &str = "cert.pem";
-const KEY_FILE: &str = "key.pem";
+pub(crate) const CERT_FILE: &str = "cert.pem";
+pub(crate) const KEY_FILE: &str = "key.pem";
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// An authority is valid for ten years.
 const AUTHORITY_DAYS: u32 = 3650;
 /// A node's certificate is valid for two years.
-const NODE_DAYS: u32 = 730;
+pub(crate) const NODE_DAYS: u32 = 730;
 /// Certificates begin a day back: the nodes' clocks need not agree.
 const BACK_DAYS: u32 = 1;
 
@@ -241,7 +241,7 @@ fn check_file_name(name: &str) -> Result<(), CertificateError> {
     Err(CertificateError::Name { name: name.to_owned(), reason: reason.to_owned() })
 }
 
-fn valid_for(mut params: CertificateParams, days: u32) -> Result<CertificateParams, CertificateError> {
+pub(crate) fn valid_for(mut params: CertificateParams, days: u32) -> Result<CertificateParams, CertificateError> {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).map_err(|_| CertificateError::Clock)?;
     let now = date_time_ymd(1970, 1, 1) + since_epoch;
     params.not_before = now - DAY * BACK_DAYS;
@@ -272,7 +272,7 @@ fn read(path: &Path) -> Result<String, CertificateError> {
     fs::read_to_string(path).map_err(|reason| failed(path, reason))
 }
 
-fn create_directory(path: &Path) -> Result<(), CertificateError> {
+pub(crate) fn create_directory(path: &Path) -> Result<(), CertificateError> {
     let mut builder = fs::DirBuilder::new();
     builder.recursive(true);
     #[cfg(unix)]
@@ -281,7 +281,7 @@ fn create_directory(path: &Path) -> Result<(), CertificateError> {
 }
 
 /// Never overwrites, and is whole or not there: written beside and then linked into place.
-fn write_new(path: &Path, text: &str, mode: u32) -> Result<(), CertificateError> {
+pub(crate) fn write_new(path: &Path, text: &str, mode: u32) -> Result<(), CertificateError> {
     let beside = beside(path);
     let written = open_private(&beside, mode)
         .and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()))

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use vedfolnir_state::NodeInfo;
 
+use crate::join_token::JoinToken;
+
 /// Everything the cluster floor needs; validated by the caller's configuration, checked again where it matters.
 #[derive(Clone, Debug)]
 pub struct ClusterConfig {
@@ -21,6 +23,8 @@ pub struct ClusterConfig {
     pub bootstrap_expect: Option<usize>,
     /// Certificates between peers.
     pub tls: ClusterTls,
+    /// PEM of the authority's private key: this node signs certificates of nodes that come with a join token.
+    pub tls_ca_key: Option<PathBuf>,
     /// Raft's clock.
     pub timing: RaftTiming,
     /// Limits that this node commits should it be the one to configure a new cluster.
@@ -33,6 +37,8 @@ pub struct ClusterConfig {
     pub isolation_after: Duration,
     /// A peer unheard for this long is declared down by the leader.
     pub node_down_after: Duration,
+    /// A voter unheard for this long is replaced by a caught-up learner, if there is one.
+    pub replace_after: Duration,
     /// A snapshot is taken every so many log entries; a quarter as many stay behind it for slow followers.
     pub snapshot_every_entries: u64,
 }
@@ -48,6 +54,11 @@ pub enum ClusterTls {
         cert_file: PathBuf,
         /// PEM of the node's private key.
         key_file: PathBuf,
+    },
+    /// Mutual TLS with what is in the data directory: asked for with the token when it is not there yet.
+    DataDir {
+        /// Lets the node in, once.
+        token: Option<JoinToken>,
     },
     /// Encrypted but not authenticated; refused anywhere but on loopback.
     InsecureLoopback,

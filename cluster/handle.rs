@@ -18,15 +18,22 @@ use vedfolnir_storage::{SnapshotStore, Storage, StorageError};
 use crate::config::ClusterConfig;
 use crate::events::{EventStream, EventsFrom};
 use crate::identity::LocalNode;
+use crate::join_token::JoinToken;
+use crate::membership::{self, MembershipError};
 use crate::network::{Endpoint, LocalIdentity};
 use crate::peer_service::PeerService;
 use crate::proposer::Proposer;
 use crate::readiness::Contact;
 use crate::reads::{self, ReadError, Reads};
 use crate::replica::Replica;
-use crate::status::{ClusterMetrics, ClusterStatus};
+use crate::signer::Signer;
+use crate::status::{ClusterMetrics, ClusterStatus, NodeStatus};
 use crate::type_config::Raft;
-use crate::wire::{self, ClusterId, PeerStatus};
+use crate::wire::{self, ClusterId, MembershipReply, MembershipRequest, PeerStatus};
+use crate::{enrol, remove};
+
+/// A change of the membership is asked for this long; one that waits for a leader's election included.
+const MEMBERSHIP_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A running node of a cluster; cheap to clone.
 #[derive(Clone)]
@@ -50,6 +57,12 @@ pub(crate) struct Inner {
     pub(crate) metrics: Arc<ClusterMetrics>,
     pub(crate) contact: Contact,
     pub(crate) reads: Reads,
+    /// SHA-256 of the authority's certificate, with certificates.
+    pub(crate) authority: Option<[u8; 32]>,
+    /// The authorities that the nodes trust; empty without certificates.
+    pub(crate) authorities: Vec<rustls_pki_types::CertificateDer<'static>>,
+    /// On a node that was given the authority's key.
+    pub(crate) signer: Option<Signer>,
     /// openraft wants membership changes one at a time.
     pub(crate) membership_change: tokio::sync::Mutex<()>,
     /// Why a listed address did not answer last time; at most one line for each listed address.
@@ -351,9 +364,71 @@ impl Cluster {
         }
     }
 
+    /// Makes a join token that is good for one node, for so long in cluster time.
+    ///
+    /// # Errors
+    /// [`MembershipError`]: a cluster without certificates, or one where no live node can sign.
+    pub async fn create_join_token(&self, ttl: Duration) -> Result<JoinToken, MembershipError> {
+        enrol::create_token(&self.inner, ttl).await
+    }
+
+    /// The members with what only the leader knows of them, when a leader answers within `limit`.
+    pub async fn members(&self, limit: Duration) -> Vec<NodeStatus> {
+        let contacts = match membership::ask(&self.inner, MembershipRequest::Contacts, limit).await {
+            Ok(MembershipReply::Contacts(contacts)) => contacts,
+            _ => Vec::new(),
+        };
+        let mut nodes = self.status().nodes;
+        for node in &mut nodes {
+            if let Some(contact) = contacts.iter().find(|contact| format!("{:016x}", contact.node) == node.id) {
+                node.matched_index = contact.matched_index;
+                node.last_contact_ms = contact.last_contact_ms;
+            }
+        }
+        nodes
+    }
+
+    /// Removes a dead node for good; `force`: also one that is alive. Done already is done.
+    ///
+    /// # Errors
+    /// [`MembershipError`]: no such member, alive, or the rest would be no healthy majority.
+    pub async fn remove(&self, node: NodeId, force: bool) -> Result<(), MembershipError> {
+        let request = MembershipRequest::Remove { node, force, check_only: false };
+        membership::ask(&self.inner, request, MEMBERSHIP_TIMEOUT).await.map(drop)
+    }
+
+    /// Hands the leadership to a voter, any other one if none is named; returns who leads then.
+    ///
+    /// # Errors
+    /// [`MembershipError`]: no voter, one that does not answer, or one that did not take it in time.
+    pub async fn transfer_leadership_to(&self, node: Option<NodeId>) -> Result<Option<NodeId>, MembershipError> {
+        let request = MembershipRequest::Transfer { to: node };
+        match membership::ask(&self.inner, request, MEMBERSHIP_TIMEOUT).await? {
+            MembershipReply::LedBy(leader) => Ok(Some(leader)),
+            _ => Ok(None),
+        }
+    }
+
+    /// Whether this node may leave the cluster; changes nothing.
+    ///
+    /// # Errors
+    /// [`MembershipError`]: the last voter, or the rest would be no healthy majority.
+    pub async fn may_leave(&self) -> Result<(), MembershipError> {
+        remove::may_leave(&self.inner).await
+    }
+
+    /// Leaves the cluster for good: leadership handed over, removed from the membership, remembered in the data
+    /// directory. What remains is [`Cluster::shutdown`].
+    ///
+    /// # Errors
+    /// As [`Cluster::may_leave`]; the node is a member still.
+    pub async fn leave(&self) -> Result<(), MembershipError> {
+        remove::leave(&self.inner).await
+    }
+
     /// Hands leadership to another voter if this node leads; waits a little for it to happen.
     pub async fn transfer_leadership(&self) {
-        crate::start::transfer_leadership(&self.inner).await;
+        crate::transfer::transfer_leadership(&self.inner).await;
     }
 
     /// Hands leadership over, stops Raft and closes the endpoint.

@@ -21,6 +21,9 @@ struct IdentityRecord {
     generation: u64,
     cluster_id: Option<ClusterId>,
     plan: Option<FormationPlan>,
+    /// The cluster removed the node: it must not come back under this identity.
+    #[serde(default)]
+    removed: bool,
 }
 
 /// The node's identity; every change is on disk before the call returns.
@@ -43,6 +46,7 @@ impl LocalNode {
                 generation: 0,
                 cluster_id: None,
                 plan: None,
+                removed: false,
             },
         };
         if record.version != IDENTITY_VERSION {
@@ -50,6 +54,14 @@ impl LocalNode {
                 "the data directory's identity has version {}, this binary reads version {IDENTITY_VERSION}: \
                  start it with the newer binary",
                 record.version
+            )));
+        }
+        if record.removed {
+            return Err(StartError::Refused(format!(
+                "node {:016x} left or was removed from cluster {} and does not come back under that identity: \
+                 start it with an empty data directory to join as a new node",
+                record.node_id,
+                record.cluster_id.map(|id| crate::hex(&id)).unwrap_or_default()
             )));
         }
         record.generation += 1;
@@ -97,6 +109,11 @@ impl LocalNode {
                 record.plan = None;
             }
         })
+    }
+
+    /// The cluster removed the node.
+    pub(crate) fn mark_removed(&self) -> Result<(), StartError> {
+        self.update(|record| record.removed = true)
     }
 
     /// The node belongs to this cluster from now on.

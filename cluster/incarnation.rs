@@ -22,8 +22,23 @@ pub(crate) async fn run(node: Weak<Inner>) {
         let Some(node) = node.upgrade() else { return };
         if !node.proposer.is_live() {
             let wanted = node.local.incarnation();
-            let known = node.replica.read(|state| state.node_incarnation(wanted.node));
+            let (known, process, removed) = node.replica.read(|state| {
+                let process = state.node_info(wanted.node).map(|(_, info)| info.process);
+                (state.node_incarnation(wanted.node), process, state.is_removed(wanted.node))
+            });
             match known {
+                // Its peers tell it when its vote is needed no more.
+                _ if removed => {}
+                Some((incarnation, true))
+                    if incarnation == wanted && process != Some(node.config.node_info.process) =>
+                {
+                    node.fail(format!(
+                        "another process lives as {wanted}: the data directory {} is a copy of one that is in use; \
+                         start with an empty data directory to join as a new node",
+                        node.config.data_dir.display()
+                    ));
+                    return;
+                }
                 Some((incarnation, live)) if incarnation == wanted && live => {
                     node.proposer.begin(wanted);
                     tracing::info!(incarnation = %wanted, "this node's life is committed");
@@ -64,6 +79,13 @@ pub(crate) async fn run(node: Weak<Inner>) {
 /// The node stops in good order: the cluster need not wait until it notices by itself.
 pub(crate) async fn farewell(node: &Inner) {
     let incarnation = node.local.incarnation();
+    let own = node.replica.read(|state| {
+        state.node_info(incarnation.node).is_some_and(|(_, info)| info.process == node.config.node_info.process)
+    });
+    // A copy of a data directory that was found out must not speak for the node that it is a copy of.
+    if !own {
+        return;
+    }
     if !propose(node, Command::NodeDown { incarnation }, FAREWELL_TIMEOUT).await {
         tracing::debug!("the cluster was not told that this node stops; it will notice by itself");
     }

@@ -7,15 +7,18 @@ use std::time::Duration;
 
 use openraft::ChangeMembers;
 use openraft::impls::BasicNode;
-use vedfolnir_state::NodeId;
+use vedfolnir_state::{Incarnation, NodeId};
 
 use crate::handle::{Inner, StartError, StartKind};
 use crate::hex;
 use crate::network::PeerIdentity;
+use crate::remove;
 use crate::wire::{self, JoinReply, JoinRequest, kind};
 
 /// One request to join may take this long at the leader.
 const JOIN_TIMEOUT: Duration = Duration::from_secs(5);
+/// A process that lives answers within this time.
+const IN_USE_TIMEOUT: Duration = Duration::from_millis(1_500);
 /// Between two attempts.
 const JOIN_EVERY: Duration = Duration::from_millis(200);
 /// How many times a request follows "ask the leader" before it starts over.
@@ -50,7 +53,13 @@ pub(crate) async fn join(node: &Arc<Inner>) -> Result<StartKind, StartError> {
 
 /// Asks one node, and whoever it names as the leader. `None`: nobody could say yes, look again.
 pub(crate) async fn join_through(node: &Arc<Inner>, addr: &str) -> Result<Option<StartKind>, StartError> {
-    let request = JoinRequest { node_id: node.local.node_id(), cluster_addr: node.cluster_addr.clone() };
+    let incarnation = node.local.incarnation();
+    let request = JoinRequest {
+        node_id: incarnation.node,
+        cluster_addr: node.cluster_addr.clone(),
+        generation: incarnation.generation,
+        process: node.config.node_info.process,
+    };
     let body = wire::encode("join", &request).map_err(|error| StartError::Refused(error.to_string()))?;
     let mut addr = addr.to_owned();
     for _ in 0..REDIRECTS_MAX {
@@ -74,11 +83,14 @@ pub(crate) async fn join_through(node: &Arc<Inner>, addr: &str) -> Result<Option
                         hex(&cluster_id)
                     )));
                 }
-                node.adopt(cluster_id)?;
+                if node.local.cluster_id() != Some(cluster_id) {
+                    node.adopt(cluster_id)?;
+                }
                 return Ok(Some(StartKind::Joined));
             }
             JoinReply::AskLeader(leader) => addr = leader,
             JoinReply::NoLeader => return Ok(None),
+            JoinReply::Refused(reason) => return Err(StartError::Refused(reason)),
         }
     }
     Ok(None)
@@ -96,7 +108,27 @@ pub(crate) async fn answer_join(node: &Inner, from: &PeerIdentity, request: &Joi
             None => JoinReply::NoLeader,
         });
     }
+    if let Some(life) = lived_already(node, request) {
+        return Ok(JoinReply::Refused(format!(
+            "the cluster has seen life {life} of this node, this data directory is a copy that holds only life {}; \
+             start with an empty data directory to join as a new node",
+            request.generation
+        )));
+    }
+    if let Some(known) = member_addr(node, request.node_id)
+        && known != request.cluster_addr
+        && is_in_use(node, request.node_id, &known).await
+    {
+        return Ok(JoinReply::Refused(format!(
+            "node {:016x} is running at {known} already: this data directory is a copy of its own; \
+             start with an empty data directory to join as a new node",
+            request.node_id
+        )));
+    }
     let _serial = node.membership_change.lock().await;
+    if node.replica.read(|state| state.is_removed(request.node_id)) {
+        return Ok(JoinReply::Refused(remove::removed_line(node, request.node_id)));
+    }
     let known = member_addr(node, request.node_id);
     let member = BasicNode { addr: request.cluster_addr.clone() };
     let changed = match known {
@@ -117,6 +149,22 @@ pub(crate) async fn answer_join(node: &Inner, from: &PeerIdentity, request: &Joi
             Ok(JoinReply::NoLeader)
         }
     }
+}
+
+/// The node's life that another process has had, if it is this one or a later one. Raft must not meet such a copy: it
+/// has forgotten entries that the node once acknowledged.
+fn lived_already(node: &Inner, request: &JoinRequest) -> Option<Incarnation> {
+    node.replica.read(|state| {
+        let (life, _) = state.node_incarnation(request.node_id)?;
+        let (_, info) = state.node_info(request.node_id)?;
+        (life.generation >= request.generation && info.process != request.process).then_some(life)
+    })
+}
+
+/// Whether the node still answers at the address that the cluster knows.
+async fn is_in_use(node: &Inner, id: NodeId, addr: &str) -> bool {
+    let peer = node.endpoint.peer(addr, Some(id));
+    peer.request(kind::PEER_STATUS, bytes::Bytes::new(), IN_USE_TIMEOUT).await.is_ok()
 }
 
 fn member_addr(node: &Inner, id: NodeId) -> Option<String> {

@@ -1,13 +1,12 @@
-//! What the leader does besides replicating: cluster time, first configuration, dead nodes, promotion of learners.
+//! What the leader does besides replicating: cluster time, first configuration, dead nodes, the set of voters.
 
-use openraft::async_runtime::WatchReceiver;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Weak;
 use std::time::{Duration, Instant};
 
-use openraft::ChangeMembers;
 use vedfolnir_state::{Command, Configuration, Incarnation, NodeId, Origin, Proposal, SidKey, encode_proposal};
 
+use crate::autopilot;
 use crate::handle::Inner;
 use crate::identity::random_bytes;
 use crate::type_config::EntryBytes;
@@ -16,8 +15,6 @@ use crate::type_config::EntryBytes;
 const DUTIES_EVERY: Duration = Duration::from_millis(200);
 /// Cluster time advances in steps of at least this length.
 const TICK_MS_MIN: u64 = 1_000;
-/// A learner this close to the end of the log may become a voter.
-const PROMOTION_LAG_ENTRIES_MAX: u64 = 1_000;
 
 /// One leader's term of duty; forgotten with the leadership, so that a new leader starts from zero elapsed.
 struct Duty {
@@ -46,7 +43,7 @@ pub(crate) async fn run(node: Weak<Inner>) {
         configure_once(&node).await;
         tick(&node, current, now).await;
         declare_dead(&node, current, now).await;
-        promote_one(&node).await;
+        autopilot::run(&node, now.saturating_duration_since(current.since)).await;
     }
 }
 
@@ -102,38 +99,15 @@ async fn declare_dead(node: &Inner, duty: &Duty, now: Instant) {
     }
 }
 
-/// Makes one caught-up learner a voter while there are seats; openraft's change runs as one joint change.
-async fn promote_one(node: &Inner) {
-    let candidate = {
-        let metrics = node.raft.metrics();
-        let metrics = metrics.borrow_watched();
-        let membership = metrics.membership_config.membership();
-        let settled = metrics.membership_config == metrics.committed_membership_config;
-        let voters: BTreeSet<NodeId> = membership.voter_ids().collect();
-        if !settled || voters.len() >= node.config.voters_max {
-            return;
-        }
-        let last = metrics.last_log_index.unwrap_or(0);
-        let Some(replication) = metrics.replication.as_ref() else { return };
-        membership.learner_ids().find(|id| {
-            replication
-                .get(id)
-                .and_then(|matched| matched.as_ref())
-                .is_some_and(|log_id| log_id.index + PROMOTION_LAG_ENTRIES_MAX >= last)
-        })
-    };
-    let Some(id) = candidate else { return };
-    let _serial = node.membership_change.lock().await;
-    match node.raft.change_membership(ChangeMembers::AddVoterIds(BTreeSet::from([id])), true).await {
-        Ok(_) => tracing::info!(node = format!("{id:016x}"), "a learner caught up and votes now"),
-        Err(error) => tracing::warn!(node = format!("{id:016x}"), %error, "a learner could not be made a voter"),
-    }
-}
-
-async fn propose(node: &Inner, command: Command) {
+/// Commits a command of the leader's own; whether it did. Applied here when it returns.
+pub(crate) async fn propose(node: &Inner, command: Command) -> bool {
     let bytes = encode_proposal(&Proposal { origin: Origin::System, commands: vec![command] });
     // Leadership may be lost under way: the next leader has the same duties.
-    if let Err(error) = node.raft.client_write(EntryBytes(bytes)).await {
-        tracing::debug!(%error, "a leader's command was not committed by this leader");
+    match node.raft.client_write(EntryBytes(bytes)).await {
+        Ok(_) => true,
+        Err(error) => {
+            tracing::debug!(%error, "a leader's command was not committed by this leader");
+            false
+        }
     }
 }

@@ -9,15 +9,19 @@
 //!
 //! The crate knows nothing of WebSocket, HTTP or frames. `openraft` types stay inside it.
 
+mod autopilot;
 mod bootstrap;
 pub mod certificates;
 mod config;
+mod enrol;
 mod events;
 mod handle;
 mod identity;
 mod incarnation;
 mod join;
+mod join_token;
 mod leader;
+mod membership;
 pub mod network;
 mod peer_service;
 mod propose_driver;
@@ -26,18 +30,24 @@ mod proposer_lines;
 mod raft_network;
 mod readiness;
 mod reads;
+mod remove;
 mod replica;
 mod server;
+mod signer;
 mod start;
 mod state_machine;
 mod status;
+mod transfer;
 mod type_config;
 mod verdicts;
 mod wire;
 
 pub use config::{ClusterConfig, ClusterTls, RaftTiming, ReplicatedLimits};
+pub use enrol::issued_certificate;
 pub use events::{EventStream, EventsError, EventsFrom};
 pub use handle::{Cluster, Identity, Notice, ProposeError, Readiness, StartError, StartKind, Ticket};
+pub use join_token::{JoinToken, JoinTokenError};
+pub use membership::MembershipError;
 pub use peer_service::{PeerReceiver, PeerSender, PeerService, PeerStream, PeerUnreachable};
 pub use reads::ReadError;
 pub use status::{ClusterMetrics, ClusterStatus, NodeStatus, Role};

@@ -2,16 +2,19 @@
 
 use std::future::Future;
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use openraft::OptionalSend;
+use openraft::alias::WatchReceiverOf;
+use openraft::async_runtime::WatchReceiver;
 use openraft::base::{BoxFuture, BoxStream};
 use openraft::errors::{NetworkError, RPCError, ReplicationClosed, StreamingError, Unreachable};
 use openraft::impls::BasicNode;
+use openraft::metrics::RaftServerMetrics;
 use openraft::network::{Backoff, RPCOption, RaftNetworkFactory, RaftNetworkV2};
 use openraft::raft::{
     AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, StreamAppendResult, VoteRequest, VoteResponse,
@@ -24,7 +27,7 @@ use vedfolnir_state::NodeId;
 use vedfolnir_storage::SnapshotFile;
 
 use crate::network::{Endpoint, Peer, RpcError};
-use crate::type_config::{Snapshot, TypeConfig, Vote};
+use crate::type_config::{Raft, Snapshot, TypeConfig, Vote};
 use crate::wire::{self, kind};
 
 /// Bytes of a snapshot in one frame.
@@ -34,26 +37,59 @@ const SNAPSHOT_SECONDS_MAX: u64 = 600;
 /// A stream of appends without an answer for this long is broken.
 const APPEND_SILENCE: Duration = Duration::from_secs(2);
 
+/// Where the members are, as the membership in effect says. openraft keeps a peer's client while its address changes
+/// in the membership, so every call looks the address up.
+#[derive(Clone, Default)]
+pub(crate) struct AddressBook(Arc<OnceLock<WatchReceiverOf<TypeConfig, RaftServerMetrics<TypeConfig>>>>);
+
+impl AddressBook {
+    /// Raft runs: its membership is known from here on.
+    pub(crate) fn open(&self, raft: &Raft) {
+        // Set once, right after Raft was made.
+        let _ = self.0.set(raft.server_metrics());
+    }
+
+    fn addr(&self, node: NodeId) -> Option<String> {
+        let metrics = self.0.get()?.borrow_watched();
+        metrics.membership_config.get_node(&node).map(|member| member.addr.clone())
+    }
+}
+
 /// Makes a client for each peer.
 pub(crate) struct NetworkFactory {
     pub(crate) endpoint: Endpoint,
+    pub(crate) addresses: AddressBook,
 }
 
 impl RaftNetworkFactory<TypeConfig> for NetworkFactory {
     type Network = PeerNetwork;
 
     async fn new_client(&mut self, target: NodeId, node: &BasicNode) -> PeerNetwork {
-        PeerNetwork { peer: self.endpoint.peer(&node.addr, Some(target)) }
+        PeerNetwork {
+            endpoint: self.endpoint.clone(),
+            addresses: self.addresses.clone(),
+            target,
+            told: node.addr.clone(),
+        }
     }
 }
 
 /// One peer as openraft sees it. QUIC's streams are independent, so heartbeats, appends and snapshots share a
 /// connection without waiting for each other.
 pub(crate) struct PeerNetwork {
-    peer: Peer,
+    endpoint: Endpoint,
+    addresses: AddressBook,
+    target: NodeId,
+    /// Its HOST:PORT when this client was made.
+    told: String,
 }
 
 impl PeerNetwork {
+    fn peer(&self) -> Peer {
+        let addr = self.addresses.addr(self.target);
+        self.endpoint.peer(addr.as_deref().unwrap_or(&self.told), Some(self.target))
+    }
+
     async fn call<Q: Serialize, A: DeserializeOwned>(
         &self,
         kind: u8,
@@ -62,7 +98,7 @@ impl PeerNetwork {
         timeout: Duration,
     ) -> Result<A, RPCError<TypeConfig>> {
         let body = wire::encode(what, request).map_err(|error| NetworkError::new(&error))?;
-        let reply = self.peer.request(kind, body, timeout).await.map_err(rpc_error)?;
+        let reply = self.peer().request(kind, body, timeout).await.map_err(rpc_error)?;
         wire::decode(what, &reply).map_err(|error| RPCError::Network(NetworkError::new(&error)))
     }
 }
@@ -89,7 +125,7 @@ impl RaftNetworkV2<TypeConfig> for PeerNetwork {
     where
         S: Stream<Item = AppendEntriesRequest<TypeConfig>> + OptionalSend + Unpin + 'static,
     {
-        let peer = self.peer.clone();
+        let peer = self.peer();
         Box::pin(async move { append_stream(peer, input, option).await })
     }
 
@@ -116,7 +152,8 @@ impl RaftNetworkV2<TypeConfig> for PeerNetwork {
         cancel: impl Future<Output = ReplicationClosed> + Send + 'static,
         _option: RPCOption,
     ) -> Result<SnapshotResponse<TypeConfig>, StreamingError<TypeConfig>> {
-        let transfer = send_snapshot(&self.peer, vote, snapshot);
+        let peer = self.peer();
+        let transfer = send_snapshot(&peer, vote, snapshot);
         tokio::select! {
             result = tokio::time::timeout(Duration::from_secs(SNAPSHOT_SECONDS_MAX), transfer) => match result {
                 Ok(result) => result.map_err(StreamingError::from),

@@ -33,7 +33,7 @@ impl Contact {
         self.at_ms.fetch_max(ms, Ordering::AcqRel);
     }
 
-    fn age(&self, now: Instant) -> Duration {
+    pub(crate) fn age(&self, now: Instant) -> Duration {
         let now_ms = now.saturating_duration_since(self.origin).as_millis() as u64;
         Duration::from_millis(now_ms.saturating_sub(self.at_ms.load(Ordering::Acquire)))
     }

@@ -1,6 +1,7 @@
 //! Answers peers: Raft's requests and streams, forwarded proposals, and the questions of nodes that look for a cluster.
 
 use openraft::async_runtime::WatchReceiver;
+use std::net::SocketAddr;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Weak};
 
@@ -16,8 +17,10 @@ use crate::network::{FrameReceiver, FrameSender, Handler, PeerIdentity};
 use crate::peer_service::PeerStream;
 use crate::type_config::{EntryBytes, Snapshot, SnapshotMeta, TypeConfig, Vote};
 use crate::verdicts::Verdicts;
-use crate::wire::{self, FormationPlan, JoinRequest, PromiseReply, SystemReply, WireError, kind};
-use crate::{bootstrap, incarnation, join, reads};
+use crate::wire::{
+    self, FormationPlan, JoinRequest, MembershipRequest, PromiseReply, SignRequest, SystemReply, WireError, kind,
+};
+use crate::{bootstrap, enrol, incarnation, join, membership, reads, remove};
 
 /// Snapshots larger than this are refused while they arrive.
 const SNAPSHOT_FILE_BYTES_MAX: u64 = 16 << 30;
@@ -78,6 +81,23 @@ impl Handler for PeerHandler {
             Err(error) => tracing::warn!(%error, "a peer sent a volatile record that does not decode"),
         }
     }
+
+    fn enrol(&self, from: SocketAddr, body: Bytes) -> BoxFuture<'_, Bytes> {
+        Box::pin(async move { enrol::answer(self.node().ok(), from, &body).await })
+    }
+
+    fn turned_away(&self) {
+        if let Ok(node) = self.node() {
+            node.metrics.certificates_turned_away_total.fetch_add(1, Relaxed);
+        }
+    }
+
+    fn removed(&self, peer: &PeerIdentity) -> Option<String> {
+        let node = self.node().ok()?;
+        let id = peer.node_id;
+        let gone = node.replica.read(|state| state.is_removed(id)) && !remove::is_member(&node, id);
+        gone.then(|| remove::removed_line(&node, id))
+    }
 }
 
 impl Inner {
@@ -131,6 +151,17 @@ impl Inner {
                 wire::encode("join", &reply).map_err(text)
             }
             kind::READ_INDEX => wire::encode("read index", &reads::answer(&self).await).map_err(text),
+            kind::MEMBERSHIP => {
+                let request: MembershipRequest = wire::decode("membership request", body).map_err(text)?;
+                if !remove::is_member(&self, from.node_id) {
+                    return Err(format!("node {:016x} is no member", from.node_id));
+                }
+                wire::encode("membership reply", &membership::answer(&self, request).await).map_err(text)
+            }
+            kind::SIGN => {
+                let request: SignRequest = wire::decode("sign request", body).map_err(text)?;
+                wire::encode("sign answer", &enrol::answer_sign(&self, from, &request).await?).map_err(text)
+            }
             other => Err(format!("unknown request kind {other}")),
         }
     }

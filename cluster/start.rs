@@ -10,23 +10,26 @@ use tokio::sync::{mpsc, watch};
 use vedfolnir_state::NodeInfo;
 use vedfolnir_storage::{Storage, StorageOptions};
 
-use crate::config::ClusterConfig;
+use crate::config::{ClusterConfig, ClusterTls};
 use crate::handle::{Cluster, Inner, Notice, Readiness, StartError, StartKind};
-use crate::identity::LocalNode;
+use crate::identity::{LocalNode, random_bytes};
 use crate::network::{Endpoint, LocalIdentity, NetworkTls};
 use crate::proposer::Proposer;
-use crate::raft_network::NetworkFactory;
+use crate::raft_network::{AddressBook, NetworkFactory};
 use crate::readiness::Contact;
 use crate::reads::Reads;
 use crate::replica::Replica;
 use crate::server::PeerHandler;
+use crate::signer::Signer;
 use crate::state_machine::StateMachine;
 use crate::status::ClusterMetrics;
 use crate::type_config::Raft;
-use crate::{bootstrap, incarnation, join, leader, propose_driver, readiness};
+use crate::{bootstrap, enrol, incarnation, join, leader, propose_driver, readiness, remove, signer, transfer};
 
-/// A transfer of leadership is given this long before the node stops all the same.
-const TRANSFER_TIMEOUT: Duration = Duration::from_millis(1_000);
+/// Between two looks at whether the cluster knows this node's address, and still counts it in.
+const ASK_EVERY: Duration = Duration::from_millis(500);
+/// Who has not heard of a leader for this long asks after itself.
+const ASK_AFTER: Duration = Duration::from_secs(2);
 /// A log entry is a batch of 1 MiB at most: this many in one append keep a frame below its bound.
 const APPEND_ENTRIES_MAX: u64 = 64;
 
@@ -35,7 +38,17 @@ pub(crate) async fn start(mut config: ClusterConfig) -> Result<(Cluster, mpsc::R
     let storage = Storage::open(&config.data_dir, StorageOptions::default()).map_err(StartError::storage)?;
     let local = LocalNode::open(storage.clone())?;
     let hello = Arc::new(LocalIdentity::new(local.node_id(), local.cluster_id()));
+    config.tls = enrol::settle(&config, local.node_id()).await?;
     let tls = NetworkTls::load(&config.tls).map_err(|error| StartError::Refused(error.to_string()))?;
+    let authority = tls.authority();
+    let authorities = match &config.tls {
+        ClusterTls::Mutual { ca_file, .. } => signer::read_authorities(ca_file)?,
+        _ => Vec::new(),
+    };
+    let signer = config.tls_ca_key.as_deref().map(|key| Signer::load(&authorities, key)).transpose()?;
+    config.node_info.version = env!("CARGO_PKG_VERSION").to_owned();
+    config.node_info.signs = signer.is_some();
+    config.node_info.process = u64::from_le_bytes(random_bytes()?);
     let handler = Arc::new(PeerHandler { node: std::sync::OnceLock::new() });
     let endpoint = Endpoint::bind(config.bind, tls, Arc::clone(&hello), Arc::clone(&handler) as _)
         .map_err(|error| StartError::Refused(error.to_string()))?;
@@ -49,15 +62,17 @@ pub(crate) async fn start(mut config: ClusterConfig) -> Result<(Cluster, mpsc::R
     let machine = StateMachine::open(Arc::clone(&replica), Arc::clone(&proposer), snapshots.clone())
         .await
         .map_err(|error| StartError::Refused(format!("the newest snapshot cannot be used: {error}")))?;
+    let addresses = AddressBook::default();
     let raft = Raft::new(
         local.node_id(),
         Arc::new(raft_config(&config)?),
-        NetworkFactory { endpoint: endpoint.clone() },
+        NetworkFactory { endpoint: endpoint.clone(), addresses: addresses.clone() },
         storage.log_store(),
         machine,
     )
     .await
     .map_err(|error| StartError::Refused(format!("the log cannot be used: {error}")))?;
+    addresses.open(&raft);
 
     let starting = Readiness { ready: false, isolated: false, reason: Some("starting".to_owned()) };
     let (readiness_sender, readiness) = watch::channel(starting);
@@ -75,6 +90,9 @@ pub(crate) async fn start(mut config: ClusterConfig) -> Result<(Cluster, mpsc::R
         metrics,
         contact: Contact::new(),
         reads: Reads::default(),
+        authority,
+        authorities,
+        signer,
         membership_change: tokio::sync::Mutex::new(()),
         last_refusal: parking_lot::Mutex::new(std::collections::BTreeMap::new()),
         readiness,
@@ -85,7 +103,12 @@ pub(crate) async fn start(mut config: ClusterConfig) -> Result<(Cluster, mpsc::R
     // The handler was made two lines above its endpoint and is set nowhere else.
     let _ = handler.node.set(weak.clone());
 
-    let kind = match settle(&inner).await {
+    let settled = tokio::select! {
+        biased;
+        reason = removed(&inner) => Err(StartError::Refused(reason)),
+        kind = settle(&inner) => kind,
+    };
+    let kind = match settled {
         Ok(kind) => kind,
         Err(error) => {
             shutdown(&inner).await;
@@ -97,7 +120,9 @@ pub(crate) async fn start(mut config: ClusterConfig) -> Result<(Cluster, mpsc::R
     tokio::spawn(propose_driver::run(weak.clone()));
     tokio::spawn(leader::run(weak.clone()));
     tokio::spawn(readiness::run(weak.clone(), readiness_sender));
-    tokio::spawn(watch_for_failure(weak));
+    announce_address(&inner);
+    tokio::spawn(watch_for_failure(weak.clone()));
+    tokio::spawn(watch_for_removal(weak));
     Ok((Cluster::of(inner, kind), notices))
 }
 
@@ -115,7 +140,6 @@ async fn settle(node: &Arc<Inner>) -> Result<StartKind, StartError> {
             node.adopt(plan.cluster_id)?;
         }
         bootstrap::refuse_foreign_peers(node).await?;
-        announce_address(node);
         return Ok(StartKind::Restarted);
     }
     match (node.local.plan(), expect) {
@@ -136,7 +160,36 @@ async fn settle(node: &Arc<Inner>) -> Result<StartKind, StartError> {
     }
 }
 
-/// A member tells its address again after a restart, until a leader knows it.
+/// Resolves once a peer says that the cluster removed this node; with what is to be said about it.
+async fn removed(node: &Inner) -> String {
+    let mut told = node.hello.removed();
+    if told.wait_for(|removed| *removed).await.is_err() {
+        return std::future::pending().await;
+    }
+    if let Err(error) = node.local.mark_removed() {
+        tracing::error!(%error, "the data directory could not be marked");
+    }
+    format!(
+        "{}: start it with an empty data directory to join as a new node",
+        remove::removed_line(node, node.local.node_id())
+    )
+}
+
+/// A node that is removed while it runs stops.
+async fn watch_for_removal(weak: std::sync::Weak<Inner>) {
+    let Some(node) = weak.upgrade() else { return };
+    let mut told = node.hello.removed();
+    drop(node);
+    if told.wait_for(|removed| *removed).await.is_err() {
+        return;
+    }
+    if let Some(node) = weak.upgrade().filter(|node| !node.proposer.is_closed()) {
+        node.fail(removed(&node).await);
+    }
+}
+
+/// A member tells its address again after a restart, until a leader knows it. One that hears of no leader asks after
+/// itself in the same way: its peers tell it if it was removed, which a learner would never notice otherwise.
 fn announce_address(node: &Arc<Inner>) {
     let weak = Arc::downgrade(node);
     tokio::spawn(async move {
@@ -147,8 +200,11 @@ fn announce_address(node: &Arc<Inner>) {
                 let metrics = metrics.borrow_watched();
                 metrics.membership_config.get_node(&node.local.node_id()).map(|member| member.addr.clone())
             };
-            if known.as_deref() == Some(node.cluster_addr.as_str()) {
-                return;
+            let is_known = known.as_deref() == Some(node.cluster_addr.as_str());
+            if is_known && node.contact.age(Instant::now()) < ASK_AFTER {
+                drop(node);
+                tokio::time::sleep(ASK_EVERY).await;
+                continue;
             }
             let mut through: Vec<String> = node.other_members().into_iter().map(|(_, addr)| addr).collect();
             through.extend(node.config.bootstrap.iter().cloned());
@@ -163,7 +219,7 @@ fn announce_address(node: &Arc<Inner>) {
                 }
             }
             drop(node);
-            tokio::time::sleep(Duration::from_millis(500)).await;
+            tokio::time::sleep(ASK_EVERY).await;
         }
     });
 }
@@ -240,48 +296,13 @@ async fn watch_for_failure(weak: std::sync::Weak<Inner>) {
     }
 }
 
-/// Hands leadership to the voter that has the most of the log.
-pub(crate) async fn transfer_leadership(node: &Inner) {
-    let me = node.local.node_id();
-    let heir = {
-        let metrics = node.raft.metrics();
-        let metrics = metrics.borrow_watched();
-        if metrics.current_leader != Some(me) {
-            return;
-        }
-        let heard = metrics.replication.as_ref();
-        metrics
-            .membership_config
-            .membership()
-            .voter_ids()
-            .filter(|id| *id != me)
-            .filter_map(|id| Some((heard?.get(&id)?.as_ref().map(|log_id| log_id.index)?, id)))
-            .max()
-    };
-    let Some((_, heir)) = heir else { return };
-    if node.raft.trigger().transfer_leader(heir).await.is_err() {
-        return;
-    }
-    let mut metrics = node.raft.server_metrics();
-    let moved = async {
-        while metrics.borrow_watched().current_leader == Some(me) {
-            if metrics.changed().await.is_err() {
-                return;
-            }
-        }
-    };
-    if tokio::time::timeout(TRANSFER_TIMEOUT, moved).await.is_err() {
-        tracing::warn!(heir = format!("{heir:016x}"), "leadership was not taken over in time; an election will follow");
-    }
-}
-
 pub(crate) async fn shutdown(node: &Inner) {
     let began = Instant::now();
-    transfer_leadership(node).await;
+    transfer::transfer_leadership(node).await;
     // From here on the end of Raft and of this life are no faults.
     node.proposer.close();
     node.replica.wake_followers();
-    if node.local.cluster_id().is_some() {
+    if node.local.cluster_id().is_some() && !*node.hello.removed().borrow() {
         incarnation::farewell(node).await;
     }
     if let Err(error) = node.raft.shutdown().await {

@@ -39,6 +39,8 @@ pub struct NodeStatus {
     pub cluster_addr: String,
     /// Health's `server_id`.
     pub server_id: String,
+    /// Its software's version.
+    pub version: String,
     /// Sessions it owns.
     pub sessions: u64,
     /// Highest log index known to be replicated on it; only the leader knows it of others.
@@ -117,6 +119,20 @@ pub struct ClusterMetrics {
     pub reads_refused_total: AtomicU64,
     /// Rounds in which a leader was asked for its read index; each serves all who wait.
     pub read_rounds_total: AtomicU64,
+    /// Learners made voters by this node as a leader.
+    pub voters_promoted_total: AtomicU64,
+    /// Dead voters whose seat this node as a leader gave to a learner.
+    pub voters_replaced_total: AtomicU64,
+    /// Nodes removed by this node as a leader.
+    pub nodes_removed_total: AtomicU64,
+    /// Certificates given to nodes that asked this one with a join token.
+    pub certificates_issued_total: AtomicU64,
+    /// Such requests that were refused.
+    pub certificates_refused_total: AtomicU64,
+    /// Such requests that came when nobody could sign.
+    pub certificates_postponed_total: AtomicU64,
+    /// Such requests that were one too many at once, or too soon.
+    pub certificates_turned_away_total: AtomicU64,
 }
 
 /// Gathers what this node knows.
@@ -148,6 +164,7 @@ pub(crate) fn of(node: &Inner) -> ClusterStatus {
                     admin_url: info.admin_url,
                     cluster_addr: member.addr.clone(),
                     server_id: info.server_id,
+                    version: info.version,
                     sessions: state.node_session_count(*id),
                     matched_index: match (leads, *id == me) {
                         (true, true) => metrics.last_log_index,

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use vedfolnir_state::NodeId;
+use vedfolnir_state::{KeyHash, NodeId, TokenHash};
 
 /// Kinds of requests and streams; the numbers are on the wire and are never reused.
 pub(crate) mod kind {
@@ -24,6 +24,8 @@ pub(crate) mod kind {
     pub(crate) const RELEASE: u8 = 11;
     pub(crate) const JOIN: u8 = 12;
     pub(crate) const READ_INDEX: u8 = 13;
+    pub(crate) const MEMBERSHIP: u8 = 14;
+    pub(crate) const SIGN: u8 = 15;
     pub(crate) const SERVICE_STREAM: u8 = 32;
 }
 
@@ -89,6 +91,10 @@ pub(crate) enum PromiseReply {
 pub(crate) struct JoinRequest {
     pub(crate) node_id: NodeId,
     pub(crate) cluster_addr: String,
+    /// Which life of the node asks: a copy of its data directory holds an older one.
+    pub(crate) generation: u64,
+    /// As in its `NodeInfo`: two processes may claim the same life.
+    pub(crate) process: u64,
 }
 
 /// The answer to a [`JoinRequest`].
@@ -100,6 +106,79 @@ pub(crate) enum JoinReply {
     AskLeader(String),
     /// Nobody leads at the moment; ask again.
     NoLeader,
+    /// It must not, and asking again will not help.
+    Refused(String),
+}
+
+/// What a member asks the leader to do about the membership.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) enum MembershipRequest {
+    /// Commit a new join token.
+    AddToken { token: TokenHash, ttl_ms: u64 },
+    /// Commit that a node uses a join token.
+    UseToken { token: TokenHash, node: NodeId, key: KeyHash },
+    /// Remove a node; with `check_only` say whether it may be done.
+    Remove { node: NodeId, force: bool, check_only: bool },
+    /// Hand the leadership to a voter, any if none is named.
+    Transfer { to: Option<NodeId> },
+    /// Tell what only the leader knows of the members.
+    Contacts,
+}
+
+/// The answer to a [`MembershipRequest`].
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) enum MembershipReply {
+    /// Done, or nothing was left to do.
+    Done,
+    /// It must not be done; why, in one line.
+    Refused(String),
+    /// This node does not lead, or leads no more: ask again.
+    NotLeader,
+    /// The leadership went to this node.
+    LedBy(NodeId),
+    /// What the leader knows.
+    Contacts(Vec<Contact>),
+}
+
+/// What only the leader knows of a member.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Contact {
+    pub(crate) node: NodeId,
+    /// Highest log index known to be on it.
+    pub(crate) matched_index: Option<u64>,
+    /// Since it last answered; the leader itself has none.
+    pub(crate) last_contact_ms: Option<u64>,
+}
+
+/// A node that has no certificate yet asks for one.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct EnrolRequest {
+    pub(crate) node_id: NodeId,
+    /// The join token's.
+    pub(crate) secret: [u8; 32],
+    /// PKCS #10, DER.
+    #[serde(with = "serde_bytes")]
+    pub(crate) request: Vec<u8>,
+}
+
+/// The same, handed on to a member that can sign: the secret stays where it was heard.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct SignRequest {
+    pub(crate) node_id: NodeId,
+    pub(crate) token: TokenHash,
+    #[serde(with = "serde_bytes")]
+    pub(crate) request: Vec<u8>,
+}
+
+/// The answer to both.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) enum EnrolReply {
+    /// The certificate and the authorities that all nodes trust, DER.
+    Certificate { certificate: serde_bytes::ByteBuf, authorities: Vec<serde_bytes::ByteBuf> },
+    /// Asking again will not help.
+    Refused(String),
+    /// Nobody can sign at the moment; ask again.
+    NotNow(String),
 }
 
 /// The answer to a system proposal.

@@ -25,7 +25,7 @@ use vedfolnir_cluster::{Cluster, ClusterConfig, ClusterTls, StartError, StartKin
 use crate::admin;
 use crate::app::{App, relay};
 use crate::config::Config;
-use crate::observability::{self, Node, Parts};
+use crate::observability::{self, LeaveRequest, Node, Parts};
 use crate::service::{Service, ServiceConfig};
 
 /// Connections the kernel queues before they are accepted: a herd that reconnects fits in.
@@ -34,6 +34,8 @@ const ACCEPT_QUEUE_MAX: u32 = 4096;
 const READY_SAID_EVERY: Duration = Duration::from_secs(5);
 /// Handing leadership over may take this long in a shutdown.
 const TRANSFER_TIMEOUT: Duration = Duration::from_millis(500);
+/// Answers to operators that are on their way get this long in a shutdown.
+const ADMIN_STOP_TIMEOUT: Duration = Duration::from_millis(300);
 /// Stopping Raft and closing the store may take this long in a shutdown.
 const CLUSTER_STOP_TIMEOUT: Duration = Duration::from_millis(1500);
 
@@ -47,6 +49,9 @@ pub struct Server {
     public: JoinHandle<io::Result<()>>,
     /// Ends the operators' listeners.
     admin_stop: CancellationToken,
+    admin_doors: Vec<JoinHandle<()>>,
+    /// Somebody wants the node to leave its cluster.
+    leave_requests: tokio::sync::mpsc::Receiver<LeaveRequest>,
 }
 
 /// What the start block shows.
@@ -141,9 +146,9 @@ impl Server {
 
         let admin_stop = CancellationToken::new();
         let admin_router = admin::router(Arc::clone(&node)).merge(observability::router(Arc::clone(&node)));
-        serve_until(admin_listener, admin_router.clone(), admin_stop.clone());
+        let mut admin_doors = vec![serve_until(admin_listener, admin_router.clone(), admin_stop.clone())];
         if let Some(socket) = admin_socket {
-            serve_until(socket, admin_router, admin_stop.clone());
+            admin_doors.push(serve_until(socket, admin_router, admin_stop.clone()));
         }
         // Ends with this function, however it ends.
         let starting_stop = CancellationToken::new();
@@ -154,8 +159,8 @@ impl Server {
         let info = NodeInfo {
             url: public_url.clone(),
             admin_url: admin_url.clone(),
-            cluster_addr: String::new(),
             server_id: node.server_id().to_owned(),
+            ..NodeInfo::default()
         };
         let (cluster, notices) = Cluster::start(cluster_config(&config, info)).await?;
         let app = if config.relay { relay::app() } else { App::builder().build() };
@@ -178,7 +183,8 @@ impl Server {
             relay: config.relay,
             warnings: warnings(&config, &identity.cluster_addr),
         };
-        node.attach(Parts { cluster, service: service.clone() });
+        let (leave, leave_requests) = tokio::sync::mpsc::channel(1);
+        node.attach(Parts { cluster, service: service.clone(), leave });
         let public_stop = CancellationToken::new();
         let routes = observability::router(Arc::clone(&node));
         drop(starting_guard);
@@ -198,7 +204,8 @@ impl Server {
             "member of the cluster: {}",
             report.start
         );
-        Ok(Self { node, report, drain_timeout: config.drain_timeout, public_stop, public, admin_stop })
+        let drain_timeout = config.drain_timeout;
+        Ok(Self { node, report, drain_timeout, public_stop, public, admin_stop, admin_doors, leave_requests })
     }
 
     /// What the start block shows.
@@ -249,6 +256,7 @@ impl Server {
         };
         let failure = tokio::select! {
             () = shutdown => None,
+            Some(request) = self.leave_requests.recv() => self.leave(request).await.err().map(ServerError::Failed),
             reason = failed => Some(ServerError::Failed(reason)),
             ended = &mut self.public => Some(ServerError::Listener(match ended {
                 Ok(Ok(())) => io::Error::other("it ended by itself"),
@@ -260,7 +268,24 @@ impl Server {
         failure.map_or(Ok(()), Err)
     }
 
-    async fn stop(&self) {
+    /// Lets the clients go, leaves the cluster for good and says what came of it. The rest is an ordinary stop.
+    async fn leave(&self, request: LeaveRequest) -> Result<(), String> {
+        let Some(parts) = self.node.parts() else { return Ok(()) };
+        tracing::info!("leaving the cluster");
+        self.node.set_draining();
+        if tokio::time::timeout(TRANSFER_TIMEOUT, parts.cluster.transfer_leadership()).await.is_err() {
+            tracing::warn!(?TRANSFER_TIMEOUT, "no other voter took the leadership over in time");
+        }
+        parts.service.drain(self.drain_timeout).await;
+        let left = parts.cluster.leave().await.map_err(|error| {
+            format!("the node let its clients go but could not leave its cluster: {error}; it is a member still")
+        });
+        // Whoever asked may have gone away.
+        let _ = request.done.send(left.clone());
+        left
+    }
+
+    async fn stop(&mut self) {
         self.node.set_draining();
         if let Some(parts) = self.node.parts() {
             // First the leadership: clients that leave need a leader to be resumed by.
@@ -275,6 +300,11 @@ impl Server {
         }
         self.public_stop.cancel();
         self.admin_stop.cancel();
+        // An answer that is on its way, to whoever made the node leave.
+        let doors = futures_util::future::join_all(self.admin_doors.drain(..));
+        if tokio::time::timeout(ADMIN_STOP_TIMEOUT, doors).await.is_err() {
+            tracing::debug!("an operator's request was cut off");
+        }
         let _ = std::fs::remove_file(self.node.data_dir().join(admin::SOCKET_NAME));
         tracing::info!("stopped");
     }
@@ -298,12 +328,14 @@ fn cluster_config(config: &Config, node_info: NodeInfo) -> ClusterConfig {
         bootstrap: part.bootstrap,
         bootstrap_expect: part.bootstrap_expect,
         tls: part.tls,
+        tls_ca_key: part.tls_ca_key,
         timing: part.timing,
         limits: part.limits,
         node_info,
         voters_max: part.voters_max,
         isolation_after: part.isolation_after,
         node_down_after: part.node_down_after,
+        replace_after: part.replace_after,
         snapshot_every_entries: part.snapshot_every_entries,
     }
 }
@@ -392,7 +424,7 @@ fn starting_router(node: &Arc<Node>) -> Router {
     })
 }
 
-fn serve_until<L>(listener: L, router: Router, stop: CancellationToken)
+fn serve_until<L>(listener: L, router: Router, stop: CancellationToken) -> JoinHandle<()>
 where
     L: axum::serve::Listener,
     L::Addr: std::fmt::Debug,
@@ -400,5 +432,5 @@ where
     tokio::spawn(async move {
         // Accept errors are retried inside; there is no other.
         let _ = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await;
-    });
+    })
 }

@@ -11,6 +11,7 @@ use super::error::{RpcError, close, close_with};
 use super::frame::{Frame, FrameError, FrameKind};
 use super::hello::{self, HelloError, LocalIdentity, PeerIdentity};
 use super::link::Link;
+use super::named;
 use super::notices::Notices;
 use super::stream::{Channel, FrameReceiver, FrameSender};
 use super::tls::SERVER_NAME;
@@ -91,7 +92,15 @@ impl Dialer {
         let connection = connecting.await.map_err(|error| RpcError::connection(peer, &error))?;
         let channel = Arc::new(Channel { connection, peer: peer.to_owned(), notices: Arc::clone(&self.notices) });
         let told_cluster = self.identity.cluster_id();
-        let identity = self.greet(&channel, addr).await?;
+        let identity = self.greet(&channel, addr).await.inspect_err(|error| {
+            if matches!(error, RpcError::Removed { .. }) {
+                self.identity.set_removed();
+            }
+        })?;
+        if let Some(reason) = named::conflict(&channel.connection, &identity) {
+            close_with(&channel.connection, close::CERTIFICATE, &reason);
+            return Err(RpcError::Tls { peer: peer.to_owned(), reason });
+        }
         Ok(Link::new(channel, identity, told_cluster))
     }
 

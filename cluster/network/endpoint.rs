@@ -13,6 +13,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use super::client::{Peer, Slot};
 use super::dial::Dialer;
+use super::enrol;
 use super::error::{close, close_with_endpoint};
 use super::hello::LocalIdentity;
 use super::notices::Notices;
@@ -117,7 +118,13 @@ impl Endpoint {
         let quinn =
             quinn::Endpoint::new(config, Some(server_config), socket, Arc::new(TokioRuntime)).map_err(failed)?;
         let notices = Arc::new(Notices::default());
-        let server = Server { identity: Arc::clone(&identity), handler, notices: Arc::clone(&notices) };
+        let server = Server {
+            identity: Arc::clone(&identity),
+            handler,
+            notices: Arc::clone(&notices),
+            authenticated: !tls.is_insecure(),
+            gate: enrol::Gate::default(),
+        };
         tokio::spawn(server::accept(quinn.clone(), Arc::new(server)));
         let dialer = Arc::new(Dialer { endpoint: quinn.clone(), client, local_addr, identity, notices });
         let inner =

@@ -17,6 +17,12 @@ pub(super) mod close {
     pub(crate) const SILENT: VarInt = VarInt::from_u32(4);
     /// On a stream: its sender gave up inside a frame.
     pub(crate) const ABANDONED: VarInt = VarInt::from_u32(5);
+    /// The node was removed from the cluster.
+    pub(crate) const REMOVED: VarInt = VarInt::from_u32(6);
+    /// No certificate, or one of another node.
+    pub(crate) const CERTIFICATE: VarInt = VarInt::from_u32(7);
+    /// Too many requests; come back.
+    pub(crate) const BUSY: VarInt = VarInt::from_u32(8);
 }
 
 /// A close reason sent by a peer is cut to so many characters before it is logged.
@@ -62,6 +68,14 @@ pub enum RpcError {
         /// Both cluster ids.
         reason: String,
     },
+    /// The cluster removed this node.
+    #[error("peer {peer} says that this node was removed: {reason}")]
+    Removed {
+        /// HOST:PORT.
+        peer: String,
+        /// Its words.
+        reason: String,
+    },
     /// Certificates were refused by one side.
     #[error("TLS with peer {peer} failed: {reason}")]
     Tls {
@@ -105,6 +119,8 @@ impl RpcError {
                 match closed.error_code {
                     close::WRONG_CLUSTER => Self::WrongCluster { peer, reason },
                     close::INCOMPATIBLE => Self::Incompatible { peer, reason },
+                    close::REMOVED => Self::Removed { peer, reason },
+                    close::CERTIFICATE => Self::Tls { peer, reason: format!("it refused this node: {reason}") },
                     close::SHUTDOWN => Self::Unreachable { peer, reason: "it stopped".to_owned() },
                     _ => Self::Unreachable { peer, reason: format!("it closed the connection: {reason}") },
                 }
@@ -165,6 +181,7 @@ impl RpcError {
             Self::Remote(_) => "remote",
             Self::WrongNode { .. } => "wrong node",
             Self::WrongCluster { .. } => "wrong cluster",
+            Self::Removed { .. } => "removed",
             Self::Tls { .. } => "tls",
             Self::Incompatible { .. } => "incompatible",
             Self::Frame { .. } => "frame",

@@ -11,6 +11,7 @@ use std::net::SocketAddr;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use parking_lot::RwLock;
+use tokio::sync::watch;
 
 use super::frame::FrameError;
 
@@ -26,13 +27,15 @@ const FLAG_CLUSTER: u8 = 1;
 pub struct LocalIdentity {
     node_id: u64,
     cluster_id: RwLock<Option<[u8; 16]>>,
+    /// Set once a peer has said that the cluster removed this node.
+    removed: watch::Sender<bool>,
 }
 
 impl LocalIdentity {
     /// `cluster_id`: `None` while the node belongs to no cluster yet.
     #[must_use]
     pub fn new(node_id: u64, cluster_id: Option<[u8; 16]>) -> Self {
-        Self { node_id, cluster_id: RwLock::new(cluster_id) }
+        Self { node_id, cluster_id: RwLock::new(cluster_id), removed: watch::channel(false).0 }
     }
 
     /// The node.
@@ -50,6 +53,17 @@ impl LocalIdentity {
     /// From now on the node belongs to this cluster; connections made before are replaced at their next use.
     pub fn set_cluster_id(&self, cluster_id: [u8; 16]) {
         *self.cluster_id.write() = Some(cluster_id);
+    }
+
+    /// A peer said that the cluster removed this node.
+    pub(super) fn set_removed(&self) {
+        self.removed.send_replace(true);
+    }
+
+    /// Follows whether a peer has said that the cluster removed this node.
+    #[must_use]
+    pub fn removed(&self) -> watch::Receiver<bool> {
+        self.removed.subscribe()
     }
 }
 

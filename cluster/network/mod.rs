@@ -16,10 +16,12 @@
 mod client;
 mod dial;
 mod endpoint;
+mod enrol;
 mod error;
 mod frame;
 mod hello;
 mod link;
+mod named;
 mod notices;
 mod server;
 mod stream;
@@ -32,9 +34,11 @@ mod tests;
 
 pub use client::Peer;
 pub use endpoint::{Endpoint, Lane, NetworkError};
+pub use enrol::{EnrolError, enrol};
 pub use error::RpcError;
 pub use frame::{FRAME_BYTES_MAX, FrameError};
 pub use hello::{LocalIdentity, PeerIdentity};
+pub use named::node_uri;
 pub use server::Handler;
 pub use stream::{FrameReceiver, FrameSender};
 pub(crate) use tls::SERVER_NAME;

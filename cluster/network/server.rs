@@ -1,5 +1,6 @@
 //! Accepts peers, checks who they are, and hands their requests, streams and volatile frames to the [`Handler`].
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,11 +10,14 @@ use futures_util::future::BoxFuture;
 use quinn::{ConnectionError, Incoming, RecvStream, SendStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::enrol;
 use super::error::{RpcError, close, close_with};
 use super::frame::{Frame, FrameError, FrameKind};
 use super::hello::{self, HelloError, LocalIdentity, PeerIdentity};
+use super::named;
 use super::notices::Notices;
 use super::stream::{Channel, FrameReceiver, FrameSender};
+use super::tls;
 
 /// Connections that peers keep open here, handshakes included; further ones are refused.
 const CONNECTIONS_MAX: usize = 512;
@@ -38,6 +42,15 @@ pub trait Handler: Send + Sync + 'static {
 
     /// Takes a volatile frame; must not block.
     fn volatile(&self, from: PeerIdentity, body: Bytes);
+
+    /// Answers the request of a node that has no certificate yet; the caller is not authenticated.
+    fn enrol(&self, from: SocketAddr, body: Bytes) -> BoxFuture<'_, Bytes>;
+
+    /// A stranger was turned away unheard: one too many.
+    fn turned_away(&self);
+
+    /// Why a peer that is of the cluster must not come in any more, if so.
+    fn removed(&self, peer: &PeerIdentity) -> Option<String>;
 }
 
 /// What the tasks of the accepting side share.
@@ -45,6 +58,16 @@ pub(super) struct Server {
     pub(super) identity: Arc<LocalIdentity>,
     pub(super) handler: Arc<dyn Handler>,
     pub(super) notices: Arc<Notices>,
+    /// Whether peers show certificates.
+    pub(super) authenticated: bool,
+    pub(super) gate: enrol::Gate,
+}
+
+/// Who came in.
+enum Greeted {
+    Peer(Arc<Channel>, PeerIdentity),
+    /// A node without a certificate that may ask for one, and for nothing else.
+    Stranger(quinn::Connection),
 }
 
 /// Accepts until the endpoint is closed.
@@ -70,7 +93,13 @@ async fn serve(incoming: Incoming, server: Arc<Server>, _permit: OwnedSemaphoreP
     let from = incoming.remote_address();
     let greeted = tokio::time::timeout(HANDSHAKE_TIMEOUT, server.greet(incoming)).await;
     let (channel, peer) = match greeted {
-        Ok(Ok(greeted)) => greeted,
+        Ok(Ok(Greeted::Peer(channel, peer))) => (channel, peer),
+        Ok(Ok(Greeted::Stranger(connection))) => {
+            if let Err(refusal) = enrol::serve(connection, &server.gate, &server.handler).await {
+                server.log_refusal(&from.to_string(), refusal);
+            }
+            return;
+        }
         Ok(Err(refusal)) => return server.log_refusal(&from.to_string(), refusal),
         Err(_) => {
             let silent = RpcError::unreachable(&from.to_string(), format!("no Hello within {HANDSHAKE_TIMEOUT:?}"));
@@ -84,10 +113,18 @@ async fn serve(incoming: Incoming, server: Arc<Server>, _permit: OwnedSemaphoreP
 
 impl Server {
     /// Handshake and Hellos.
-    async fn greet(&self, incoming: Incoming) -> Result<(Arc<Channel>, PeerIdentity), RpcError> {
+    async fn greet(&self, incoming: Incoming) -> Result<Greeted, RpcError> {
         let addr = incoming.remote_address();
         let name = addr.to_string();
         let connection = incoming.await.map_err(|error| RpcError::connection(&name, &error))?;
+        if tls::is_enrolment(&connection) {
+            return Ok(Greeted::Stranger(connection));
+        }
+        if self.authenticated && named::certificates(&connection).is_none() {
+            close_with(&connection, close::CERTIFICATE, tls::CERTIFICATE_DEMANDED);
+            let reason = "it sent no certificates; start it with --tls-ca, --tls-cert and --tls-key".to_owned();
+            return Err(RpcError::Tls { peer: name, reason });
+        }
         let channel = Arc::new(Channel { connection, peer: name.clone(), notices: Arc::clone(&self.notices) });
         let (send, recv) = channel.connection.accept_bi().await.map_err(|error| RpcError::connection(&name, &error))?;
         let mut sender = FrameSender::new(send, Arc::clone(&channel));
@@ -110,9 +147,17 @@ impl Server {
                 RpcError::WrongCluster { peer: name.clone(), reason }
             }
         })?;
+        if let Some(reason) = named::conflict(&channel.connection, &peer) {
+            close_with(&channel.connection, close::CERTIFICATE, &reason);
+            return Err(RpcError::Tls { peer: name, reason });
+        }
+        if let Some(reason) = self.handler.removed(&peer) {
+            close_with(&channel.connection, close::REMOVED, &reason);
+            return Err(RpcError::unreachable(&name, reason));
+        }
         sender.send_frame(FrameKind::Hello, &[], hello::encode(&self.identity)).await?;
         sender.finish().await?;
-        Ok((channel, peer))
+        Ok(Greeted::Peer(channel, peer))
     }
 
     /// Runs until the connection ends.
@@ -141,8 +186,14 @@ impl Server {
         }
     }
 
-    /// This node may have come to belong to a cluster since the Hellos.
+    /// This node may have come to belong to a cluster since the Hellos, and that may have removed the peer.
     fn is_still_welcome(&self, channel: &Channel, peer: &PeerIdentity) -> bool {
+        if let Some(reason) = self.handler.removed(peer) {
+            if channel.connection.close_reason().is_none() {
+                close_with(&channel.connection, close::REMOVED, &reason);
+            }
+            return false;
+        }
         let Some(reason) = hello::cluster_conflict(&self.identity, peer) else { return true };
         if channel.connection.close_reason().is_none() {
             close_with(&channel.connection, close::WRONG_CLUSTER, &reason);

@@ -4,17 +4,21 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
-use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
+use quinn::crypto::rustls::{HandshakeData, QuicClientConfig, QuicServerConfig};
 use ring::digest;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{Resumption, verify_server_cert_signed_by_trust_anchor};
 use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, UnixTime};
-use rustls::server::{NoServerSessionStorage, ParsedCertificate, WebPkiClientVerifier};
+use rustls::server::{
+    ClientHello, NoServerSessionStorage, ParsedCertificate, ResolvesServerCert, WebPkiClientVerifier,
+};
+use rustls::sign::CertifiedKey;
 use rustls::version::TLS13;
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme};
 
+use super::enrol::ALPN_ENROL;
 use crate::config::ClusterTls;
 
 /// Every node is asked for under this name: addresses change, the authority does not.
@@ -22,6 +26,10 @@ pub(crate) const SERVER_NAME: &str = "node.vedfolnir";
 const ALPN: &[u8] = b"vedfolnir/1";
 /// Another protocol on purpose: a node with certificates and one without must not talk, and must say why.
 const ALPN_INSECURE: &[u8] = b"vedfolnir-insecure/1";
+
+/// What a client without a certificate is told.
+pub(super) const CERTIFICATE_DEMANDED: &str =
+    "it demands a certificate: start this node with --tls-ca, --tls-cert and --tls-key, or with --join-token";
 
 const CA: &str = "--tls-ca (WEBSOCKET_CLUSTER_TLS_CA_FILE)";
 const CERT: &str = "--tls-cert (WEBSOCKET_CLUSTER_TLS_CERT_FILE)";
@@ -54,6 +62,8 @@ pub struct NetworkTls {
     client: Arc<QuicClientConfig>,
     /// Derived from the private key; `None` without certificates.
     secret: Option<[u8; 32]>,
+    /// SHA-256 of the certificate of the authority that this node's own certificate is of.
+    authority: Option<[u8; 32]>,
 }
 
 impl NetworkTls {
@@ -65,6 +75,9 @@ impl NetworkTls {
     pub fn load(tls: &ClusterTls) -> Result<Self, TlsError> {
         match tls {
             ClusterTls::Mutual { ca_file, cert_file, key_file } => Self::mutual(ca_file, cert_file, key_file),
+            ClusterTls::DataDir { .. } => {
+                Err(TlsError::Setup("certificates in the data directory are read by their paths".to_owned()))
+            }
             ClusterTls::InsecureLoopback => Self::insecure(),
         }
     }
@@ -79,7 +92,10 @@ impl NetworkTls {
 
         let of_authority =
             AnyNodeOfAuthority { roots: Arc::clone(&roots), algorithms: provider.signature_verification_algorithms };
+        // A client without a certificate gets through the handshake, because it may be a node that asks for one; the
+        // endpoint serves nothing else to it (`server::Server::greet`).
         let clients = WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(&provider))
+            .allow_unauthenticated()
             .build()
             .map_err(|error| file(CA, ca_file, error.to_string(), "it must hold the authority of all nodes"))?;
         // What every peer would refuse is refused here already.
@@ -102,12 +118,17 @@ impl NetworkTls {
             let fix = "give the key that the certificate was issued for";
             file(KEY, key_file, format!("does not belong to {}: {error}", cert_file.display()), fix)
         };
+        let authority = authority_of(ca_file, &chain, &of_authority)?;
+        let certified = |chain| CertifiedKey::from_der(chain, key.clone_key(), &provider).map_err(mismatch);
+        let certificates = ByProtocol {
+            peers: Arc::new(certified(chain.clone())?),
+            strangers: Arc::new(certified(chain.iter().cloned().chain([authority.clone()]).collect())?),
+        };
         let server = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_protocol_versions(&[&TLS13])
             .map_err(setup)?
             .with_client_cert_verifier(clients)
-            .with_single_cert(chain.clone(), key.clone_key())
-            .map_err(mismatch)?;
+            .with_cert_resolver(Arc::new(certificates));
         let client = ClientConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&TLS13])
             .map_err(setup)?
@@ -115,7 +136,9 @@ impl NetworkTls {
             .with_custom_certificate_verifier(Arc::new(of_authority))
             .with_client_auth_cert(chain, key)
             .map_err(mismatch)?;
-        Self::assemble(server, client, ALPN, secret)
+        let mut tls = Self::assemble(server, client, &[ALPN, ALPN_ENROL], secret)?;
+        tls.authority = digest::digest(&digest::SHA256, &authority).as_ref().try_into().ok();
+        Ok(tls)
     }
 
     fn insecure() -> Result<Self, TlsError> {
@@ -136,30 +159,37 @@ impl NetworkTls {
             .dangerous()
             .with_custom_certificate_verifier(verifier)
             .with_no_client_auth();
-        Self::assemble(server, client, ALPN_INSECURE, None)
+        Self::assemble(server, client, &[ALPN_INSECURE], None)
     }
 
     fn assemble(
         mut server: ServerConfig,
         mut client: ClientConfig,
-        alpn: &[u8],
+        protocols: &[&[u8]],
         secret: Option<[u8; 32]>,
     ) -> Result<Self, TlsError> {
-        server.alpn_protocols = vec![alpn.to_vec()];
-        client.alpn_protocols = vec![alpn.to_vec()];
+        server.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
+        // What is spoken between peers comes first.
+        client.alpn_protocols = server.alpn_protocols.iter().take(1).cloned().collect();
         // Every handshake shows and checks certificates: none is resumed past an expiry.
         server.session_storage = Arc::new(NoServerSessionStorage {});
         server.send_tls13_tickets = 0;
         client.resumption = Resumption::disabled();
         let server = QuicServerConfig::try_from(server).map_err(|error| TlsError::Setup(error.to_string()))?;
         let client = QuicClientConfig::try_from(client).map_err(|error| TlsError::Setup(error.to_string()))?;
-        Ok(Self { server: Arc::new(server), client: Arc::new(client), secret })
+        Ok(Self { server: Arc::new(server), client: Arc::new(client), secret, authority: None })
     }
 
     /// Whether peers are not authenticated.
     #[must_use]
     pub fn is_insecure(&self) -> bool {
         self.secret.is_none()
+    }
+
+    /// SHA-256 of the certificate of the authority that this node's own certificate is of; `None` without certificates.
+    #[must_use]
+    pub fn authority(&self) -> Option<[u8; 32]> {
+        self.authority
     }
 
     pub(super) fn server(&self) -> Arc<QuicServerConfig> {
@@ -178,6 +208,44 @@ impl NetworkTls {
             None => format!("vedfolnir insecure {local}").into_bytes(),
         }
     }
+}
+
+/// Whether the client came to ask for a certificate.
+pub(super) fn is_enrolment(connection: &quinn::Connection) -> bool {
+    let data = connection.handshake_data().and_then(|data| data.downcast::<HandshakeData>().ok());
+    data.is_some_and(|data| data.protocol.as_deref() == Some(ALPN_ENROL))
+}
+
+/// Shows the authority's certificate to nodes that know only its hash; peers have it.
+#[derive(Debug)]
+struct ByProtocol {
+    peers: Arc<CertifiedKey>,
+    strangers: Arc<CertifiedKey>,
+}
+
+impl ResolvesServerCert for ByProtocol {
+    fn resolve(&self, client: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let stranger = client.alpn().is_some_and(|mut offered| offered.any(|protocol| protocol == ALPN_ENROL));
+        Some(Arc::clone(if stranger { &self.strangers } else { &self.peers }))
+    }
+}
+
+/// The one of the file's authorities that the certificate is of; it was checked against all of them before.
+fn authority_of(
+    ca_file: &Path,
+    chain: &[CertificateDer<'static>],
+    checked: &AnyNodeOfAuthority,
+) -> Result<CertificateDer<'static>, TlsError> {
+    let (own, intermediates) = chain.split_first().ok_or_else(|| TlsError::Setup("no certificate".to_owned()))?;
+    let now = UnixTime::now();
+    let authorities = read_certificates(CA, ca_file)?;
+    let own_authority = authorities.iter().find(|authority| {
+        let mut roots = RootCertStore::empty();
+        let added = roots.add((*authority).clone()).is_ok();
+        let only = AnyNodeOfAuthority { roots: Arc::new(roots), algorithms: checked.algorithms };
+        added && only.check(own, intermediates, now).is_ok()
+    });
+    own_authority.cloned().ok_or_else(|| TlsError::Setup("this node's certificate is of no authority".to_owned()))
 }
 
 /// Accepts a server whose certificate is of the authority, whatever names are in it.

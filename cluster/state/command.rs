@@ -5,7 +5,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::identifier::{Epoch, Incarnation, LogPosition, Offset, PidHash, SidKey};
+use crate::identifier::{Epoch, Incarnation, LogPosition, NodeId, Offset, PidHash, SidKey};
+use crate::membership::{KeyHash, TokenHash};
 
 /// One Raft log entry: a batch of commands from one proposer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,7 +20,7 @@ pub struct Proposal {
 /// Whose proposal it is; decides whether `apply` deduplicates it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Origin {
-    /// The leader's own housekeeping (`Configure`, `NodeUp`, `NodeDown`, `Tick`): idempotent or never retried.
+    /// The leader's own housekeeping (`Configure`, `NodeUp`, `NodeDown`, `Tick`, membership): idempotent or never retried.
     System,
     /// A node's service: command i has sequence `first_sequence + i`; sequences of an incarnation are dense, from 1.
     Node {
@@ -104,6 +105,27 @@ pub enum Command {
     KvPut(KvPut),
     /// Removes an entry of the key-value store.
     KvDelete(KvDelete),
+    /// A join token that is good for one node.
+    AddJoinToken {
+        /// Of its secret.
+        token: TokenHash,
+        /// How long it is good, in committed cluster time from here.
+        ttl_ms: u64,
+    },
+    /// A node that wants a certificate uses a join token; the same node with the same key may repeat it.
+    UseJoinToken {
+        /// Of its secret.
+        token: TokenHash,
+        /// The node.
+        node: NodeId,
+        /// Its public key.
+        key: KeyHash,
+    },
+    /// A node is a member no more: its life is over, and it begins no other.
+    RemoveNode {
+        /// The node.
+        node: NodeId,
+    },
 }
 
 /// Limits that `apply` obeys; committed so that all replicas obey the same ones.
@@ -122,7 +144,7 @@ pub struct Configuration {
     pub sid_key: SidKey,
 }
 
-/// Where a node is reached; displayed, never used for a decision.
+/// What a node says of itself: where it is reached, what it is; no decision of `apply` depends on it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeInfo {
     /// URL of the public service, without a trailing slash.
@@ -133,6 +155,15 @@ pub struct NodeInfo {
     pub cluster_addr: String,
     /// `server_id` as health shows it.
     pub server_id: String,
+    /// The software's version.
+    #[serde(default)]
+    pub version: String,
+    /// Whether it was given the authority's key and can sign certificates.
+    #[serde(default)]
+    pub signs: bool,
+    /// Drawn at random by the process: tells two processes that share one identity apart.
+    #[serde(default)]
+    pub process: u64,
 }
 
 /// A new session.

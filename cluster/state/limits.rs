@@ -64,5 +64,13 @@ pub const PRESENCE_PAGE_MAX: usize = 1_000;
 pub const PRESENCE_LOOKS_MAX: usize = 8_192;
 /// Rooms, and exceptions, that one question about members names.
 pub const PRESENCE_ROOMS_MAX: usize = 64;
+/// Join tokens that are kept, used and expired ones included.
+pub const JOIN_TOKENS_MAX: usize = 1_024;
+/// How long a join token may be good for, milliseconds of cluster time: 30 days.
+pub const JOIN_TOKEN_TTL_MS_MAX: u64 = 30 * 24 * 60 * 60 * 1_000;
+/// How long an expired token is still known as such, milliseconds of cluster time: a day.
+pub const EXPIRED_TOKEN_KEPT_MS: u64 = 24 * 60 * 60 * 1_000;
+/// Removed nodes that are remembered; beyond it the ones removed first are forgotten.
+pub const REMOVED_NODES_MAX: usize = 16_384;
 /// Positions of one room that one replay step looks at.
 pub(crate) const REPLAY_POSITIONS_MAX: usize = 1_024;

@@ -75,6 +75,11 @@ impl Nodes {
         true
     }
 
+    /// The node will never come back.
+    pub(crate) fn forget(&mut self, node: NodeId) {
+        self.nodes.remove(&node);
+    }
+
     pub(crate) fn incarnation(&self, node: NodeId) -> Option<(Incarnation, bool)> {
         let entry = self.nodes.get(&node)?;
         Some((Incarnation { node, generation: entry.generation }, entry.live))

@@ -7,6 +7,7 @@
 //! > replay PID after INDEX.ORDINAL
 //! > kv KEY | list PREFIX [after=KEY] [limit=N] | members [ROOM,…] [except=ROOM,…] [limit=N] [all]
 //! > users [ROOM] [limit=N] [all] | events [after=ID] | snapshot
+//! > token NAME                                       what a join token is worth
 //! ```
 //! `all` follows a paged question to its end; `snapshot` goes on with a state read from a snapshot.
 
@@ -18,9 +19,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::{
-    Applied, Audience, Command, Configuration, Effect, Event, EventKind, Incarnation, KvDelete, KvEntry, KvExpected,
-    KvPut, LogPosition, NodeInfo, Offset, Origin, Outcome, Payload, PidHash, Proposal, Publish, Record, Register,
-    Response, Resume, SessionRef, State, encode_proposal,
+    Applied, Audience, Command, Configuration, Effect, Event, EventKind, Incarnation, JoinTokenView, KeyHash, KvDelete,
+    KvEntry, KvExpected, KvPut, LogPosition, NodeInfo, Offset, Origin, Outcome, Payload, PidHash, Proposal, Publish,
+    Record, Register, Response, Resume, SessionRef, State, TokenHash, encode_proposal,
 };
 
 #[derive(Default)]
@@ -34,6 +35,12 @@ fn pid(name: &str) -> PidHash {
     let mut bytes = [0; 16];
     bytes[..name.len()].copy_from_slice(name.as_bytes());
     PidHash(bytes)
+}
+
+fn hashed(name: &str) -> [u8; 32] {
+    let mut bytes = [0; 32];
+    bytes[..name.len()].copy_from_slice(name.as_bytes());
+    bytes
 }
 
 fn pid_name(pid: PidHash) -> String {
@@ -120,6 +127,13 @@ fn command(text: &str) -> Command {
                 payload: Payload { text: Bytes::from(text.to_owned()), attachments: Vec::new() },
             }),
         }),
+        ["add-token", name] => Command::AddJoinToken { token: TokenHash(hashed(name)), ttl_ms: number("ttl", 1_000) },
+        ["use-token", name, node, key] => Command::UseJoinToken {
+            token: TokenHash(hashed(name)),
+            node: node.parse().expect("a node"),
+            key: KeyHash(hashed(key)),
+        },
+        ["remove-node", node] => Command::RemoveNode { node: node.parse().expect("a node") },
         _ => panic!("no such command: {text}"),
     }
 }
@@ -284,6 +298,15 @@ impl Story {
                     let _ = writeln!(out, "  complete={} hole={}", replay.complete, replay.hole);
                 }
             }
+            return out;
+        }
+        if let Some(name) = line.strip_prefix("token ") {
+            let worth = match self.state.join_token(&TokenHash(hashed(name))) {
+                Some(JoinTokenView::UsedBy { node, .. }) => format!("used by {node}"),
+                Some(other) => format!("{other:?}"),
+                None => "unknown".to_owned(),
+            };
+            let _ = writeln!(out, "  {worth}");
             return out;
         }
         let (who, what) = line.split_once(' ').expect("WHO COMMAND");

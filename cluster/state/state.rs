@@ -12,6 +12,7 @@ use crate::history::History;
 use crate::identifier::{Epoch, Incarnation, LogPosition, NodeId, PidHash};
 use crate::kv::Kv;
 use crate::limits;
+use crate::membership::{JoinTokenView, KeyHash, Membership, TokenHash};
 use crate::node::{Nodes, Up};
 use crate::response::{Refusal, Response, ResumeRefusal};
 use crate::room::{EVERYONE, RoomKey, Rooms};
@@ -33,6 +34,8 @@ pub struct State {
     pub(crate) kv: Kv,
     #[serde(default)]
     pub(crate) events: Events,
+    #[serde(default)]
+    membership: Membership,
 }
 
 /// Where the commands of an entry put their effects.
@@ -119,6 +122,9 @@ impl State {
                 Response::Done
             }
             Command::Tick { elapsed_ms } => self.tick(elapsed_ms, effects),
+            Command::AddJoinToken { token, ttl_ms } => self.add_join_token(token, ttl_ms),
+            Command::UseJoinToken { token, node, key } => self.use_join_token(&token, node, key),
+            Command::RemoveNode { node } => self.remove_node(node, effects),
             _ => Response::Refused(Refusal::NotAllowed),
         }
     }
@@ -146,9 +152,13 @@ impl State {
             Command::Publish(publish) => self.publish(owner, publish, effects),
             Command::KvPut(put) => self.kv.put(put, effects.position, self.time.now_ms()),
             Command::KvDelete(delete) => self.kv.delete(&delete, self.time.now_ms()),
-            Command::Configure(_) | Command::NodeUp { .. } | Command::NodeDown { .. } | Command::Tick { .. } => {
-                Response::Refused(Refusal::NotAllowed)
-            }
+            Command::Configure(_)
+            | Command::NodeUp { .. }
+            | Command::NodeDown { .. }
+            | Command::Tick { .. }
+            | Command::AddJoinToken { .. }
+            | Command::UseJoinToken { .. }
+            | Command::RemoveNode { .. } => Response::Refused(Refusal::NotAllowed),
         }
     }
 
@@ -163,9 +173,12 @@ impl State {
     }
 
     fn node_up(&mut self, incarnation: Incarnation, info: NodeInfo, effects: &mut Effects) -> Response {
-        let fields = [&info.url, &info.admin_url, &info.cluster_addr, &info.server_id];
+        let fields = [&info.url, &info.admin_url, &info.cluster_addr, &info.server_id, &info.version];
         if fields.into_iter().any(|field| field.len() > limits::NODE_FIELD_BYTES_MAX) {
             return Response::Refused(Refusal::LimitExceeded);
+        }
+        if self.membership.is_removed(incarnation.node) {
+            return Response::Refused(Refusal::NotAllowed);
         }
         match self.nodes.judge_up(incarnation) {
             Up::Refused => return Response::Refused(Refusal::NotAllowed),
@@ -201,6 +214,32 @@ impl State {
         self.prune(limits::PRUNED_PER_TICK_MAX);
         self.kv.expire(self.time.now_ms());
         self.events.prune(self.time.now_ms(), limits::EVENTS_PRUNED_PER_TICK_MAX);
+        self.membership.forget_tokens(self.time.now_ms());
+        Response::Done
+    }
+
+    fn add_join_token(&mut self, token: TokenHash, ttl_ms: u64) -> Response {
+        if ttl_ms <= limits::JOIN_TOKEN_TTL_MS_MAX && self.membership.add_token(token, self.time.now_ms(), ttl_ms) {
+            Response::Done
+        } else {
+            Response::Refused(Refusal::LimitExceeded)
+        }
+    }
+
+    fn use_join_token(&mut self, token: &TokenHash, node: NodeId, key: KeyHash) -> Response {
+        if self.membership.use_token(token, self.time.now_ms(), node, key) {
+            Response::Done
+        } else {
+            Response::Refused(Refusal::NotAllowed)
+        }
+    }
+
+    fn remove_node(&mut self, node: NodeId, effects: &mut Effects) -> Response {
+        if let Some((incarnation, true)) = self.nodes.incarnation(node) {
+            self.node_down(incarnation, effects);
+        }
+        self.nodes.forget(node);
+        self.membership.remove_node(node);
         Response::Done
     }
 
@@ -568,6 +607,18 @@ impl State {
     #[must_use]
     pub fn live_incarnations(&self) -> Vec<Incarnation> {
         self.nodes.live()
+    }
+
+    /// What a join token is worth; `None`: there is none of this hash (any more).
+    #[must_use]
+    pub fn join_token(&self, token: &TokenHash) -> Option<JoinTokenView> {
+        self.membership.token(token, self.time.now_ms())
+    }
+
+    /// Whether the node was a member once and must never be one again.
+    #[must_use]
+    pub fn is_removed(&self, node: NodeId) -> bool {
+        self.membership.is_removed(node)
     }
 
     /// The last executed sequence of a life; `None` when it is not live.

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Empty, Limited};
+use http_body_util::{BodyExt, Full, Limited};
 use hyper::client::conn::http1;
-use hyper::{Request, StatusCode, header};
+use hyper::{Method, Request, StatusCode, header};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
@@ -49,15 +49,37 @@ pub enum AdminError {
 /// # Errors
 /// When the node cannot be reached, takes too long, or is not one.
 pub async fn get(target: &Target, path: &str, timeout: Duration) -> Result<(StatusCode, Bytes), AdminError> {
+    send(target, path, None, timeout).await
+}
+
+/// `POST path` with a JSON body; the answer's status and body.
+///
+/// # Errors
+/// As [`get`].
+pub async fn post(
+    target: &Target,
+    path: &str,
+    body: Vec<u8>,
+    timeout: Duration,
+) -> Result<(StatusCode, Bytes), AdminError> {
+    send(target, path, Some(Bytes::from(body)), timeout).await
+}
+
+async fn send(
+    target: &Target,
+    path: &str,
+    body: Option<Bytes>,
+    timeout: Duration,
+) -> Result<(StatusCode, Bytes), AdminError> {
     let request = async {
         let unreachable = |source| AdminError::Unreachable { target: target.clone(), source };
         match target {
             Target::Tcp(host_port) => {
                 let stream = TcpStream::connect(host_port.as_str()).await.map_err(unreachable)?;
-                exchange(stream, host_port, path).await
+                exchange(stream, host_port, path, body).await
             }
             Target::Unix(socket) => {
-                exchange(UnixStream::connect(socket).await.map_err(unreachable)?, "localhost", path).await
+                exchange(UnixStream::connect(socket).await.map_err(unreachable)?, "localhost", path, body).await
             }
         }
         .map_err(|reason| AdminError::NotANode { target: target.clone(), reason })
@@ -68,16 +90,20 @@ pub async fn get(target: &Target, path: &str, timeout: Duration) -> Result<(Stat
     }
 }
 
-async fn exchange<S>(stream: S, host: &str, path: &str) -> Result<(StatusCode, Bytes), String>
+async fn exchange<S>(stream: S, host: &str, path: &str, body: Option<Bytes>) -> Result<(StatusCode, Bytes), String>
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     let (mut sender, connection) =
-        http1::handshake::<_, Empty<Bytes>>(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
-    let request = Request::get(path)
+        http1::handshake::<_, Full<Bytes>>(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
+    let method = if body.is_some() { Method::POST } else { Method::GET };
+    let request = Request::builder()
+        .method(method)
+        .uri(path)
         .header(header::HOST, host)
         .header(header::CONNECTION, "close")
-        .body(Empty::new())
+        .header(header::CONTENT_TYPE, "application/json")
+        .body(Full::new(body.unwrap_or_default()))
         .map_err(|error| error.to_string())?;
     let answer = async {
         let response = sender.send_request(request).await.map_err(|error| error.to_string())?;

@@ -1,12 +1,14 @@
 //! The operators' door: a loopback listener and a socket in the data directory, and the client that asks there.
 
 mod client;
+mod membership;
 mod routes;
 mod socket;
 mod target;
 mod view;
 
-pub use client::{AdminError, get};
+pub use client::{AdminError, get, post};
+pub use membership::{Done, Members, RemoveBody, TokenBody, TransferBody};
 pub use routes::{AdminStatus, router};
 pub use socket::{SOCKET_NAME, SocketError, bind_socket};
 pub use target::Target;

@@ -1,4 +1,4 @@
-//! The admin listener's routes: `/status`.
+//! The admin listener's routes: `/status`, and those of the membership.
 
 use std::sync::Arc;
 
@@ -10,6 +10,7 @@ use axum::{Json, Router};
 use serde::Serialize;
 use vedfolnir_cluster::ClusterStatus;
 
+use super::membership;
 use crate::observability::{Node, readiness_reason};
 
 /// What `/status` answers with 200.
@@ -39,7 +40,7 @@ struct NotYet {
 
 /// The operators' routes.
 pub fn router(node: Arc<Node>) -> Router {
-    Router::new().route("/status", get(status)).with_state(node)
+    Router::new().route("/status", get(status)).with_state(Arc::clone(&node)).merge(membership::router(node))
 }
 
 async fn status(State(node): State<Arc<Node>>) -> Response {

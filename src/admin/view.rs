@@ -50,6 +50,9 @@ pub struct NodeView {
     pub admin_url: String,
     /// Cluster HOST:PORT.
     pub cluster_addr: String,
+    /// Its software's version.
+    #[serde(default)]
+    pub version: String,
     /// Sessions it owns.
     pub sessions: u64,
     /// Highest log index known to be on it.

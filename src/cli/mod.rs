@@ -2,7 +2,9 @@
 
 mod cert;
 mod dev;
+mod door;
 mod exit;
+mod members;
 mod out;
 mod runtime;
 mod signal;
@@ -10,6 +12,7 @@ mod start;
 mod status;
 #[cfg(test)]
 mod tests;
+mod token;
 
 use clap::{Parser, Subcommand};
 
@@ -31,6 +34,17 @@ enum Verb {
     Dev(dev::DevArgs),
     /// Show the cluster as one of its nodes sees it.
     Status(status::StatusArgs),
+    /// Show the members: role, addresses, how far and how recent the leader knows them.
+    Members(members::MembersArgs),
+    /// Remove a dead node from the cluster for good.
+    Remove(members::RemoveArgs),
+    /// Have a running node leave its cluster for good and end.
+    Leave(members::LeaveArgs),
+    /// Have another voter lead.
+    TransferLeadership(members::TransferArgs),
+    /// Tokens that let a new node in.
+    #[command(subcommand)]
+    Token(token::TokenVerb),
     /// Certificates between the nodes of a cluster.
     #[command(subcommand)]
     Cert(cert::CertVerb),
@@ -51,6 +65,11 @@ pub(crate) fn run() -> Result<(), Failure> {
         Verb::Start(settings) => start::run(&settings),
         Verb::Dev(arguments) => dev::run(arguments),
         Verb::Status(arguments) => status::run(arguments),
+        Verb::Members(arguments) => members::members(arguments),
+        Verb::Remove(arguments) => members::remove(arguments),
+        Verb::Leave(arguments) => members::leave(arguments),
+        Verb::TransferLeadership(arguments) => members::transfer(arguments),
+        Verb::Token(verb) => token::run(verb),
         Verb::Cert(verb) => cert::run(verb),
     }
 }

@@ -1,13 +1,12 @@
 //! `vedfolnir status`: the cluster as one of its nodes sees it.
 
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
-use vedfolnir::admin::{self, SOCKET_NAME, StatusView, Target};
-use vedfolnir::config::DEFAULT_ADMIN_ADDR;
+use vedfolnir::admin::{self, StatusView, Target};
 
+use super::door::Door;
 use super::{Failure, out, runtime};
 
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -16,19 +15,15 @@ const PEER_TIMEOUT: Duration = Duration::from_millis(700);
 
 #[derive(Args, Debug)]
 pub(crate) struct StatusArgs {
-    /// The node's admin listener: HOST:PORT, http://HOST:PORT or unix:PATH [default: 127.0.0.1:5002]
-    #[arg(long, value_name = "ADDR", conflicts_with = "data_dir")]
-    addr: Option<String>,
-    /// The node's data directory, or that of vedfolnir dev: its socket is asked
-    #[arg(long, value_name = "DIR")]
-    data_dir: Option<PathBuf>,
+    #[command(flatten)]
+    door: Door,
     /// One JSON object instead of text
     #[arg(long)]
     json: bool,
 }
 
 pub(crate) fn run(arguments: StatusArgs) -> Result<(), Failure> {
-    let targets = targets(&arguments)?;
+    let targets = arguments.door.targets()?;
     runtime::block_on(Some(1), async move {
         let body = ask(&targets).await?;
         if arguments.json {
@@ -41,33 +36,6 @@ pub(crate) fn run(arguments: StatusArgs) -> Result<(), Failure> {
         }
         Ok(())
     })
-}
-
-fn targets(arguments: &StatusArgs) -> Result<Vec<Target>, Failure> {
-    if let Some(data_dir) = &arguments.data_dir {
-        return Ok(sockets(data_dir));
-    }
-    let addr = arguments.addr.as_deref().unwrap_or(DEFAULT_ADMIN_ADDR);
-    let target =
-        addr.parse().map_err(|form| Failure::configuration(format!("--addr = {addr:?} is refused: {form}")))?;
-    Ok(vec![target])
-}
-
-/// The directory's own socket, or those of the nodes inside it.
-fn sockets(data_dir: &Path) -> Vec<Target> {
-    let own = data_dir.join(SOCKET_NAME);
-    let mut inside: Vec<PathBuf> = std::fs::read_dir(data_dir)
-        .into_iter()
-        .flatten()
-        .filter_map(|entry| Some(entry.ok()?.path().join(SOCKET_NAME)))
-        .filter(|socket| socket.exists())
-        .collect();
-    inside.sort();
-    if own.exists() || inside.is_empty() {
-        vec![Target::Unix(own)]
-    } else {
-        inside.into_iter().map(Target::Unix).collect()
-    }
 }
 
 /// The first node that answers.

@@ -18,6 +18,9 @@ fn a_usage_error_is_one_line_that_names_the_argument() {
         (vec!["vedfolnir", "strat"], "strat"),
         (vec!["vedfolnir", "dev", "--nodes", "many"], "--nodes"),
         (vec!["vedfolnir", "cert", "init", "x"], "--node"),
+        (vec!["vedfolnir", "token", "create"], "--join"),
+        (vec!["vedfolnir", "remove"], "NODE"),
+        (vec!["vedfolnir", "leave", "--addr", "a:1", "--data-dir", "x"], "--data-dir"),
         (vec!["vedfolnir", "status", "--addr", "a:1", "--data-dir", "x"], "--data-dir"),
     ] {
         let error = Cli::try_parse_from(&arguments).expect_err("refused");

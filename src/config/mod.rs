@@ -5,9 +5,11 @@
 //! Nothing below this module reads the environment.
 
 mod error;
+mod secret;
 mod settings;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod validate;
 mod value;
 
@@ -18,7 +20,9 @@ use std::time::Duration;
 use vedfolnir_cluster::{ClusterTls, RaftTiming, ReplicatedLimits};
 
 pub use error::ConfigError;
+pub use secret::Secret;
 pub use settings::{DEFAULT_ADMIN_ADDR, DEFAULT_DATA_DIR, LogSettings, Settings};
+pub use value::parse_duration;
 
 /// A node's whole configuration; every value has been checked, alone and against the others.
 #[derive(Clone, Debug)]
@@ -71,6 +75,8 @@ pub struct ClusterPart {
     pub bootstrap_expect: Option<usize>,
     /// Certificates between peers.
     pub tls: ClusterTls,
+    /// The authority's private key, on a node that signs certificates.
+    pub tls_ca_key: Option<PathBuf>,
     /// Raft's clock.
     pub timing: RaftTiming,
     /// Limits that a new cluster commits.
@@ -81,6 +87,8 @@ pub struct ClusterPart {
     pub isolation_after: Duration,
     /// A peer unheard for this long is declared down.
     pub node_down_after: Duration,
+    /// A voter unheard for this long is replaced by a learner.
+    pub replace_after: Duration,
     /// Log entries between snapshots.
     pub snapshot_every_entries: u64,
 }

@@ -5,6 +5,8 @@
 
 use clap::Args;
 
+use super::secret::Secret;
+
 /// Where a node keeps its state when nothing else is said.
 pub const DEFAULT_DATA_DIR: &str = "./vedfolnir-data";
 /// Where operators reach a node when nothing else is said.
@@ -72,6 +74,21 @@ pub struct Settings {
     /// PEM file of this node's private key
     #[arg(long, value_name = "FILE", env = "WEBSOCKET_CLUSTER_TLS_KEY_FILE", help_heading = "Cluster")]
     pub tls_key: Option<String>,
+    /// PEM file of the authority's key, for nodes that sign certificates of nodes with a join token
+    #[arg(long, value_name = "FILE", env = "WEBSOCKET_CLUSTER_TLS_CA_KEY_FILE", help_heading = "Cluster")]
+    pub tls_ca_key: Option<String>,
+    /// Lets a node without certificates join, once (vedfolnir token create --join); better given in a file
+    #[arg(
+        long,
+        value_name = "TOKEN",
+        env = "WEBSOCKET_CLUSTER_JOIN_TOKEN",
+        hide_env_values = true,
+        help_heading = "Cluster"
+    )]
+    pub join_token: Option<Secret>,
+    /// File that holds the join token
+    #[arg(long, value_name = "FILE", env = "WEBSOCKET_CLUSTER_JOIN_TOKEN_FILE", help_heading = "Cluster")]
+    pub join_token_file: Option<String>,
     /// Voters at most, odd; further nodes are learners [default: 5]
     #[arg(long, value_name = "N", env = "WEBSOCKET_CLUSTER_VOTERS_MAX", help_heading = "Cluster")]
     pub voters_max: Option<String>,
@@ -90,6 +107,9 @@ pub struct Settings {
     /// A peer unheard for this long is declared down [default: 6s]
     #[arg(long, value_name = "DURATION", env = "WEBSOCKET_CLUSTER_NODE_DOWN_AFTER", help_heading = "Cluster")]
     pub node_down_after: Option<String>,
+    /// A voter unheard for this long is replaced by a caught-up learner, if there is one [default: 30s]
+    #[arg(long, value_name = "DURATION", env = "WEBSOCKET_CLUSTER_REPLACE_AFTER", help_heading = "Cluster")]
+    pub replace_after: Option<String>,
     /// Log entries between snapshots [default: 50000]
     #[arg(long, value_name = "N", env = "WEBSOCKET_CLUSTER_SNAPSHOT_ENTRIES", help_heading = "Cluster")]
     pub snapshot_entries: Option<String>,

@@ -72,6 +72,7 @@ fn a_refusal_names_setting_value_reason_and_form() {
         (refusal(|s| s.election_max = some("150ms")), ["WEBSOCKET_CLUSTER_ELECTION_MAX", "collide", "more than"]),
         (refusal(|s| s.log.log_level = some("LOUD")), ["WEBSOCKET_LOG_LEVEL", "LOUD", "critical"]),
         (refusal(|s| s.log.log_format = some("xml")), ["WEBSOCKET_LOG_FORMAT", "xml", "bunyan"]),
+        (refusal(|s| s.replace_after = some("2s")), ["WEBSOCKET_CLUSTER_REPLACE_AFTER", "2s", "node-down-after"]),
         (refusal(|s| s.public_url = some("ftp://x")), ["WEBSOCKET_PUBLIC_URL", "ftp://x", "https://"]),
     ] {
         for part in parts {
@@ -87,6 +88,61 @@ fn certificates_come_all_or_none() {
     std::fs::write(&file, "x").expect("written");
     let line = refusal(|settings| settings.tls_ca = file.to_str().map(str::to_owned));
     assert!(line.starts_with("--tls-cert (WEBSOCKET_CLUSTER_TLS_CERT_FILE) is missing"), "{line}");
+}
+
+/// A token of no cluster, in the right form.
+const TOKEN: &str = "vfjoin1_BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQ";
+
+fn with_token(text: &str, change: impl FnOnce(&mut Settings)) -> Result<ClusterTls, String> {
+    let mut settings = Settings {
+        join_token: Some(text.to_owned().into()),
+        bootstrap: some("a:1"),
+        data_dir: some("/nowhere/data"),
+        ..Settings::default()
+    };
+    change(&mut settings);
+    settings.validate().map(|config| config.cluster.tls).map_err(|error| error.to_string())
+}
+
+#[test]
+fn a_join_token_is_refused_without_being_shown() {
+    for (text, reason) in [("garbage", "no join token"), (TOKEN, "cut off or mistyped")] {
+        let line = with_token(text, |_| ()).expect_err("refused");
+        assert!(line.starts_with("--join-token (WEBSOCKET_CLUSTER_JOIN_TOKEN)") && line.contains(reason), "{line}");
+        assert!(!line.contains(text), "{line}");
+    }
+    let line = with_token("garbage", |s| s.tls_ca = some("x.pem")).expect_err("refused");
+    assert!(line.contains("certificates of its own"), "{line}");
+    assert!(
+        !format!("{:?}", Settings { join_token: Some("garbage".to_owned().into()), ..Settings::default() })
+            .contains("garbage")
+    );
+}
+
+#[test]
+fn a_join_token_file_is_read_and_both_are_too_many() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let file = directory.path().join("token");
+    std::fs::write(&file, "garbage\n").expect("written");
+    let path = file.to_str().map(str::to_owned);
+    let line = with_token("", |s| s.join_token_file = path.clone()).expect_err("refused");
+    assert!(line.starts_with("--join-token-file (WEBSOCKET_CLUSTER_JOIN_TOKEN_FILE)"), "{line}");
+    let line = with_token("x", |s| s.join_token_file = path).expect_err("refused");
+    assert!(line.contains("one of the two"), "{line}");
+    let line = with_token("", |s| s.join_token_file = some("/nowhere/token")).expect_err("refused");
+    assert!(line.contains("/nowhere/token") && line.contains("cannot be read"), "{line}");
+}
+
+#[test]
+fn a_restart_needs_no_token() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    std::fs::create_dir(directory.path().join("tls")).expect("created");
+    std::fs::write(directory.path().join("tls/cert.pem"), "x").expect("written");
+    let data_dir = directory.path().to_str().map(str::to_owned);
+    for text in ["", "garbage"] {
+        let tls = with_token(text, |s| s.data_dir = data_dir.clone()).expect("valid");
+        assert!(matches!(tls, ClusterTls::DataDir { token: None }), "{tls:?}");
+    }
 }
 
 #[test]

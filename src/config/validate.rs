@@ -1,7 +1,7 @@
 //! [`Settings`] to [`Config`]: every value alone, then against the others.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use vedfolnir_cluster::{ClusterTls, RaftTiming, ReplicatedLimits};
@@ -22,19 +22,17 @@ const CONNECTIONS_MAX: &str = "--connections-max (WEBSOCKET_MAX_CONNECTIONS_PER_
 const PING_INTERVAL: &str = "--ping-interval (WEBSOCKET_PING_INTERVAL)";
 const PING_TIMEOUT: &str = "--ping-timeout (WEBSOCKET_PING_TIMEOUT)";
 const DRAIN_TIMEOUT: &str = "--drain-timeout (WEBSOCKET_DRAIN_TIMEOUT)";
-const BOOTSTRAP: &str = "--bootstrap (WEBSOCKET_CLUSTER_BOOTSTRAP)";
-const BOOTSTRAP_EXPECT: &str = "--bootstrap-expect (WEBSOCKET_CLUSTER_BOOTSTRAP_EXPECT)";
+pub(super) const BOOTSTRAP: &str = "--bootstrap (WEBSOCKET_CLUSTER_BOOTSTRAP)";
+pub(super) const BOOTSTRAP_EXPECT: &str = "--bootstrap-expect (WEBSOCKET_CLUSTER_BOOTSTRAP_EXPECT)";
 const CLUSTER_ADDR: &str = "--cluster-addr (WEBSOCKET_CLUSTER_ADDR)";
 const CLUSTER_ADVERTISE: &str = "--cluster-advertise (WEBSOCKET_CLUSTER_ADVERTISE)";
-const TLS_CA: &str = "--tls-ca (WEBSOCKET_CLUSTER_TLS_CA_FILE)";
-const TLS_CERT: &str = "--tls-cert (WEBSOCKET_CLUSTER_TLS_CERT_FILE)";
-const TLS_KEY: &str = "--tls-key (WEBSOCKET_CLUSTER_TLS_KEY_FILE)";
 const VOTERS_MAX: &str = "--voters-max (WEBSOCKET_CLUSTER_VOTERS_MAX)";
 const HEARTBEAT: &str = "--heartbeat (WEBSOCKET_CLUSTER_HEARTBEAT)";
 const ELECTION_MIN: &str = "--election-min (WEBSOCKET_CLUSTER_ELECTION_MIN)";
 const ELECTION_MAX: &str = "--election-max (WEBSOCKET_CLUSTER_ELECTION_MAX)";
 const ISOLATION_AFTER: &str = "--isolation-after (WEBSOCKET_CLUSTER_ISOLATION_AFTER)";
 const NODE_DOWN_AFTER: &str = "--node-down-after (WEBSOCKET_CLUSTER_NODE_DOWN_AFTER)";
+const REPLACE_AFTER: &str = "--replace-after (WEBSOCKET_CLUSTER_REPLACE_AFTER)";
 const SNAPSHOT_ENTRIES: &str = "--snapshot-entries (WEBSOCKET_CLUSTER_SNAPSHOT_ENTRIES)";
 const RECOVERY_WINDOW: &str = "--recovery-window (WEBSOCKET_RECOVERY_WINDOW)";
 const HISTORY_AGE: &str = "--history-age (WEBSOCKET_HISTORY_AGE)";
@@ -68,13 +66,14 @@ impl Settings {
             .and_then(|threads| usize::try_from(threads).ok());
         let drain_timeout = given(DRAIN_TIMEOUT, self.drain_timeout.as_ref())
             .map_or(Ok(2 * SECOND), |drain| drain.duration(Duration::ZERO, 3 * SECOND))?;
+        let data_dir = given(DATA_DIR, self.data_dir.as_ref())
+            .map_or_else(|| PathBuf::from(DEFAULT_DATA_DIR), |data_dir| PathBuf::from(data_dir.text));
         Ok(Config {
             production,
-            data_dir: given(DATA_DIR, self.data_dir.as_ref())
-                .map_or_else(|| PathBuf::from(DEFAULT_DATA_DIR), |data_dir| PathBuf::from(data_dir.text)),
             public: self.public()?,
             admin_bind: self.admin_bind()?,
-            cluster: self.cluster()?,
+            cluster: self.cluster(&data_dir)?,
+            data_dir,
             relay,
             log: self.log.validate(production)?,
             worker_threads,
@@ -142,9 +141,10 @@ impl Settings {
             .map_err(|reason| ConfigError::new(ADMIN_ADDR, DEFAULT_ADMIN_ADDR, reason, "HOST:PORT"))
     }
 
-    fn cluster(&self) -> Result<ClusterPart, ConfigError> {
+    fn cluster(&self, data_dir: &Path) -> Result<ClusterPart, ConfigError> {
         let default = "127.0.0.1:5001".to_owned();
-        let tls = self.tls()?;
+        let tls = self.tls(data_dir)?;
+        let tls_ca_key = self.tls_ca_key(&tls)?;
         let (bind, bind_text) = match given(CLUSTER_ADDR, self.cluster_addr.as_ref()) {
             Some(address) => (address.bind()?, address.text.to_owned()),
             None => (SocketAddr::from(([127, 0, 0, 1], 5001)), default),
@@ -154,7 +154,7 @@ impl Settings {
                 CLUSTER_ADDR,
                 bind_text,
                 "without certificates the cluster port is bound to loopback only",
-                "a loopback address, or --tls-ca, --tls-cert and --tls-key (make them with: vedfolnir cert init DIR)",
+                "a loopback address, or --tls-ca, --tls-cert and --tls-key (make them with: vedfolnir cert init DIR), or a join token",
             ));
         }
         let advertise = match given(CLUSTER_ADVERTISE, self.cluster_advertise.as_ref()) {
@@ -182,6 +182,19 @@ impl Settings {
             .map_or(Ok(5 * SECOND), |after| after.duration(2 * lease, 600 * SECOND))?;
         let node_down_after = given(NODE_DOWN_AFTER, self.node_down_after.as_ref())
             .map_or(Ok(6 * SECOND), |after| after.duration(2 * lease, 600 * SECOND))?;
+        let replace_after = match given(REPLACE_AFTER, self.replace_after.as_ref()) {
+            Some(after) => {
+                let duration = after.duration(SECOND, DAY)?;
+                if duration < node_down_after {
+                    return Err(after.refuse(
+                        format!("a node is declared down only after {node_down_after:?} (--node-down-after)"),
+                        "at least that long",
+                    ));
+                }
+                duration
+            }
+            None => (30 * SECOND).max(node_down_after),
+        };
         let voters_max = match given(VOTERS_MAX, self.voters_max.as_ref()) {
             Some(voters) => {
                 let number = voters.number(1, BOOTSTRAP_EXPECT_MAX)?;
@@ -198,11 +211,13 @@ impl Settings {
             bootstrap,
             bootstrap_expect,
             tls,
+            tls_ca_key,
             timing,
             limits: self.limits()?,
             voters_max,
             isolation_after,
             node_down_after,
+            replace_after,
             snapshot_every_entries: given(SNAPSHOT_ENTRIES, self.snapshot_entries.as_ref())
                 .map_or(Ok(50_000), |entries| entries.number(100, 100_000_000))?,
         })
@@ -248,29 +263,6 @@ impl Settings {
             ));
         }
         Ok(Some(number))
-    }
-
-    fn tls(&self) -> Result<ClusterTls, ConfigError> {
-        let files =
-            [(TLS_CA, self.tls_ca.as_ref()), (TLS_CERT, self.tls_cert.as_ref()), (TLS_KEY, self.tls_key.as_ref())]
-                .map(|(setting, text)| (setting, given(setting, text)));
-        if files.iter().all(|(_, file)| file.is_none()) {
-            return Ok(ClusterTls::InsecureLoopback);
-        }
-        for (setting, file) in &files {
-            let Some(file) = file else {
-                return Err(ConfigError::missing(
-                    setting,
-                    "the other certificate files are given",
-                    "a PEM file; all of --tls-ca, --tls-cert and --tls-key, or none",
-                ));
-            };
-            std::fs::File::open(file.text)
-                .map_err(|error| file.refuse(format!("cannot be read ({error})"), "a readable PEM file"))?;
-        }
-        let [ca_file, cert_file, key_file] =
-            files.map(|(_, file)| file.map(|file| PathBuf::from(file.text)).unwrap_or_default());
-        Ok(ClusterTls::Mutual { ca_file, cert_file, key_file })
     }
 
     fn timing(&self) -> Result<RaftTiming, ConfigError> {

@@ -94,7 +94,8 @@ pub(super) fn check_host_port(text: &str) -> Result<u16, String> {
 }
 
 /// `300` (seconds), `250ms`, `5m`, `1h30m`, `2d`.
-pub(super) fn parse_duration(text: &str) -> Option<Duration> {
+#[must_use]
+pub fn parse_duration(text: &str) -> Option<Duration> {
     if let Ok(seconds) = text.parse::<u64>() {
         return Some(Duration::from_secs(seconds));
     }

@@ -253,6 +253,25 @@ fn of_cluster(families: &mut Families, metrics: &ClusterMetrics) {
         "Questions to the leader for its read index; each serves all reads that wait",
         get(&metrics.read_rounds_total),
     );
+    families.counters(
+        "vedfolnir_membership_changes_total",
+        "Changes of the membership made by this node as the leader",
+        &[
+            ("change", "promoted", get(&metrics.voters_promoted_total)),
+            ("change", "replaced", get(&metrics.voters_replaced_total)),
+            ("change", "removed", get(&metrics.nodes_removed_total)),
+        ],
+    );
+    families.counters(
+        "vedfolnir_certificate_requests_total",
+        "Requests for certificates by nodes with a join token",
+        &[
+            ("result", "issued", get(&metrics.certificates_issued_total)),
+            ("result", "refused", get(&metrics.certificates_refused_total)),
+            ("result", "postponed", get(&metrics.certificates_postponed_total)),
+            ("result", "turned_away", get(&metrics.certificates_turned_away_total)),
+        ],
+    );
 }
 
 fn of_status(families: &mut Families, status: Option<&ClusterStatus>) {

@@ -22,7 +22,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
 pub(crate) use health::readiness_reason;
-pub use node::{Node, Parts};
+pub use node::{LeaveRequest, Node, Parts};
 pub(crate) use server_id::host_name;
 pub use server_id::server_id;
 

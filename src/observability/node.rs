@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Instant, SystemTime};
 
+use tokio::sync::{mpsc, oneshot};
 use vedfolnir_cluster::Cluster;
 
 use crate::service::Service;
@@ -25,6 +26,14 @@ pub struct Parts {
     pub cluster: Cluster,
     /// The service floor.
     pub service: Service,
+    /// Takes the wish that the node leaves its cluster; one at a time.
+    pub leave: mpsc::Sender<LeaveRequest>,
+}
+
+/// The wish that the node leaves its cluster and ends.
+pub struct LeaveRequest {
+    /// Is told what came of it.
+    pub done: oneshot::Sender<Result<(), String>>,
 }
 
 impl Node {

@@ -35,12 +35,14 @@ async fn node(config: ServiceConfig) -> Node {
         bootstrap: Vec::new(),
         bootstrap_expect: None,
         tls: ClusterTls::InsecureLoopback,
+        tls_ca_key: None,
         timing: RaftTiming::default(),
         limits: ReplicatedLimits::default(),
         node_info: NodeInfo::default(),
         voters_max: 5,
         isolation_after: Duration::from_secs(5),
         node_down_after: Duration::from_secs(5),
+        replace_after: Duration::from_secs(30),
         snapshot_every_entries: 10_000,
     })
     .await

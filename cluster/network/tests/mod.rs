@@ -1,6 +1,7 @@
 //! The edge between real endpoints on loopback.
 
 mod calls;
+mod enrol;
 mod refusals;
 mod restart;
 mod streams;
@@ -8,6 +9,7 @@ mod tls;
 mod volatile;
 
 use std::net::SocketAddr;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -24,6 +26,9 @@ use crate::config::ClusterTls;
 /// Longer than anything here takes; a test that reaches it hangs.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// Nobody lets this one in.
+const REMOVED_NODE: u64 = 0xdead;
+
 mod kind {
     pub const ECHO: u8 = 1;
     pub const REFUSE: u8 = 2;
@@ -39,6 +44,7 @@ struct TestHandler {
     volatile: mpsc::Sender<Bytes>,
     /// What became of a stream's receiving half.
     ended: mpsc::Sender<String>,
+    turned_away: Arc<AtomicU64>,
 }
 
 impl Handler for TestHandler {
@@ -89,6 +95,18 @@ impl Handler for TestHandler {
     fn volatile(&self, _from: PeerIdentity, body: Bytes) {
         self.volatile.try_send(body).unwrap();
     }
+
+    fn enrol(&self, _from: SocketAddr, body: Bytes) -> BoxFuture<'_, Bytes> {
+        Box::pin(async move { Bytes::from([b"certificate for ", body.as_ref()].concat()) })
+    }
+
+    fn turned_away(&self) {
+        self.turned_away.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    }
+
+    fn removed(&self, peer: &PeerIdentity) -> Option<String> {
+        (peer.node_id == REMOVED_NODE).then(|| "it was removed".to_owned())
+    }
 }
 
 struct Node {
@@ -96,6 +114,7 @@ struct Node {
     identity: Arc<LocalIdentity>,
     volatile: mpsc::Receiver<Bytes>,
     ended: mpsc::Receiver<String>,
+    turned_away: Arc<AtomicU64>,
 }
 
 impl Node {
@@ -128,9 +147,15 @@ fn start_at(bind: SocketAddr, tls: NetworkTls, node_id: u64, cluster: Option<u8>
     let identity = Arc::new(LocalIdentity::new(node_id, cluster.map(|byte| [byte; 16])));
     let (volatile_sender, volatile) = mpsc::channel(100_000);
     let (ended_sender, ended) = mpsc::channel(16);
-    let handler = Arc::new(TestHandler { node_id, volatile: volatile_sender, ended: ended_sender });
+    let turned_away = Arc::new(AtomicU64::new(0));
+    let handler = Arc::new(TestHandler {
+        node_id,
+        volatile: volatile_sender,
+        ended: ended_sender,
+        turned_away: Arc::clone(&turned_away),
+    });
     let endpoint = Endpoint::bind(bind, tls, Arc::clone(&identity), handler)?;
-    Ok(Node { endpoint, identity, volatile, ended })
+    Ok(Node { endpoint, identity, volatile, ended, turned_away })
 }
 
 /// The system frees a port a moment after its last user is gone, without telling.

@@ -22,12 +22,14 @@ pub fn config(dir: &Path, bind: SocketAddr, bootstrap: &[SocketAddr], expect: Op
         bootstrap: bootstrap.iter().map(ToString::to_string).collect(),
         bootstrap_expect: expect,
         tls: ClusterTls::InsecureLoopback,
+        tls_ca_key: None,
         timing: RaftTiming::default(),
         limits: ReplicatedLimits::default(),
         node_info: NodeInfo::default(),
         voters_max: 5,
         isolation_after: Duration::from_secs(5),
         node_down_after: Duration::from_secs(5),
+        replace_after: Duration::from_secs(30),
         snapshot_every_entries: 10_000,
     }
 }

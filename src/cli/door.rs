@@ -1,0 +1,107 @@
+//! How a subcommand reaches a node's operators' door, and what it makes of a refusal.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::Args;
+use serde::Serialize;
+use vedfolnir::admin::{self, Done, SOCKET_NAME, Target};
+use vedfolnir::config::DEFAULT_ADMIN_ADDR;
+
+use super::Failure;
+
+/// Which node is asked.
+#[derive(Args, Debug)]
+pub(crate) struct Door {
+    /// The node's admin listener: HOST:PORT, http://HOST:PORT or unix:PATH [default: 127.0.0.1:5002]
+    #[arg(long, value_name = "ADDR", conflicts_with = "data_dir")]
+    addr: Option<String>,
+    /// The node's data directory, or that of vedfolnir dev: its socket is asked
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+}
+
+impl Door {
+    /// Where the node may be, to be tried in turn.
+    pub(crate) fn targets(&self) -> Result<Vec<Target>, Failure> {
+        if let Some(data_dir) = &self.data_dir {
+            return Ok(sockets(data_dir));
+        }
+        let addr = self.addr.as_deref().unwrap_or(DEFAULT_ADMIN_ADDR);
+        let target =
+            addr.parse().map_err(|form| Failure::configuration(format!("--addr = {addr:?} is refused: {form}")))?;
+        Ok(vec![target])
+    }
+
+    /// The one node that is meant: for what must not be done to just any node of a directory.
+    fn target(&self) -> Result<Target, Failure> {
+        let mut targets = self.targets()?;
+        match (targets.pop(), targets.is_empty()) {
+            (Some(target), true) => Ok(target),
+            _ => Err(Failure::configuration(
+                "--data-dir holds several nodes; give the data directory of one of them, or --addr",
+            )),
+        }
+    }
+
+    /// Posts a request to the one node, and returns what was done.
+    pub(crate) async fn post<B: Serialize>(&self, path: &str, body: &B, timeout: Duration) -> Result<Done, Failure> {
+        let target = self.target()?;
+        post_to(&target, path, body, timeout).await
+    }
+
+    /// The same for a node that speaks for its cluster: of a directory with several, the first that answers.
+    pub(crate) async fn post_any<B: Serialize>(
+        &self,
+        path: &str,
+        body: &B,
+        timeout: Duration,
+    ) -> Result<Done, Failure> {
+        let targets = self.targets()?;
+        let mut last = Failure::other("there is no node to ask");
+        for target in &targets {
+            // Whether it answers at all; what it answers to the request is its own word.
+            match admin::get(target, "/status", timeout).await {
+                Ok((status, _)) if status.is_success() => return post_to(target, path, body, timeout).await,
+                Ok((status, body)) => last = Failure::other(format!("{target}: {}", reason(status.as_u16(), &body))),
+                Err(error) => last = Failure::other(error.to_string()),
+            }
+        }
+        Err(last)
+    }
+}
+
+async fn post_to<B: Serialize>(target: &Target, path: &str, body: &B, timeout: Duration) -> Result<Done, Failure> {
+    let body = serde_json::to_vec(body).map_err(|error| Failure::other(error.to_string()))?;
+    let (status, answer) =
+        admin::post(target, path, body, timeout).await.map_err(|error| Failure::other(error.to_string()))?;
+    if !status.is_success() {
+        return Err(Failure::other(reason(status.as_u16(), &answer)));
+    }
+    serde_json::from_slice(&answer)
+        .map_err(|error| Failure::other(format!("the node's answer is not understood: {error}")))
+}
+
+/// The node's own words for why not.
+pub(crate) fn reason(status: u16, body: &[u8]) -> String {
+    let body: Option<serde_json::Value> = serde_json::from_slice(body).ok();
+    let word = |name: &str| Some(body.as_ref()?.get(name)?.as_str()?.to_owned());
+    word("error").or_else(|| word("reason")).unwrap_or_else(|| format!("HTTP {status}"))
+}
+
+/// The directory's own socket, or those of the nodes inside it.
+fn sockets(data_dir: &Path) -> Vec<Target> {
+    let own = data_dir.join(SOCKET_NAME);
+    let mut inside: Vec<PathBuf> = std::fs::read_dir(data_dir)
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| Some(entry.ok()?.path().join(SOCKET_NAME)))
+        .filter(|socket| socket.exists())
+        .collect();
+    inside.sort();
+    if own.exists() || inside.is_empty() {
+        vec![Target::Unix(own)]
+    } else {
+        inside.into_iter().map(Target::Unix).collect()
+    }
+}
