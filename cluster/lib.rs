@@ -13,6 +13,7 @@ mod autopilot;
 mod bootstrap;
 pub mod certificates;
 mod config;
+mod disk_watchdog;
 mod enrol;
 mod events;
 mod handle;

@@ -24,7 +24,9 @@ use crate::signer::Signer;
 use crate::state_machine::StateMachine;
 use crate::status::ClusterMetrics;
 use crate::type_config::Raft;
-use crate::{bootstrap, enrol, incarnation, join, leader, propose_driver, readiness, remove, signer, transfer};
+use crate::{
+    bootstrap, disk_watchdog, enrol, incarnation, join, leader, propose_driver, readiness, remove, signer, transfer,
+};
 
 /// Between two looks at whether the cluster knows this node's address, and still counts it in.
 const ASK_EVERY: Duration = Duration::from_millis(500);
@@ -119,6 +121,7 @@ pub(crate) async fn start(mut config: ClusterConfig) -> Result<(Cluster, mpsc::R
     tokio::spawn(incarnation::run(weak.clone()));
     tokio::spawn(propose_driver::run(weak.clone()));
     tokio::spawn(leader::run(weak.clone()));
+    tokio::spawn(disk_watchdog::run(weak.clone()));
     tokio::spawn(readiness::run(weak.clone(), readiness_sender));
     announce_address(&inner);
     tokio::spawn(watch_for_failure(weak.clone()));

@@ -109,6 +109,8 @@ pub struct ClusterMetrics {
     pub volatile_dropped_total: AtomicU64,
     /// Volatile frames sent to peers.
     pub volatile_sent_total: AtomicU64,
+    /// Times this node gave up the leadership because its disk did not answer.
+    pub disk_stalls_total: AtomicU64,
     /// Leader changes seen.
     pub leader_changes_total: AtomicU64,
     /// Linearizable reads that got their read index.

@@ -1,8 +1,12 @@
-// A full disk under a running node: it stops with one clear line, nobody else notices, nothing acknowledged is lost.
+// Disks that are full or hang under a running node: nobody else is disturbed, nothing acknowledged is lost.
 
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
+import { rmSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
 import { describe, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
 
 import { atEnd } from './support/cleanup.mjs';
 import { closeClients, connect } from './support/client.mjs';
@@ -24,6 +28,60 @@ async function smallDisk(t, directory, size) {
 
 /** What the node says as it ends. */
 const lastWord = (node) => node.output().split('\n').find((line) => line.startsWith('vedfolnir: '));
+
+/** Compiled once: fsync and fdatasync hang for as long as a file is there. */
+function hangingFsync() {
+  const library = path.join(temporaryDirectory(), 'hanging_fsync.so');
+  execFileSync('cc', ['-shared', '-fPIC', '-O1', '-o', library, fileURLToPath(new URL('support/hanging_fsync.c', import.meta.url)), '-ldl']);
+  return library;
+}
+
+describe('a disk that hangs', () => {
+  test('under the leader: another node leads, clients resume there, nothing is lost; with the disk back it is a member as before', { timeout: 240_000 }, async (t) => {
+    const library = hangingFsync();
+    const cluster = await Cluster.plan(3);
+    t.after(() => cluster.stop());
+    const hang = (node) => path.join(cluster.directory, `${node.name}.hang`);
+    for (const node of cluster.nodes) {
+      node.env = { LD_PRELOAD: library, VEDFOLNIR_TEST_HANG_WHILE: hang(node) };
+      node.spawn();
+    }
+    await cluster.ready();
+    const leader = await cluster.leader();
+    const others = cluster.nodes.filter((node) => node !== leader);
+    const client = await connect('client', [leader.url, ...others.map(({ url }) => url)]);
+    await client.join('room');
+    const publisher = await connect('publisher', others.map(({ url }) => url));
+    let published = 0;
+    const publish = () => publisher.publish('room', { id: (published += 1) });
+    await publish();
+    await client.received(1);
+
+    writeFileSync(hang(leader), '');
+    // Somebody has to write, or nobody notices.
+    const publishing = until('another node leads', async () => {
+      await publish();
+      const view = await others[0].status();
+      return view.leader && view.leader !== (await leader.status()).node_id;
+    }, { every: 0 });
+    await publishing;
+    await publish();
+    await until('the client has seen the last message', () => client.seen.includes(published));
+    const stalls = (await (await fetch(`${leader.url}/websocket/metrics`)).text()).match(/^vedfolnir_disk_stalls_total (\d+)$/m);
+    assert.ok(Number(stalls?.[1]) >= 1, `vedfolnir_disk_stalls_total is ${stalls?.[1]}`);
+
+    rmSync(hang(leader));
+    await leader.ready();
+    const late = await connect('late', leader.url);
+    await late.join('room');
+    await publish();
+    await late.received(1);
+    await until('the client has seen the last message', () => client.seen.includes(published));
+    assert.deepEqual(client.seen, Array.from({ length: published }, (_, index) => index + 1));
+    assert.ok(client.connects.slice(1).every(({ recovered }) => recovered), 'the client was not recovered');
+    assert.ok(leader.alive, leader.tail());
+  });
+});
 
 describe('a full disk', () => {
   for (const role of ['a follower', 'the leader']) {

@@ -238,6 +238,11 @@ fn of_cluster(families: &mut Families, metrics: &ClusterMetrics) {
             ("result", "dropped", get(&metrics.volatile_dropped_total)),
         ],
     );
+    families.counter(
+        "vedfolnir_disk_stalls_total",
+        "Times this node gave up the leadership because its disk did not answer",
+        get(&metrics.disk_stalls_total),
+    );
     families.counter("vedfolnir_leader_changes_total", "Leader changes seen", get(&metrics.leader_changes_total));
     families.counters(
         "vedfolnir_linearizable_reads_total",
