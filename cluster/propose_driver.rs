@@ -69,7 +69,11 @@ pub(crate) async fn run(weak: Weak<Inner>) {
                 // A dead leader is not waited for once another is elected.
                 Some((id, addr)) => tokio::select! {
                     opened = open(&node, id, &addr) => opened,
-                    _ = leadership.changed() => {
+                    changed = leadership.changed() => {
+                        // Without Raft there is nothing to look for: looking again at once would never end.
+                        if changed.is_err() {
+                            return;
+                        }
                         again = true;
                         Route::Nowhere
                     }
@@ -87,7 +91,10 @@ pub(crate) async fn run(weak: Weak<Inner>) {
         let sent = tokio::select! {
             sent = send_all(&node, &mut route) => sent,
             // What was half sent goes with the stream; the next leader gets all of it.
-            _ = leadership.changed() => {
+            changed = leadership.changed() => {
+                if changed.is_err() {
+                    return;
+                }
                 again = true;
                 false
             }
