@@ -53,6 +53,10 @@ impl LocalNode {
             )));
         }
         record.generation += 1;
+        #[cfg(feature = "planted-bugs")]
+        if vedfolnir_state::planted::is(vedfolnir_state::planted::Bug::GenerationKept) {
+            record.generation = (record.generation - 1).max(1);
+        }
         let node = Self { storage, record: Arc::new(Mutex::new(record)) };
         node.update(|_| ())?;
         Ok(node)
@@ -125,7 +129,7 @@ fn random_node_id() -> Result<NodeId, StartError> {
 /// Random bytes from the system.
 pub(crate) fn random_bytes<const N: usize>() -> Result<[u8; N], StartError> {
     let mut bytes = [0; N];
-    getrandom::fill(&mut bytes)
+    crate::runtime::fill_random(&mut bytes)
         .map_err(|error| StartError::Refused(format!("the system has no random numbers: {error}")))?;
     Ok(bytes)
 }

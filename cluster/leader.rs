@@ -3,9 +3,10 @@
 use openraft::async_runtime::WatchReceiver;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Weak;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use openraft::ChangeMembers;
+use tokio::time::Instant;
 use vedfolnir_state::{Command, Configuration, Incarnation, NodeId, Origin, Proposal, encode_proposal};
 
 use crate::handle::Inner;

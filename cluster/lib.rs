@@ -10,6 +10,7 @@
 //! The crate knows nothing of WebSocket, HTTP or frames. `openraft` types stay inside it.
 
 mod bootstrap;
+#[cfg(not(feature = "simulation"))]
 pub mod certificates;
 mod config;
 mod handle;
@@ -23,6 +24,8 @@ mod proposer;
 mod raft_network;
 mod readiness;
 mod replica;
+#[cfg_attr(feature = "simulation", path = "../chaos/sim/cluster/runtime.rs")]
+mod runtime;
 mod server;
 mod start;
 mod state_machine;
@@ -33,6 +36,8 @@ mod wire;
 pub use config::{ClusterConfig, ClusterTls, RaftTiming, ReplicatedLimits};
 pub use handle::{Cluster, Identity, Notice, ProposeError, Readiness, StartError, StartKind, Ticket};
 pub use status::{ClusterMetrics, ClusterStatus, NodeStatus, Role};
+#[cfg(feature = "simulation")]
+pub use runtime::probe;
 pub use vedfolnir_storage::StorageMetrics;
 
 /// The replicated vocabulary, for the floors above.

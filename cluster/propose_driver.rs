@@ -3,9 +3,10 @@
 use openraft::async_runtime::WatchReceiver;
 use std::sync::Weak;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::time::Instant;
 use vedfolnir_state::NodeId;
 
 use crate::handle::Inner;
@@ -67,6 +68,7 @@ pub(crate) async fn run(weak: Weak<Inner>) {
                 Some((id, _)) if id == node.local.node_id() => Route::Here,
                 // A dead leader is not waited for once another is elected.
                 Some((id, addr)) => tokio::select! {
+                    biased;
                     opened = open(&node, id, &addr) => opened,
                     _ = leadership.changed() => {
                         again = true;
@@ -84,6 +86,7 @@ pub(crate) async fn run(weak: Weak<Inner>) {
             }
         }
         let sent = tokio::select! {
+            biased;
             sent = send_all(&node, &mut route) => sent,
             // What was half sent goes with the stream; the next leader gets all of it.
             _ = leadership.changed() => {
@@ -127,6 +130,8 @@ async fn send_all(node: &Inner, route: &mut Route) -> bool {
         if !sent {
             return false;
         }
+        #[cfg(feature = "planted-bugs")]
+        node.proposer.answer_uncommitted();
     }
     true
 }

@@ -14,11 +14,12 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
+use tokio::time::Instant;
 use vedfolnir_state::{Command, Incarnation, Origin, Outcome, Proposal, Response, encode_proposal};
 
 use crate::handle::{ProposeError, Ticket};
@@ -168,6 +169,21 @@ impl Proposer {
         drop(queue);
         self.metrics.batches_total.fetch_add(1, Relaxed);
         Some(Batch { bytes: encode_proposal(&Proposal { origin, commands }) })
+    }
+
+    /// For the simulator's planted bug alone.
+    #[cfg(feature = "planted-bugs")]
+    pub(crate) fn answer_uncommitted(&self) {
+        if !vedfolnir_state::planted::is(vedfolnir_state::planted::Bug::AckBeforeCommit) {
+            return;
+        }
+        for pending in &mut self.queue.lock().pending {
+            if matches!(pending.command, Command::Publish(_))
+                && let Some(reply) = pending.reply.take()
+            {
+                let _ = reply.send(Ok(Response::Published { position: vedfolnir_state::LogPosition::default() }));
+            }
+        }
     }
 
     /// Everything not applied yet is to be sent again.

@@ -24,6 +24,7 @@ use vedfolnir_state::NodeId;
 use vedfolnir_storage::SnapshotFile;
 
 use crate::network::{Endpoint, Peer, RpcError};
+use crate::runtime;
 use crate::type_config::{Snapshot, TypeConfig, Vote};
 use crate::wire::{self, kind};
 
@@ -118,6 +119,7 @@ impl RaftNetworkV2<TypeConfig> for PeerNetwork {
     ) -> Result<SnapshotResponse<TypeConfig>, StreamingError<TypeConfig>> {
         let transfer = send_snapshot(&self.peer, vote, snapshot);
         tokio::select! {
+            biased;
             result = tokio::time::timeout(Duration::from_secs(SNAPSHOT_SECONDS_MAX), transfer) => match result {
                 Ok(result) => result.map_err(StreamingError::from),
                 Err(_) => Err(StreamingError::Network(NetworkError::from_string("the snapshot took too long"))),
@@ -219,7 +221,7 @@ async fn send_snapshot(
     let (mut sender, mut receiver) = peer.open_stream(kind::SNAPSHOT_STREAM, header).await.map_err(rpc_error)?;
     let unreadable = |error: io::Error| NetworkError::from_string(format!("the snapshot file: {error}"));
     let file = snapshot.snapshot.open_raw().map_err(io::Error::other).map_err(unreadable)?;
-    let mut file = tokio::fs::File::from_std(file);
+    let mut file = runtime::async_file(file);
     let mut chunk = vec![0; SNAPSHOT_CHUNK_BYTES];
     loop {
         let read = file.read(&mut chunk).await.map_err(unreadable)?;

@@ -61,6 +61,12 @@ impl Replica {
 
     /// Sends a notice up, waiting when the service is behind; a service that is gone is not waited for.
     pub(crate) async fn notify(&self, notice: Notice) {
+        #[cfg(feature = "planted-bugs")]
+        if vedfolnir_state::planted::is(vedfolnir_state::planted::Bug::ResyncNotTold)
+            && matches!(notice, Notice::Resync { .. })
+        {
+            return;
+        }
         if self.attached.load(Ordering::Acquire) {
             // The receiver is dropped only when the node stops; there is nobody left to tell.
             let _ = self.notices.send(notice).await;

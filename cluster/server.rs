@@ -15,7 +15,7 @@ use crate::handle::{Inner, Notice};
 use crate::network::{FrameReceiver, FrameSender, Handler, PeerIdentity};
 use crate::type_config::{EntryBytes, Snapshot, SnapshotMeta, TypeConfig, Vote};
 use crate::wire::{self, FormationPlan, JoinRequest, PromiseReply, SystemReply, WireError, kind};
-use crate::{bootstrap, incarnation, join};
+use crate::{bootstrap, incarnation, join, runtime};
 
 /// Snapshots larger than this are refused while they arrive.
 const SNAPSHOT_FILE_BYTES_MAX: u64 = 16 << 30;
@@ -177,7 +177,7 @@ impl Inner {
             incoming.write(&chunk).map_err(|error| error.to_string())?;
         }
         // Verifying reads the whole file: not on a task that answers heartbeats.
-        let file = tokio::task::spawn_blocking(move || incoming.finish())
+        let file = runtime::blocking(move || incoming.finish())
             .await
             .map_err(|error| error.to_string())?
             .map_err(|error| error.to_string())?;
@@ -197,6 +197,7 @@ impl Inner {
         let mut leadership = self.raft.server_metrics();
         loop {
             tokio::select! {
+                biased;
                 frame = receiver.recv() => {
                     let Some(body) = frame.map_err(|error| error.to_string())? else { break };
                     if !self.leads() {

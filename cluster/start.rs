@@ -3,10 +3,11 @@
 use openraft::async_runtime::WatchReceiver;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use openraft::{Config, SnapshotPolicy};
 use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 use vedfolnir_state::NodeInfo;
 use vedfolnir_storage::{Storage, StorageOptions};
 
@@ -219,6 +220,7 @@ async fn watch_for_failure(weak: std::sync::Weak<Inner>) {
     let mut running = node.raft.metrics();
     drop(node);
     let reason = tokio::select! {
+        biased;
         reason = storage.failed() => format!("the disk failed: {reason}"),
         reason = async {
             loop {

@@ -16,6 +16,7 @@ use vedfolnir_storage::{SnapshotFile, SnapshotStore};
 use crate::handle::Notice;
 use crate::proposer::Proposer;
 use crate::replica::Replica;
+use crate::runtime;
 use crate::type_config::{LogId, Snapshot, SnapshotMeta, StoredMembership, TypeConfig};
 use crate::wire;
 
@@ -50,13 +51,28 @@ impl StateMachine {
         Ok(machine)
     }
 
+    /// For the simulator's planted bug alone.
+    #[cfg(feature = "planted-bugs")]
+    fn apply_again(&self, index: u64, bytes: &[u8]) {
+        let restarted = self.proposer.incarnation().generation > 1;
+        if restarted && vedfolnir_state::planted::is(vedfolnir_state::planted::Bug::ApplyTwice) {
+            let _ = self.replica.write(|state| state.apply(index, bytes));
+        }
+    }
+
     async fn apply_empty(&self, index: u64) {
         self.replica.write(|state| state.apply_empty(index));
+        #[cfg(feature = "simulation")]
+        runtime::probe::entry(index, None, || self.replica.read(State::state_hash));
         self.replica.notify(Notice::Applied { index, effects: Vec::new() }).await;
     }
 
     async fn apply_entry(&mut self, index: u64, bytes: &[u8]) -> io::Result<()> {
         let applied = self.replica.write(|state| state.apply(index, bytes));
+        #[cfg(feature = "planted-bugs")]
+        self.apply_again(index, bytes);
+        #[cfg(feature = "simulation")]
+        runtime::probe::entry(index, Some((bytes, &applied)), || self.replica.read(State::state_hash));
         let metrics = &self.replica.metrics;
         match &applied.outcome {
             Outcome::Executed { responses, .. } => {
@@ -140,6 +156,8 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         self.membership = meta.last_membership.clone();
         self.replica.metrics.snapshots_installed_total.fetch_add(1, Relaxed);
         let index = meta.last_log_id.map_or(0, |log_id| log_id.index);
+        #[cfg(feature = "simulation")]
+        runtime::probe::installed(index, || self.replica.read(State::state_hash));
         self.replica.notify(Notice::Resync { applied: LogPosition::end_of(index) }).await;
         let last_sequence = self.replica.read(|state| state.last_sequence(incarnation));
         match last_sequence {
@@ -174,13 +192,12 @@ impl RaftSnapshotBuilder<TypeConfig> for SnapshotBuilder {
         let state = self.state.clone();
         let snapshots = self.snapshots.clone();
         let position = self.meta.last_log_id.map_or(0, |log_id| log_id.index);
-        let file = tokio::task::spawn_blocking(move || {
+        let file = runtime::blocking(move || {
             let mut writer = snapshots.create_at(position, &meta_bytes).map_err(io::Error::other)?;
             state.encode_snapshot(&mut writer).map_err(io::Error::other)?;
             writer.finish().map_err(io::Error::other)
         })
-        .await
-        .map_err(io::Error::other)??;
+        .await??;
         self.replica.metrics.snapshots_built_total.fetch_add(1, Relaxed);
         Ok(Snapshot { meta: self.meta.clone(), snapshot: file })
     }
@@ -191,10 +208,9 @@ fn decode_meta(file: &SnapshotFile) -> io::Result<SnapshotMeta> {
 }
 
 async fn load_state(file: SnapshotFile) -> io::Result<State> {
-    tokio::task::spawn_blocking(move || {
+    runtime::blocking(move || {
         let body = file.open_body(SNAPSHOT_BODY_BYTES_MAX).map_err(io::Error::other)?;
         State::decode_snapshot(body).map_err(io::Error::other)
     })
-    .await
-    .map_err(io::Error::other)?
+    .await?
 }

@@ -15,6 +15,7 @@ openraft::declare_raft_types!(
         R = (),
         NodeId = u64,
         Node = openraft::impls::BasicNode,
+        AsyncRuntime = crate::runtime::Runtime,
 );
 
 pub(crate) type Raft = openraft::Raft<TypeConfig, StateMachine>;

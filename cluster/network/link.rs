@@ -1,10 +1,11 @@
 //! A connection to a peer that this node dialled, and how it is found out to be dead.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
+use tokio::time::Instant;
 
 use super::error::{RpcError, close, close_with};
 use super::frame::{Frame, FrameError, FrameKind};

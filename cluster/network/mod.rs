@@ -22,6 +22,8 @@ mod hello;
 mod link;
 mod notices;
 mod server;
+#[cfg_attr(feature = "simulation", path = "../../chaos/sim/cluster/socket.rs")]
+mod socket;
 mod stream;
 mod tls;
 mod transport;
@@ -37,6 +39,7 @@ pub use frame::{FRAME_BYTES_MAX, FrameError};
 pub use hello::{LocalIdentity, PeerIdentity};
 pub use server::Handler;
 pub use stream::{FrameReceiver, FrameSender};
+#[cfg(not(feature = "simulation"))]
 pub(crate) use tls::SERVER_NAME;
 pub use tls::{NetworkTls, TlsError};
 pub use volatile::VOLATILE_QUEUE_BYTES_MAX;

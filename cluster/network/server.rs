@@ -119,6 +119,7 @@ impl Server {
     async fn serve_streams(self: &Arc<Self>, channel: &Arc<Channel>, peer: PeerIdentity) -> ConnectionError {
         loop {
             tokio::select! {
+                biased;
                 opened = channel.connection.accept_bi() => match opened {
                     Ok((send, recv)) => {
                         if self.is_still_welcome(channel, &peer) {

@@ -17,6 +17,9 @@ mod history;
 mod identifier;
 pub mod limits;
 mod node;
+#[cfg(feature = "planted-bugs")]
+#[path = "../../chaos/sim/state/planted.rs"]
+pub mod planted;
 mod replay;
 mod response;
 mod room;

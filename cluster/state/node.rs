@@ -39,6 +39,10 @@ impl Nodes {
 
     pub(crate) fn last_sequence(&self, incarnation: Incarnation) -> Option<u64> {
         let node = self.nodes.get(&incarnation.node)?;
+        #[cfg(feature = "planted-bugs")]
+        if crate::planted::is(crate::planted::Bug::NodeDownIgnored) {
+            return Some(node.last_sequence);
+        }
         (node.live && node.generation == incarnation.generation).then_some(node.last_sequence)
     }
 

@@ -137,6 +137,15 @@ impl Sessions {
         self.sessions.get_mut(pid).map(Arc::make_mut)
     }
 
+    /// For the simulator's planted bug alone.
+    #[cfg(feature = "planted-bugs")]
+    pub(crate) fn each(&mut self, mut change: impl FnMut(&mut Session)) {
+        let pids: Vec<PidHash> = self.sessions.keys().copied().collect();
+        for pid in &pids {
+            self.get_mut(pid).map(&mut change);
+        }
+    }
+
     pub(crate) fn by_sid(&self, namespace: &Arc<str>, sid: &Arc<str>) -> Option<PidHash> {
         self.sids.get(&(Arc::clone(namespace), Arc::clone(sid))).copied()
     }

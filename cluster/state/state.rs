@@ -70,6 +70,8 @@ impl State {
                     return refused(Outcome::Gap { expected });
                 }
                 let known = (expected - first_sequence).min(proposal.commands.len() as u64);
+                #[cfg(feature = "planted-bugs")]
+                let known = crate::planted::known(known);
                 (Some((incarnation, first_sequence)), known as usize)
             }
         };
@@ -170,6 +172,8 @@ impl State {
 
     fn tick(&mut self, elapsed_ms: u32, effects: &mut Effects) -> Response {
         self.time.advance(elapsed_ms);
+        #[cfg(feature = "planted-bugs")]
+        crate::planted::own_clock(&mut self.time);
         for _ in 0..limits::EXPIRED_PER_TICK_MAX {
             match self.sessions.first_deadline() {
                 Some((deadline, pid)) if deadline <= self.time.now_ms() => self.end(pid, EndReason::Expired, effects),
@@ -225,7 +229,10 @@ impl State {
         if session.user != resume.user || session.namespace != resume.namespace {
             return Response::ResumeRefused(ResumeRefusal::Foreign);
         }
-        if resume.expected_epoch != Some(session.epoch) {
+        let moved = resume.expected_epoch != Some(session.epoch);
+        #[cfg(feature = "planted-bugs")]
+        let moved = crate::planted::moved(moved);
+        if moved {
             return Response::ResumeRefused(ResumeRefusal::EpochMoved);
         }
         let replay_after = match resume.offset {
@@ -243,6 +250,8 @@ impl State {
         let (old_owner, old_epoch) = (session.owner, session.epoch);
         let was_connected = session.deadline_ms.is_none();
         let epoch = old_epoch.saturating_add(1);
+        #[cfg(feature = "planted-bugs")]
+        let epoch = crate::planted::next_epoch(old_epoch, epoch);
         let (sid, rooms, data) = (Arc::clone(&session.sid), session.rooms(), session.data.clone());
         self.sessions.change(&resume.pid, |session| {
             session.epoch = epoch;

@@ -15,6 +15,12 @@ impl ClusterTime {
         self.now_ms
     }
 
+    /// For the simulator's planted bug alone.
+    #[cfg(feature = "planted-bugs")]
+    pub(crate) fn set(&mut self, now_ms: u64) {
+        self.now_ms = now_ms;
+    }
+
     pub(crate) fn advance(&mut self, elapsed_ms: u32) {
         self.now_ms = self.now_ms.saturating_add(u64::from(elapsed_ms.min(TICK_MS_MAX)));
     }

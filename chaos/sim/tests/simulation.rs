@@ -1,0 +1,1 @@
+//! Some tens of seeds, in every test run.
