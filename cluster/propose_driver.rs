@@ -70,7 +70,11 @@ pub(crate) async fn run(weak: Weak<Inner>) {
                 Some((id, addr)) => tokio::select! {
                     biased;
                     opened = open(&node, id, &addr) => opened,
-                    _ = leadership.changed() => {
+                    changed = leadership.changed() => {
+                        // Without Raft there is nothing to look for: looking again at once would never end.
+                        if changed.is_err() {
+                            return;
+                        }
                         again = true;
                         Route::Nowhere
                     }
@@ -89,7 +93,10 @@ pub(crate) async fn run(weak: Weak<Inner>) {
             biased;
             sent = send_all(&node, &mut route) => sent,
             // What was half sent goes with the stream; the next leader gets all of it.
-            _ = leadership.changed() => {
+            changed = leadership.changed() => {
+                if changed.is_err() {
+                    return;
+                }
                 again = true;
                 false
             }
