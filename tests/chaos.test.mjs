@@ -9,8 +9,9 @@ import { describe, test } from 'node:test';
 
 import { Cluster } from './support/cluster.mjs';
 import { atEnd } from './support/cleanup.mjs';
-import { closeClients, connect, MESSAGE } from './support/client.mjs';
+import { closeClients, connect } from './support/client.mjs';
 import { assertClean, audit, Ledger } from './support/oracle.mjs';
+import { Publisher } from './support/publisher.mjs';
 import { TcpProxy } from './support/tcp_proxy.mjs';
 import { until } from './support/wait.mjs';
 
@@ -20,50 +21,6 @@ const RATE = Number(process.env.VEDFOLNIR_CHAOS_RATE ?? 50);
 const ROUNDS = Number(process.env.VEDFOLNIR_CHAOS_ROUNDS ?? 1);
 /** Messages that must be committed between two faults, so that each fault meets traffic and is followed by some. */
 const TRAFFIC = 60;
-
-/** Publishes to the rooms in turn, at a steady rate, without waiting for answers; notes what became of each message. */
-class Publisher {
-  #timer;
-  #sequence = 0;
-  #open = new Set();
-
-  constructor(client, ledger) {
-    this.client = client;
-    this.ledger = ledger;
-  }
-
-  start(perSecond) {
-    this.#timer = setInterval(() => this.#publish(`room ${this.#sequence % ROOMS}`), 1000 / perSecond);
-  }
-
-  /** Stops, and resolves once every message is answered or known to be unanswered. */
-  async stop() {
-    clearInterval(this.#timer);
-    await Promise.all(this.#open);
-  }
-
-  /** One last message, certainly committed, to every room: whoever has seen it has seen what came before. */
-  async fence() {
-    await this.client.connected();
-    for (let room = 0; room < ROOMS; room += 1) {
-      await until(`a fence for room ${room} is committed`, async () => {
-        const entry = this.#publish(`room ${room}`);
-        await entry.answered;
-        return entry.outcome === 'ok';
-      });
-    }
-  }
-
-  #publish(room) {
-    const entry = this.ledger.invoke(this.client.name, (this.#sequence += 1), room);
-    entry.answered = this.client
-      .call('publish', room, MESSAGE, { id: entry.id })
-      .then(() => { entry.outcome = 'ok'; }, (error) => { entry.outcome = 'info'; entry.error = error.message; });
-    this.#open.add(entry.answered);
-    entry.answered.finally(() => this.#open.delete(entry.answered));
-    return entry;
-  }
-}
 
 describe('the main job', () => {
   test(`${CLIENTS} clients in ${ROOMS} rooms survive every fault`, { timeout: 900_000 * ROUNDS }, async (t) => {
@@ -90,7 +47,8 @@ describe('the main job', () => {
 
     const ledger = new Ledger();
     const publishers = await Promise.all([0, 1].map(async (index) => new Publisher(
-      await connect(`p${index}`, [...cluster.urls.slice(index), ...cluster.urls.slice(0, index)]), ledger)));
+      await connect(`p${index}`, [...cluster.urls.slice(index), ...cluster.urls.slice(0, index)]), ledger,
+      Array.from({ length: ROOMS }, (_, room) => `room ${room}`))));
     for (const publisher of publishers) publisher.start(RATE / publishers.length);
 
     const committed = () => ledger.acknowledged.length;

@@ -28,6 +28,7 @@ mod session;
 mod snapshot;
 mod state;
 mod time;
+mod view;
 
 pub use codec::{CodecError, decode_proposal, encode_proposal};
 pub use command::{Command, Configuration, NodeInfo, Origin, Payload, Proposal, Publish, Record, Register, Resume};

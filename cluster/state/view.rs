@@ -1,0 +1,135 @@
+//! What the floors above read of the state.
+
+use std::sync::Arc;
+
+use crate::command::{Configuration, NodeInfo};
+use crate::identifier::{Epoch, Incarnation, LogPosition, NodeId, PidHash};
+use crate::membership::{JoinTokenView, TokenHash};
+use crate::session::SessionView;
+use crate::state::State;
+
+impl State {
+    /// Everything up to here has been applied.
+    #[must_use]
+    pub fn applied(&self) -> LogPosition {
+        LogPosition::end_of(self.applied_index)
+    }
+
+    /// The history's id, once a leader has configured the cluster.
+    #[must_use]
+    pub fn history_id(&self) -> Option<u64> {
+        self.configuration.as_ref().map(|configuration| configuration.history_id)
+    }
+
+    /// The committed limits.
+    #[must_use]
+    pub fn configuration(&self) -> Option<&Configuration> {
+        self.configuration.as_ref()
+    }
+
+    /// Committed cluster time, milliseconds.
+    #[must_use]
+    pub fn cluster_time_ms(&self) -> u64 {
+        self.time.now_ms()
+    }
+
+    /// A session's current epoch.
+    #[must_use]
+    pub fn session_epoch(&self, pid: &PidHash) -> Option<Epoch> {
+        self.sessions.get(pid).map(|session| session.epoch)
+    }
+
+    /// A session.
+    #[must_use]
+    pub fn session(&self, pid: &PidHash) -> Option<SessionView> {
+        self.sessions.get(pid).map(|session| SessionView {
+            sid: Arc::clone(&session.sid),
+            namespace: Arc::clone(&session.namespace),
+            user: session.user.clone(),
+            rooms: session.rooms(),
+            data: session.data.clone(),
+            epoch: session.epoch,
+            owner: session.owner,
+            connected: session.deadline_ms.is_none(),
+            deadline_ms: session.deadline_ms,
+            started: session.started,
+        })
+    }
+
+    /// The session with a sid.
+    #[must_use]
+    pub fn session_by_sid(&self, namespace: &Arc<str>, sid: &Arc<str>) -> Option<PidHash> {
+        self.sessions.by_sid(namespace, sid)
+    }
+
+    /// Connected sessions of a life, sorted.
+    pub fn sessions_owned_by(&self, incarnation: Incarnation) -> impl Iterator<Item = PidHash> + '_ {
+        self.sessions.owned_by(incarnation)
+    }
+
+    /// Who is in a room, sorted.
+    #[must_use]
+    pub fn room_members(&self, namespace: &Arc<str>, room: &Arc<str>) -> Vec<PidHash> {
+        self.rooms.members(&(Arc::clone(namespace), Arc::clone(room))).collect()
+    }
+
+    /// Sessions with a transport.
+    #[must_use]
+    pub fn connected_count(&self) -> u64 {
+        (self.sessions.len() - self.sessions.disconnected()) as u64
+    }
+
+    /// Sessions inside their recovery window.
+    #[must_use]
+    pub fn disconnected_count(&self) -> u64 {
+        self.sessions.disconnected() as u64
+    }
+
+    /// Connected sessions of a node.
+    #[must_use]
+    pub fn node_session_count(&self, node: NodeId) -> u64 {
+        self.sessions.count_of_node(node)
+    }
+
+    /// The newest life of a node that was ever committed, and whether it is live.
+    #[must_use]
+    pub fn node_incarnation(&self, node: NodeId) -> Option<(Incarnation, bool)> {
+        self.nodes.incarnation(node)
+    }
+
+    /// Whether a node is live, and what it said about itself.
+    #[must_use]
+    pub fn node_info(&self, node: NodeId) -> Option<(bool, &NodeInfo)> {
+        self.nodes.info(node)
+    }
+
+    /// All live lives, sorted.
+    #[must_use]
+    pub fn live_incarnations(&self) -> Vec<Incarnation> {
+        self.nodes.live()
+    }
+
+    /// What a join token is worth; `None`: there is none of this hash (any more).
+    #[must_use]
+    pub fn join_token(&self, token: &TokenHash) -> Option<JoinTokenView> {
+        self.membership.token(token, self.time.now_ms())
+    }
+
+    /// Whether the node was a member once and must never be one again.
+    #[must_use]
+    pub fn is_removed(&self, node: NodeId) -> bool {
+        self.membership.is_removed(node)
+    }
+
+    /// The last executed sequence of a life; `None` when it is not live.
+    #[must_use]
+    pub fn last_sequence(&self, incarnation: Incarnation) -> Option<u64> {
+        self.nodes.last_sequence(incarnation)
+    }
+
+    /// Records and bytes of the retained history.
+    #[must_use]
+    pub fn history_size(&self) -> (usize, u64) {
+        (self.history.len(), self.history.bytes())
+    }
+}
