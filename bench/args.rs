@@ -25,6 +25,13 @@ pub(crate) enum Verb {
     Fanout(FanoutArgs),
     /// `publish` to rooms without members: publish → committed → ack
     Publish(PublishArgs),
+    /// Durable commands through the log of three node processes, by proposers inside them; or puts into etcd
+    Commands(CommandsArgs),
+    /// What one durable command cannot be cheaper than here: an fsync, and a round trip over QUIC
+    Floor(FloorArgs),
+    /// One node of `commands`, one side of `floor`: talks to its parent over standard input and output
+    #[command(hide = true)]
+    Child(ChildArgs),
     /// kill -9 of the node that 100 clients are on: time until they are served by another one, and what they missed
     Resume(ResumeArgs),
     /// Markdown table of the JSON lines in files, the median of the runs of each
@@ -126,6 +133,70 @@ pub(crate) struct PublishArgs {
     pub(crate) payload: usize,
     #[command(flatten)]
     pub(crate) span: SpanArgs,
+}
+
+/// What commits the commands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Engine {
+    /// Vedfolnir's cluster floor: `KvPut` proposed inside the node processes
+    Vedfolnir,
+    /// etcd: `KV.Put` over gRPC
+    Etcd,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct CommandsArgs {
+    /// Who commits them
+    #[arg(long, value_enum, default_value_t = Engine::Vedfolnir)]
+    pub(crate) engine: Engine,
+    /// etcd's program
+    #[arg(long, value_name = "PATH", default_value = "etcd")]
+    pub(crate) etcd: PathBuf,
+    /// Node processes
+    #[arg(long, default_value_t = 3)]
+    pub(crate) nodes: usize,
+    /// Proposers, each with one command under way; a single one sits at the leader, more are spread evenly
+    #[arg(long, default_value_t = 256)]
+    pub(crate) proposers: usize,
+    /// Bytes of a value
+    #[arg(long, default_value_t = 64)]
+    pub(crate) payload: usize,
+    /// Where the data directories go; the disk under it is what is measured [default: the system's temporary directory]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dir: Option<PathBuf>,
+    /// The one core that the node processes run on (taskset)
+    #[arg(long, value_name = "CORE")]
+    pub(crate) server_core: Option<usize>,
+    /// Name of the run in the table
+    #[arg(long, default_value = "")]
+    pub(crate) label: String,
+    #[command(flatten)]
+    pub(crate) span: SpanArgs,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct FloorArgs {
+    /// Where the file that is fsynced goes [default: the system's temporary directory]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dir: Option<PathBuf>,
+    /// The one core that both ends run on (taskset)
+    #[arg(long, value_name = "CORE")]
+    pub(crate) server_core: Option<usize>,
+    /// Fsyncs, and round trips
+    #[arg(long, default_value_t = 5_000)]
+    pub(crate) samples: usize,
+    /// Bytes of each
+    #[arg(long, default_value_t = 256)]
+    pub(crate) payload: usize,
+    /// Name of the run in the table
+    #[arg(long, default_value = "")]
+    pub(crate) label: String,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ChildArgs {
+    /// The orders, as JSON
+    pub(crate) orders: String,
 }
 
 #[derive(Args, Debug)]

@@ -7,7 +7,7 @@ const SUB: u64 = 1 << SUB_BITS;
 const BUCKETS: usize = ((64 - SUB_BITS) as usize + 1) << SUB_BITS;
 
 /// Counts of values; the largest is kept exactly.
-#[derive(Clone)]
+#[derive(Clone, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Histogram {
     buckets: Vec<u64>,
     count: u64,

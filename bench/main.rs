@@ -4,6 +4,7 @@
 //! one read buffer for all of them, frames parsed where they lie.
 
 mod args;
+mod child;
 mod client;
 mod error;
 mod histogram;
@@ -20,6 +21,10 @@ use self::args::{Cli, Verb};
 use self::error::BenchError;
 use self::report::Report;
 
+// As in the program that is measured: `commands` runs its nodes in children of this one.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> std::process::ExitCode {
     let cli = Cli::parse();
     match run(cli) {
@@ -34,6 +39,9 @@ fn main() -> std::process::ExitCode {
 
 /// Whether what was measured may be believed: every promise that the workload checks was kept.
 fn run(cli: Cli) -> Result<bool, BenchError> {
+    if let Verb::Child(arguments) = &cli.verb {
+        return child::run(arguments).map(|()| true);
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let local = tokio::task::LocalSet::new();
     let json = cli.json;

@@ -7,6 +7,7 @@
 #   SERVER_CORE, LOAD_CORE       0 and 1
 #   SECONDS_EACH                 10, what is measured of each run, after 2 s of warm-up
 #   ONLY                         a pattern for grep -E on the names below, such as ONLY='echo|fan-out'
+#   ETCD                         etcd's program (Debian: etcd-server); without one its rows are left out
 #   RESULTS                      file of JSON lines that is written; `vedfolnir-bench table FILE…` reads it
 set -eu
 
@@ -22,22 +23,35 @@ if [ -z "${VEDFOLNIR_BIN:-}" ] || [ -z "${BENCH_BIN:-}" ]; then
 fi
 server="${VEDFOLNIR_BIN:-$target/release/vedfolnir}"
 bench="${BENCH_BIN:-$target/release/vedfolnir-bench}"
+etcd="${ETCD:-$(command -v etcd || true)}"
 results="${RESULTS:-$(mktemp)}"
 : >"$results"
 broken=0
 
-# measure NAME VERB OPTION…: one run, its JSON line kept under that name.
-measure() {
+# alone NAME VERB OPTION…: one run that starts what it needs itself, its JSON line kept under that name.
+alone() {
     name="$1"
     shift
     if [ -n "${ONLY:-}" ] && ! printf '%s' "$name" | grep -Eq "$ONLY"; then
         return
     fi
     printf '\n== %s\n' "$name" >&2
-    if ! taskset -c "$load_core" "$bench" --json "$@" --label "$name" --bin "$server" --server-core "$server_core" \
-        >>"$results"; then
+    if ! taskset -c "$load_core" "$bench" --json "$@" --label "$name" --server-core "$server_core" >>"$results"; then
         printf 'this run failed or broke a promise: %s\n' "$name" >&2
         broken=1
+    fi
+}
+
+# measure NAME VERB OPTION…: the same with the server as it is shipped.
+measure() {
+    alone "$@" --bin "$server"
+}
+
+# beside_etcd NAME PROPOSERS: the same commands on both engines, one after the other.
+beside_etcd() {
+    alone "$1, Vedfolnir" commands --proposers "$2" --seconds "$seconds"
+    if [ -n "$etcd" ]; then
+        alone "$1, etcd" commands --proposers "$2" --seconds "$seconds" --engine etcd --etcd "$etcd"
     fi
 }
 
@@ -54,6 +68,10 @@ while [ "$run" -le "$runs" ]; do
     measure "fan-out to 999, three nodes, at 10/s" fanout --nodes 3 --clients 999 --rate 10 --seconds "$seconds"
     measure "publish, three nodes, 256 publishers" publish --nodes 3 --clients 256 --seconds "$seconds"
     measure "publish, three nodes, 1 publisher" publish --nodes 3 --clients 1 --seconds "$seconds"
+    alone "floor: one fsync, one QUIC round trip" floor
+    for proposers in 1 16 256 1024; do
+        beside_etcd "commands, three nodes, $proposers proposers" "$proposers"
+    done
     measure "resume, kill -9 of a follower" resume --cycles 3
     measure "resume, kill -9 of the leader" resume --cycles 3 --leader
     run=$((run + 1))

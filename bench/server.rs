@@ -114,7 +114,7 @@ async fn signal(name: &str, pid: u32) -> Result<(), BenchError> {
 /// Servers that were there already, or a cluster for this run.
 pub(crate) struct Target {
     pub(crate) endpoints: Vec<Endpoint>,
-    pids: Vec<u32>,
+    processes: Processes,
     cluster: Option<Cluster>,
 }
 
@@ -122,15 +122,38 @@ impl Target {
     pub(crate) async fn open(arguments: &TargetArgs) -> Result<Self, BenchError> {
         let Some(bin) = &arguments.bin else {
             let endpoints = arguments.urls.iter().map(|url| Endpoint::parse(url)).collect::<Result<_, _>>()?;
-            return Ok(Self { endpoints, pids: arguments.server_pid.clone(), cluster: None });
+            return Ok(Self { endpoints, processes: Processes::new(arguments.server_pid.clone()), cluster: None });
         };
         let cluster = Cluster::start(bin, arguments.nodes, arguments.server_core).await?;
         let endpoints = cluster.nodes.iter().map(|node| Endpoint::parse(&node.url)).collect::<Result<_, _>>()?;
-        let pids = cluster.nodes.iter().map(|node| node.pid).collect();
-        Ok(Self { endpoints, pids, cluster: Some(cluster) })
+        let processes = Processes::new(cluster.nodes.iter().map(|node| node.pid).collect());
+        Ok(Self { endpoints, processes, cluster: Some(cluster) })
     }
 
-    /// Memory and processor time of all servers now; `None` where no process is known.
+    /// See [`Processes::usage`].
+    pub(crate) fn usage(&self) -> Result<Option<Usage>, BenchError> {
+        self.processes.usage()
+    }
+
+    pub(crate) async fn close(self) -> Result<(), BenchError> {
+        match self.cluster {
+            Some(cluster) => cluster.stop().await,
+            None => Ok(()),
+        }
+    }
+}
+
+/// The processes of the servers.
+pub(crate) struct Processes {
+    pids: Vec<u32>,
+}
+
+impl Processes {
+    pub(crate) fn new(pids: Vec<u32>) -> Self {
+        Self { pids }
+    }
+
+    /// Memory and processor time of all of them now; `None` where no process is known.
     pub(crate) fn usage(&self) -> Result<Option<Usage>, BenchError> {
         if self.pids.is_empty() {
             return Ok(None);
@@ -143,13 +166,6 @@ impl Target {
             all.cpu_seconds += cpu_seconds(&pid.to_string())?;
         }
         Ok(Some(all))
-    }
-
-    pub(crate) async fn close(self) -> Result<(), BenchError> {
-        match self.cluster {
-            Some(cluster) => cluster.stop().await,
-            None => Ok(()),
-        }
     }
 }
 

@@ -43,6 +43,12 @@ mod type_config;
 mod verdicts;
 mod wire;
 
+#[cfg(test)]
+mod change_tests;
+// What the tests of real nodes share calls the crate by its name.
+#[cfg(test)]
+extern crate self as vedfolnir_cluster;
+
 pub use config::{ClusterConfig, ClusterTls, RaftTiming, ReplicatedLimits};
 pub use enrol::issued_certificate;
 pub use events::{EventStream, EventsError, EventsFrom};

@@ -129,7 +129,10 @@ impl Proposer {
                 return Err(ProposeError::Fenced);
             }
             let pending = queue.cut_commands + queue.waiting.len();
-            if pending >= PENDING_COMMANDS_MAX || queue.pending_bytes + bytes > PENDING_BYTES_MAX {
+            if pending >= PENDING_COMMANDS_MAX
+                || queue.pending_bytes + bytes > PENDING_BYTES_MAX
+                || !queue.waiting.has_room(&command, bytes)
+            {
                 self.metrics.proposals_refused_total.fetch_add(1, Relaxed);
                 return Err(ProposeError::Overloaded);
             }

@@ -20,6 +20,8 @@ pub(crate) struct Pending {
     pub(crate) reply: Reply,
 }
 
+/// Bytes of one session's commands that wait; a session that floods fills its own line, not the queue of all.
+const SESSION_WAITING_BYTES_MAX: usize = 8 << 20;
 /// Lines that one batch passes over; then it is cut as it is.
 const PASSED_OVER_MAX: usize = 64;
 
@@ -27,8 +29,8 @@ const PASSED_OVER_MAX: usize = 64;
 type Line = Option<PidHash>;
 
 /// Invariants: `ends` names exactly the lines that are not empty, `turns` and `passed_over` together each of them once,
-/// and between batches nothing is passed over; a line's commands are linked from its head to its tail. The links, instead of a queue for each line, cost no allocation once the slab has
-/// grown: most lines hold one command.
+/// and between batches nothing is passed over; a line's commands are linked from its head to its tail. The links, instead
+/// of a queue for each line, cost no allocation once the slab has grown: most lines hold one command.
 #[derive(Default)]
 pub(crate) struct Lines {
     waiting: Slab<Linked>,
@@ -48,6 +50,8 @@ struct Linked {
 struct Ends {
     head: usize,
     tail: usize,
+    /// Of all its commands.
+    bytes: usize,
 }
 
 impl Lines {
@@ -55,17 +59,25 @@ impl Lines {
         self.waiting.len()
     }
 
+    /// Whether its session has room for a command of so many bytes: one alone always has.
+    pub(crate) fn has_room(&self, command: &Command, bytes: usize) -> bool {
+        let Some(session) = line_of(command) else { return true };
+        self.ends.get(&Some(session)).is_none_or(|ends| ends.bytes + bytes <= SESSION_WAITING_BYTES_MAX)
+    }
+
     /// Behind everything in the same line.
     pub(crate) fn push(&mut self, pending: Pending) {
         let line = line_of(&pending.command);
+        let bytes = pending.bytes;
         let key = self.waiting.insert(Linked { pending, next: None });
         match self.ends.get_mut(&line) {
             Some(ends) => {
                 self.waiting[ends.tail].next = Some(key);
                 ends.tail = key;
+                ends.bytes += bytes;
             }
             None => {
-                self.ends.insert(line, Ends { head: key, tail: key });
+                self.ends.insert(line, Ends { head: key, tail: key, bytes });
                 self.turns.push_back(line);
             }
         }
@@ -90,6 +102,7 @@ impl Lines {
             match next {
                 Some(next) => {
                     ends.head = next;
+                    ends.bytes -= pending.bytes;
                     self.turns.push_back(line);
                 }
                 None => drop(self.ends.remove(&line)),

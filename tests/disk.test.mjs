@@ -1,16 +1,15 @@
 // Disks that are full or hang under a running node: nobody else is disturbed, nothing acknowledged is lost.
 
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, test } from 'node:test';
-import { fileURLToPath } from 'node:url';
 
 import { atEnd } from './support/cleanup.mjs';
 import { closeClients, connect } from './support/client.mjs';
 import { Cluster, planNode, portsOfNode, temporaryDirectory } from './support/cluster.mjs';
+import { compileShim } from './support/shim.mjs';
 import { SmallDisk } from './support/small_disk.mjs';
 import { until } from './support/wait.mjs';
 
@@ -29,16 +28,9 @@ async function smallDisk(t, directory, size) {
 /** What the node says as it ends. */
 const lastWord = (node) => node.output().split('\n').find((line) => line.startsWith('vedfolnir: '));
 
-/** Compiled once: fsync and fdatasync hang for as long as a file is there. */
-function hangingFsync() {
-  const library = path.join(temporaryDirectory(), 'hanging_fsync.so');
-  execFileSync('cc', ['-shared', '-fPIC', '-O1', '-o', library, fileURLToPath(new URL('support/hanging_fsync.c', import.meta.url)), '-ldl']);
-  return library;
-}
-
 describe('a disk that hangs', () => {
   test('under the leader: another node leads, clients resume there, nothing is lost; with the disk back it is a member as before', { timeout: 240_000 }, async (t) => {
-    const library = hangingFsync();
+    const library = compileShim('hanging_fsync');
     const cluster = await Cluster.plan(3);
     t.after(() => cluster.stop());
     const hang = (node) => path.join(cluster.directory, `${node.name}.hang`);

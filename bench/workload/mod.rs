@@ -1,16 +1,20 @@
 //! The workloads, and what they share: the clock, the measured span, connecting many clients.
 
+mod commands;
 mod connect;
 mod fanout;
+mod floor;
 mod resume;
 mod round_trip;
 
 use std::cell::Cell;
 use std::future::Future;
+use std::path::Path;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
+use tempfile::TempDir;
 
 use crate::args::{SpanArgs, Verb};
 use crate::client::Client;
@@ -33,7 +37,9 @@ pub(crate) async fn run(verb: Verb) -> Result<Report, BenchError> {
         Verb::Fanout(arguments) => fanout::run(arguments).await,
         Verb::Publish(arguments) => round_trip::publish(arguments).await,
         Verb::Resume(arguments) => resume::run(arguments).await,
-        Verb::Table(_) => Err(BenchError::Other("a table is not a workload".to_owned())),
+        Verb::Commands(arguments) => commands::run(arguments).await,
+        Verb::Floor(arguments) => floor::run(arguments).await,
+        Verb::Table(_) | Verb::Child(_) => Err(BenchError::Other("this is not a workload".to_owned())),
     }
 }
 
@@ -109,6 +115,16 @@ where
         .buffer_unordered(at_once.max(1))
         .try_collect()
         .await
+}
+
+/// A directory of its own that goes when the run is over.
+fn temporary(under: Option<&Path>) -> Result<TempDir, BenchError> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix("vedfolnir-bench-");
+    Ok(match under {
+        Some(under) => builder.tempdir_in(under)?,
+        None => builder.tempdir()?,
+    })
 }
 
 /// A payload of `length` characters that begins with a timestamp.
