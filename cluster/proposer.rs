@@ -37,8 +37,10 @@ const BATCH_BYTES_MAX: usize = 1 << 20;
 const BATCH_COMMANDS_MAX: usize = 4096;
 /// Bytes handed to a leader and not applied here yet.
 const IN_FLIGHT_BYTES_MAX: usize = 8 << 20;
-/// Batches handed to a leader and not applied here yet: while they are under way the next batch grows.
-const IN_FLIGHT_BATCHES_MAX: usize = 6;
+/// Batches handed to a leader and not applied here yet: while they are under way the next batch grows. Fewer leave the
+/// disk idle, more make batches small: with 1,024 proposers 2, 3, 4 and 6 gave 123, 137, 154 and 114 thousand commands a
+/// second (`vedfolnir-bench commands`).
+const IN_FLIGHT_BATCHES_MAX: usize = 4;
 /// Without progress for this long everything in flight is sent again.
 const SILENCE_MS_MAX: u64 = 1_000;
 
@@ -286,7 +288,8 @@ impl Proposer {
 impl Queue {
     /// Takes one command of each line in turn until the batch is full; gives the batch its sequences.
     fn cut_batch(&mut self) -> Option<(Origin, Vec<Command>)> {
-        let (mut commands, mut replies, mut bytes) = (Vec::new(), VecDeque::new(), 0);
+        let room = self.waiting.len().min(BATCH_COMMANDS_MAX);
+        let (mut commands, mut replies, mut bytes) = (Vec::with_capacity(room), VecDeque::with_capacity(room), 0);
         // The first may be of any size.
         let mut room = usize::MAX;
         while commands.len() < BATCH_COMMANDS_MAX

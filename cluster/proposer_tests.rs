@@ -302,7 +302,7 @@ fn large_commands_take_turns_with_small_ones() {
     let first = publishers(&proposer.next_batch().expect("a batch"));
     assert_eq!((first.len(), first[0]), (9, Some(1)));
     proposer.propose(publish_of(3, 0)).expect("within bounds");
-    for _ in 1..6 {
+    for _ in 1..IN_FLIGHT_BATCHES_MAX {
         assert_eq!(publishers(&proposer.next_batch().expect("a batch"))[0], Some(1));
     }
 }

@@ -32,6 +32,8 @@ use crate::{
 const ASK_EVERY: Duration = Duration::from_millis(500);
 /// Who has not heard of a leader for this long asks after itself.
 const ASK_AFTER: Duration = Duration::from_secs(2);
+/// How often this node looks whether Raft still runs.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// A log entry is a batch of 1 MiB at most: this many in one append keep a frame below its bound.
 const APPEND_ENTRIES_MAX: u64 = 64;
 
@@ -278,7 +280,8 @@ fn raft_config(config: &ClusterConfig) -> Result<Config, StartError> {
 async fn watch_for_failure(weak: std::sync::Weak<Inner>) {
     let Some(node) = weak.upgrade() else { return };
     let storage = node.storage.clone();
-    let mut running = node.raft.metrics();
+    let running = node.raft.metrics();
+    let mut ended = node.raft.server_metrics();
     drop(node);
     let reason = tokio::select! {
         reason = storage.failed() => format!("the disk failed: {reason}"),
@@ -288,8 +291,10 @@ async fn watch_for_failure(weak: std::sync::Weak<Inner>) {
                 if let Some(reason) = stopped {
                     return reason;
                 }
-                if running.changed().await.is_err() {
-                    return "Raft stopped".to_owned();
+                // These metrics change with every entry: looked at now and then, not followed.
+                match tokio::time::timeout(LOOK_EVERY, ended.changed()).await {
+                    Ok(Err(_)) => return "Raft stopped".to_owned(),
+                    Ok(Ok(())) | Err(_) => {}
                 }
             }
         } => reason,

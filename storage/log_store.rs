@@ -16,7 +16,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use crate::log_reader::{self, LogReader};
 use crate::schema::{CF_META, KEY_COMMITTED, KEY_PURGED, decode, encode};
 use crate::storage::Storage;
-use crate::writer::{self, Done, Operation, QUEUED_BYTES_MAX, Queued};
+use crate::writer::{self, Committed, Done, Operation, QUEUED_BYTES_MAX, Queued};
 
 pub(crate) type LogIdOf<C> = openraft::alias::LogIdOf<C>;
 pub(crate) type VoteOf<C> = openraft::alias::VoteOf<C>;
@@ -76,6 +76,7 @@ pub(crate) struct Shared<C: RaftTypeConfig> {
 pub struct LogStore<C: RaftTypeConfig> {
     pub(crate) shared: Arc<Shared<C>>,
     queue: Option<mpsc::Sender<Queued>>,
+    committed: Arc<Committed>,
     /// What is left of [`QUEUED_BYTES_MAX`].
     queue_bytes: Arc<Semaphore>,
     writer: Option<std::thread::JoinHandle<()>>,
@@ -88,12 +89,13 @@ where
 {
     pub(crate) fn new(storage: Storage) -> Self {
         let flushed = Arc::new(AtomicU64::new(0));
+        let committed = Arc::new(Committed::default());
         let (queue, writer) = if storage.inner.log_open.swap(true, Ordering::AcqRel) {
             // Two writers would reorder votes and entries: this one gets none.
             tracing::error!("the log is open already; a second log store of the same directory does nothing");
             (None, None)
         } else {
-            match writer::start(storage.clone(), Arc::clone(&flushed)) {
+            match writer::start(storage.clone(), Arc::clone(&flushed), Arc::clone(&committed)) {
                 Ok((queue, writer)) => (Some(queue), Some(writer)),
                 Err(error) => {
                     storage.inner.fail(&format!("the writer thread cannot be started: {error}"));
@@ -107,7 +109,8 @@ where
             vote: Mutex::new(None),
             flushed,
         };
-        Self { shared: Arc::new(shared), queue, queue_bytes: Arc::new(Semaphore::new(QUEUED_BYTES_MAX)), writer }
+        let queue_bytes = Arc::new(Semaphore::new(QUEUED_BYTES_MAX));
+        Self { shared: Arc::new(shared), queue, committed, queue_bytes, writer }
     }
 
     /// Why the writer does not answer.
@@ -175,8 +178,8 @@ where
 
     async fn save_committed(&mut self, committed: Option<LogIdOf<C>>) -> Result<(), io::Error> {
         let Some(committed) = committed else { return Ok(()) };
-        let record = encode(&committed)?;
-        self.enqueue(Operation::Committed { record }).await
+        *self.committed.lock() = Some(encode(&committed)?);
+        Ok(())
     }
 
     async fn read_committed(&mut self) -> Result<Option<LogIdOf<C>>, io::Error> {

@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use parking_lot::Mutex;
 use rocksdb::WriteBatch;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
@@ -33,8 +34,6 @@ pub(crate) enum Operation {
     TruncateFrom { end: u64, done: Done },
     /// Everything up to the index goes; `record` says so.
     Purge { last: u64, record: Vec<u8>, done: Done },
-    /// Not worth a sync of its own.
-    Committed { record: Vec<u8> },
     /// Answered when everything before it is on disk.
     Barrier { done: oneshot::Sender<()> },
 }
@@ -50,6 +49,10 @@ impl Operation {
         }
     }
 }
+
+/// How far the log is committed, encoded, as last said and not written yet. It is a hint for the next start and worth
+/// neither a write nor a wake-up of its own: it goes with the next write.
+pub(crate) type Committed = Mutex<Option<Vec<u8>>>;
 
 /// An operation in the queue; its share of [`QUEUED_BYTES_MAX`] is given back when it is done.
 pub(crate) struct Queued {
@@ -72,26 +75,40 @@ impl Drop for FailOnPanic<'_> {
 pub(crate) fn start(
     storage: Storage,
     flushed: Arc<AtomicU64>,
+    committed: Arc<Committed>,
 ) -> io::Result<(mpsc::Sender<Queued>, std::thread::JoinHandle<()>)> {
     let (sender, receiver) = mpsc::channel(QUEUED_OPERATIONS_MAX);
     let thread = std::thread::Builder::new().name("log-writer".to_owned()).spawn(move || {
         let _guard = FailOnPanic(&storage);
-        run(&storage, receiver, &flushed);
+        run(&storage, receiver, &flushed, &committed);
     })?;
     Ok((sender, thread))
 }
 
-fn run(storage: &Storage, mut queue: mpsc::Receiver<Queued>, flushed: &AtomicU64) {
+fn run(storage: &Storage, mut queue: mpsc::Receiver<Queued>, flushed: &AtomicU64, committed: &Committed) {
     let mut batch: Vec<Queued> = Vec::new();
     while let Some(first) = queue.blocking_recv() {
+        // Taken before the queue is drained: by then the entries that it speaks of are in there, or written.
+        let said = committed.lock().take();
         let mut bytes = first.operation.bytes();
         batch.push(first);
-        while bytes < BATCH_BYTES_MAX {
-            let Ok(next) = queue.try_recv() else { break };
+        let drained = loop {
+            if bytes >= BATCH_BYTES_MAX {
+                break false;
+            }
+            let Ok(next) = queue.try_recv() else { break true };
             bytes += next.operation.bytes();
             batch.push(next);
-        }
-        let result = write(storage, &batch, flushed).map_err(|error| error.to_string());
+        };
+        let said = if drained {
+            said
+        } else {
+            // It must not reach the disk before its entries. What was said since is newer.
+            let mut committed = committed.lock();
+            *committed = committed.take().or(said);
+            None
+        };
+        let result = write(storage, &batch, said, flushed).map_err(|error| error.to_string());
         if let Err(reason) = &result {
             storage.inner.fail(reason);
         }
@@ -103,16 +120,24 @@ fn run(storage: &Storage, mut queue: mpsc::Receiver<Queued>, flushed: &AtomicU64
                 | Operation::Vote { done, .. }
                 | Operation::TruncateFrom { done, .. }
                 | Operation::Purge { done, .. } => done(outcome),
-                Operation::Committed { .. } => {}
                 // After a failure it goes unanswered, which its caller takes for the failure it is. A caller that has
                 // gone away needs no answer.
                 Operation::Barrier { done } => drop(outcome.is_ok().then(|| done.send(()))),
             }
         }
     }
+    let last_word = committed.lock().take();
+    if let Err(error) = write(storage, &[], last_word, flushed) {
+        tracing::debug!(%error, "how far the log is committed could not be noted; the next start hears it from the leader");
+    }
 }
 
-fn write(storage: &Storage, operations: &[Queued], flushed: &AtomicU64) -> Result<(), StorageError> {
+fn write(
+    storage: &Storage,
+    operations: &[Queued],
+    committed: Option<Vec<u8>>,
+    flushed: &AtomicU64,
+) -> Result<(), StorageError> {
     let inner = &storage.inner;
     // Also for a batch without a write: a barrier must not claim what the failed write before it lost.
     inner.refuse_after_failure()?;
@@ -156,9 +181,11 @@ fn write(storage: &Storage, operations: &[Queued], flushed: &AtomicU64) -> Resul
                     sync = true;
                 }
             }
-            Operation::Committed { record } => batch.put_cf(meta, KEY_COMMITTED, record),
             Operation::Barrier { .. } => {}
         }
+    }
+    if let Some(record) = committed {
+        batch.put_cf(meta, KEY_COMMITTED, record);
     }
     if sync {
         inner.write_synced(batch, end)?;

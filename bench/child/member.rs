@@ -15,7 +15,7 @@ use crate::error::BenchError;
 use crate::histogram::Histogram;
 
 /// Keys that each proposer writes in turn.
-const KEYS: u64 = 64;
+const KEYS: u64 = 1;
 
 /// Where the node lives and whom it knows.
 #[derive(Debug, Serialize, Deserialize)]

@@ -96,13 +96,20 @@ impl Kv {
         if let Err(refusal) = self.may_put(&key, &value, expected, now_ms) {
             return self.refuse(refusal);
         }
-        self.remove(&key, now_ms);
         self.bytes += weight(&key, &value);
         let deadline_ms = ttl_ms.map(|ttl_ms| now_ms.saturating_add(ttl_ms));
-        if let Some(deadline) = deadline_ms {
-            self.deadlines.insert((deadline, Arc::clone(&key)));
+        let entry = Entry { value, revision: position, deadline_ms };
+        // In place: most writes are to keys that are there.
+        match self.entries.get_mut(&key) {
+            Some(current) => {
+                let replaced = std::mem::replace(current, entry);
+                self.forget(&key, &replaced, now_ms);
+            }
+            None => drop(self.entries.insert(Arc::clone(&key), entry)),
         }
-        self.entries.insert(key, Entry { value, revision: position, deadline_ms });
+        if let Some(deadline) = deadline_ms {
+            self.deadlines.insert((deadline, key));
+        }
         Response::KvStored { revision: position }
     }
 
@@ -111,8 +118,8 @@ impl Kv {
         if value.len() > limits::KV_VALUE_BYTES_MAX {
             return Err(KvRefusal::ValueTooLarge);
         }
-        self.check_expected(key, expected, now_ms)?;
         let replaced = self.entries.get(key);
+        check_expected(replaced, expected, now_ms)?;
         if replaced.is_none() && self.entries.len() >= limits::KV_ENTRIES_MAX {
             return Err(KvRefusal::TooManyEntries);
         }
@@ -125,7 +132,7 @@ impl Kv {
 
     pub(crate) fn delete(&mut self, delete: &KvDelete, now_ms: u64) -> Response {
         let KvDelete { key, expected } = delete;
-        let allowed = check_key(key).and_then(|()| self.check_expected(key, *expected, now_ms));
+        let allowed = check_key(key).and_then(|()| check_expected(self.entries.get(key), *expected, now_ms));
         match allowed {
             Err(refusal) => self.refuse(refusal),
             Ok(()) => {
@@ -153,18 +160,14 @@ impl Kv {
         self.entries.get(key).filter(|entry| entry.lives(now_ms))
     }
 
-    fn check_expected(&self, key: &str, expected: KvExpected, now_ms: u64) -> Result<(), KvRefusal> {
-        let current = self.live(key, now_ms).map(|entry| entry.revision);
-        let met = match expected {
-            KvExpected::Anything => true,
-            KvExpected::Absent => current.is_none(),
-            KvExpected::Revision(revision) => current == Some(revision),
-        };
-        if met { Ok(()) } else { Err(KvRefusal::Conflict { current }) }
+    fn remove(&mut self, key: &Arc<str>, now_ms: u64) {
+        if let Some(entry) = self.entries.remove(key) {
+            self.forget(key, &entry, now_ms);
+        }
     }
 
-    fn remove(&mut self, key: &Arc<str>, now_ms: u64) {
-        let Some(entry) = self.entries.remove(key) else { return };
+    /// What goes with an entry that is in the table no more.
+    fn forget(&mut self, key: &Arc<str>, entry: &Entry, now_ms: u64) {
         self.bytes -= weight(key, &entry.value);
         self.expired_total += u64::from(!entry.lives(now_ms));
         if let Some(deadline) = entry.deadline_ms {
@@ -207,6 +210,16 @@ impl Kv {
         }
         page
     }
+}
+
+fn check_expected(current: Option<&Entry>, expected: KvExpected, now_ms: u64) -> Result<(), KvRefusal> {
+    let current = current.filter(|entry| entry.lives(now_ms)).map(|entry| entry.revision);
+    let met = match expected {
+        KvExpected::Anything => true,
+        KvExpected::Absent => current.is_none(),
+        KvExpected::Revision(revision) => current == Some(revision),
+    };
+    if met { Ok(()) } else { Err(KvRefusal::Conflict { current }) }
 }
 
 fn check_key(key: &str) -> Result<(), KvRefusal> {

@@ -98,7 +98,8 @@ impl State {
             }
         };
         let count = proposal.commands.len();
-        let mut effects = Effects { list: Vec::new(), position: LogPosition::new(index, 0), events: 0 };
+        let mut effects =
+            Effects { list: Vec::with_capacity(count - skipped), position: LogPosition::new(index, 0), events: 0 };
         let mut responses = Vec::with_capacity(count - skipped);
         for (ordinal, command) in proposal.commands.into_iter().enumerate().skip(skipped) {
             effects.begin(LogPosition::new(index, u32::try_from(ordinal).unwrap_or(u32::MAX)));

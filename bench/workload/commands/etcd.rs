@@ -24,7 +24,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// Proposers that share a connection: etcd serves many on one, and one alone would hold them up.
 const PROPOSERS_EACH_CONNECTION: usize = 16;
 /// Keys that each proposer writes in turn, as on the other engine.
-const KEYS: usize = 64;
+const KEYS: usize = 1;
 
 pub(super) async fn run(arguments: &CommandsArgs, dir: &Path) -> Result<Report, BenchError> {
     let addresses = free_addresses(2 * arguments.nodes)?;
