@@ -2,6 +2,8 @@
 
 #[path = "event_tests.rs"]
 mod event;
+#[path = "fixture_tests.rs"]
+mod fixture;
 #[path = "kv_tests.rs"]
 mod kv;
 #[path = "model_tests.rs"]
