@@ -15,15 +15,15 @@ const IDENTITY_VERSION: u8 = 1;
 
 /// The durable record. `generation` is written before it is used, so no two lives share one.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-struct IdentityRecord {
-    version: u8,
-    node_id: NodeId,
-    generation: u64,
-    cluster_id: Option<ClusterId>,
-    plan: Option<FormationPlan>,
+pub(crate) struct IdentityRecord {
+    pub(crate) version: u8,
+    pub(crate) node_id: NodeId,
+    pub(crate) generation: u64,
+    pub(crate) cluster_id: Option<ClusterId>,
+    pub(crate) plan: Option<FormationPlan>,
     /// The cluster removed the node: it must not come back under this identity.
     #[serde(default)]
-    removed: bool,
+    pub(crate) removed: bool,
 }
 
 /// The node's identity; every change is on disk before the call returns.

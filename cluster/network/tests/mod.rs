@@ -2,6 +2,7 @@
 
 mod calls;
 mod enrol;
+mod fixtures;
 mod refusals;
 mod restart;
 mod streams;
