@@ -7,7 +7,15 @@ use crate::{SNAPSHOT_PARTIALS_MAX, SnapshotFile, StorageError};
 
 /// A snapshot that does not compress to nothing, and its bytes.
 fn offered(dir: &Path, position: u64, seed: u8) -> (SnapshotFile, Vec<u8>) {
-    let text: Vec<u8> = (0..50_000u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8 ^ seed).collect();
+    let mut random = u64::from(seed) + 1;
+    let text: Vec<u8> = std::iter::from_fn(|| {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        Some(random as u8)
+    })
+    .take(50_000)
+    .collect();
     let file = write(&reopened(dir, 0).unwrap(), position, b"meta", &text);
     let bytes = raw(&file);
     (file, bytes)

@@ -135,7 +135,9 @@ fn an_unfinished_snapshot_leaves_nothing_behind() {
 #[test]
 fn a_peer_cannot_send_without_bound() {
     let dir = tempfile::tempdir().unwrap();
-    let error = receive(&reopened(dir.path(), 0).unwrap(), &vec![0; (1 << 20) + 1]).expect_err("refused");
+    let mut endless = b"VDFS\x01\0\0\0".to_vec();
+    endless.resize((1 << 20) + 1, 0);
+    let error = receive(&reopened(dir.path(), 0).unwrap(), &endless).expect_err("refused");
     assert!(matches!(error, StorageError::TooLarge { .. }), "{error}");
     assert_eq!(names(dir.path()), Vec::<String>::new());
 }
