@@ -13,7 +13,8 @@ const DATAGRAM_BYTES_MAX: usize = 65_535;
 const LONG_HEADER: u8 = 0x80;
 
 /// Passes datagrams on until so many bytes went to the node; then nothing passes any more, in either direction, until
-/// a new connection is opened and, if it was told to hold, [`Proxy::release`] was called.
+/// whoever sent the last of them has given its connection up and opens another, and, if the proxy was told to hold,
+/// [`Proxy::release`] was called.
 pub struct Proxy {
     pub addr: SocketAddr,
     state: Arc<State>,
@@ -22,25 +23,27 @@ pub struct Proxy {
 struct State {
     left: AtomicU64,
     hold: AtomicBool,
-    deaf: watch::Sender<bool>,
+    /// To whom it listens no more.
+    deaf: watch::Sender<Option<SocketAddr>>,
     cuts: watch::Sender<u64>,
 }
 
 impl State {
     /// Whether a datagram to the node passes.
-    fn admits(&self, datagram: &[u8]) -> bool {
-        if *self.deaf.borrow() {
+    fn admits(&self, datagram: &[u8], from: SocketAddr) -> bool {
+        let deaf = *self.deaf.borrow();
+        if let Some(cut) = deaf {
             let opens = datagram.first().is_some_and(|first| first & LONG_HEADER != 0);
-            if !opens || self.hold.load(Ordering::Acquire) {
+            if !opens || cut != from || self.hold.load(Ordering::Acquire) {
                 return false;
             }
-            self.deaf.send_replace(false);
+            self.deaf.send_replace(None);
         }
         let bytes = datagram.len() as u64;
         let spent = self.left.fetch_update(Ordering::AcqRel, Ordering::Acquire, |left| left.checked_sub(bytes));
         if spent.is_err() {
             self.left.store(u64::MAX, Ordering::Release);
-            self.deaf.send_replace(true);
+            self.deaf.send_replace(Some(from));
             self.cuts.send_modify(|cuts| *cuts += 1);
             return false;
         }
@@ -56,7 +59,7 @@ impl Proxy {
         let state = Arc::new(State {
             left: AtomicU64::new(u64::MAX),
             hold: AtomicBool::new(false),
-            deaf: watch::channel(false).0,
+            deaf: watch::channel(None).0,
             cuts: watch::channel(0).0,
         });
         tokio::spawn(pass(front, target, Arc::clone(&state)));
@@ -88,7 +91,7 @@ async fn pass(front: Arc<UdpSocket>, target: SocketAddr, state: Arc<State>) {
     loop {
         // A port that answers "nobody there" is an error of the next call, and no reason to end.
         let Ok((bytes, from)) = front.recv_from(&mut datagram).await else { continue };
-        if !state.admits(&datagram[..bytes]) {
+        if !state.admits(&datagram[..bytes], from) {
             continue;
         }
         let back = match backs.get(&from) {
@@ -109,7 +112,7 @@ async fn pass_back(back: Arc<UdpSocket>, front: Arc<UdpSocket>, to: SocketAddr, 
     let mut datagram = vec![0; DATAGRAM_BYTES_MAX];
     loop {
         let Ok(bytes) = back.recv(&mut datagram).await else { continue };
-        if !*state.deaf.borrow() {
+        if state.deaf.borrow().is_none() {
             let _ = front.send_to(&datagram[..bytes], to).await;
         }
     }
