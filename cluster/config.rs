@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use vedfolnir_state::NodeInfo;
+use vedfolnir_state::{Format, NodeInfo};
 
 use crate::join_token::JoinToken;
 
@@ -25,6 +25,9 @@ pub struct ClusterConfig {
     pub tls: ClusterTls,
     /// PEM of the authority's private key: this node signs certificates of nodes that come with a join token.
     pub tls_ca_key: Option<PathBuf>,
+    /// The highest format that this node speaks: [`Format::NEWEST`], or [`Format::PREVIOUS`] so that it can be replaced
+    /// by an older binary until the whole cluster has been upgraded.
+    pub format_version: Format,
     /// Raft's clock.
     pub timing: RaftTiming,
     /// Limits that this node commits should it be the one to configure a new cluster.

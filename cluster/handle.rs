@@ -32,6 +32,8 @@ use crate::type_config::Raft;
 use crate::wire::{self, ClusterId, MembershipReply, MembershipRequest, PeerStatus};
 use crate::{enrol, remove};
 
+/// A member that lives says Hello within this time.
+const GREETING_TIMEOUT: Duration = Duration::from_millis(700);
 /// A change of the membership is asked for this long; one that waits for a leader's election included.
 const MEMBERSHIP_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -67,6 +69,8 @@ pub(crate) struct Inner {
     pub(crate) membership_change: tokio::sync::Mutex<()>,
     /// Why a listed address did not answer last time; at most one line for each listed address.
     pub(crate) last_refusal: Mutex<BTreeMap<String, String>>,
+    /// Why the leader's snapshot was refused last; said once.
+    pub(crate) snapshot_refusal: Mutex<Option<String>>,
     pub(crate) readiness: watch::Receiver<Readiness>,
     /// What answers the services of other nodes; set once by the floor above.
     pub(crate) peer_service: OnceLock<Arc<dyn PeerService>>,
@@ -378,6 +382,7 @@ impl Cluster {
             Ok(MembershipReply::Contacts(contacts)) => contacts,
             _ => Vec::new(),
         };
+        self.greet_members().await;
         let mut nodes = self.status().nodes;
         for node in &mut nodes {
             if let Some(contact) = contacts.iter().find(|contact| format!("{:016x}", contact.node) == node.id) {
@@ -386,6 +391,16 @@ impl Cluster {
             }
         }
         nodes
+    }
+
+    /// Connects to every member that it is not connected to, so that its Hello tells what it speaks.
+    async fn greet_members(&self) {
+        let node = &self.inner;
+        let hellos = node.other_members().into_iter().map(|(id, addr)| async move {
+            // Who does not answer is dead or on its way; the status says so.
+            let _ = tokio::time::timeout(GREETING_TIMEOUT, node.endpoint.peer(&addr, Some(id)).hello()).await;
+        });
+        futures_util::future::join_all(hellos).await;
     }
 
     /// Removes a dead node for good; `force`: also one that is alive. Done already is done.

@@ -4,26 +4,27 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
-use vedfolnir_state::{Incarnation, NodeId};
+use vedfolnir_state::{Format, Incarnation, NodeId};
 use vedfolnir_storage::Storage;
 
+use crate::admission;
 use crate::handle::StartError;
 use crate::wire::{self, ClusterId, FormationPlan};
 
 const IDENTITY_KEY: &str = "identity";
-const IDENTITY_VERSION: u8 = 1;
 
-/// The durable record. `generation` is written before it is used, so no two lives share one.
+/// The durable record. Its layout is the same in both formats; a binary that does not know the version says so. `generation` is written before it is used, so no two lives share one.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-struct IdentityRecord {
-    version: u8,
-    node_id: NodeId,
-    generation: u64,
-    cluster_id: Option<ClusterId>,
-    plan: Option<FormationPlan>,
+pub(crate) struct IdentityRecord {
+    /// The format of its cluster, as far as the node has seen: one that speaks less must not start on it.
+    pub(crate) version: u8,
+    pub(crate) node_id: NodeId,
+    pub(crate) generation: u64,
+    pub(crate) cluster_id: Option<ClusterId>,
+    pub(crate) plan: Option<FormationPlan>,
     /// The cluster removed the node: it must not come back under this identity.
     #[serde(default)]
-    removed: bool,
+    pub(crate) removed: bool,
 }
 
 /// The node's identity; every change is on disk before the call returns.
@@ -35,13 +36,15 @@ pub(crate) struct LocalNode {
 
 impl LocalNode {
     /// Reads the identity, or draws one for an empty data directory, and begins a new generation.
-    pub(crate) fn open(storage: Storage) -> Result<Self, StartError> {
+    ///
+    /// `speaks`: the highest format that the node may speak.
+    pub(crate) fn open(storage: Storage, speaks: Format) -> Result<Self, StartError> {
         let stored = storage.get_meta(IDENTITY_KEY).map_err(StartError::storage)?;
         let mut record = match stored {
             Some(bytes) => wire::decode::<IdentityRecord>("node identity", &bytes)
                 .map_err(|error| StartError::Refused(format!("the data directory holds {error}")))?,
             None => IdentityRecord {
-                version: IDENTITY_VERSION,
+                version: Format::FIRST.number(),
                 node_id: random_node_id()?,
                 generation: 0,
                 cluster_id: None,
@@ -49,11 +52,11 @@ impl LocalNode {
                 removed: false,
             },
         };
-        if record.version != IDENTITY_VERSION {
+        if record.version > speaks.number() {
             return Err(StartError::Refused(format!(
-                "the data directory's identity has version {}, this binary reads version {IDENTITY_VERSION}: \
-                 start it with the newer binary",
-                record.version
+                "the data directory is of a cluster that writes format {}, {}",
+                record.version,
+                admission::speaks_too_little(record.version, speaks)
             )));
         }
         if record.removed {
@@ -109,6 +112,14 @@ impl LocalNode {
                 record.plan = None;
             }
         })
+    }
+
+    /// The cluster writes this format from now on.
+    pub(crate) fn raise_format(&self, format: Format) -> Result<(), StartError> {
+        if self.record.lock().version >= format.number() {
+            return Ok(());
+        }
+        self.update(|record| record.version = format.number())
     }
 
     /// The cluster removed the node.

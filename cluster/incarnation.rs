@@ -3,7 +3,7 @@
 use std::sync::Weak;
 use std::time::Duration;
 
-use vedfolnir_state::{Command, NodeId, Origin, Proposal, decode_proposal, encode_proposal};
+use vedfolnir_state::{Command, NodeId, Origin, Proposal, State, decode_proposal, encode_proposal};
 
 use crate::handle::{Inner, Notice};
 use crate::wire::{self, SystemReply, kind};
@@ -49,9 +49,12 @@ pub(crate) async fn run(node: Weak<Inner>) {
                 }
                 Some((incarnation, _)) if incarnation == wanted => {
                     // Declared down while alive: that life is spent.
-                    if let Err(error) = node.local.next_generation() {
-                        node.fail(error.to_string());
-                        return;
+                    match node.local.next_generation() {
+                        Ok(next) => node.hello.set_generation(next.generation),
+                        Err(error) => {
+                            node.fail(error.to_string());
+                            return;
+                        }
                     }
                 }
                 Some((incarnation, _)) if incarnation.generation > wanted.generation => {
@@ -94,7 +97,8 @@ pub(crate) async fn farewell(node: &Inner) {
 /// Has the leader commit what this node says of itself; whether it did.
 async fn propose(node: &Inner, command: Command, limit: Duration) -> bool {
     let Some((leader, addr)) = node.leader() else { return false };
-    let body = encode_proposal(&Proposal { origin: Origin::System, commands: vec![command] });
+    let format = node.replica.read(State::format);
+    let body = encode_proposal(format, &Proposal { origin: Origin::System, commands: vec![command] });
     if leader == node.local.node_id() {
         let reply = tokio::time::timeout(limit, node.propose_system_here(body)).await;
         return matches!(reply, Ok(SystemReply::Committed));

@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use openraft::ChangeMembers;
 use openraft::impls::BasicNode;
-use vedfolnir_state::{Incarnation, NodeId};
+use vedfolnir_state::NodeId;
 
 use crate::handle::{Inner, StartError, StartKind};
 use crate::hex;
-use crate::network::PeerIdentity;
-use crate::remove;
+use crate::network::{Life, PeerIdentity};
 use crate::wire::{self, JoinReply, JoinRequest, kind};
+use crate::{admission, remove};
 
 /// One request to join may take this long at the leader.
 const JOIN_TIMEOUT: Duration = Duration::from_secs(5);
@@ -108,12 +108,9 @@ pub(crate) async fn answer_join(node: &Inner, from: &PeerIdentity, request: &Joi
             None => JoinReply::NoLeader,
         });
     }
-    if let Some(life) = lived_already(node, request) {
-        return Ok(JoinReply::Refused(format!(
-            "the cluster has seen life {life} of this node, this data directory is a copy that holds only life {}; \
-             start with an empty data directory to join as a new node",
-            request.generation
-        )));
+    let life = Life { generation: request.generation, process: request.process };
+    if let Some(seen) = admission::lived_already(node, request.node_id, life) {
+        return Ok(JoinReply::Refused(admission::copy_line(seen, life.generation)));
     }
     if let Some(known) = member_addr(node, request.node_id)
         && known != request.cluster_addr
@@ -149,16 +146,6 @@ pub(crate) async fn answer_join(node: &Inner, from: &PeerIdentity, request: &Joi
             Ok(JoinReply::NoLeader)
         }
     }
-}
-
-/// The node's life that another process has had, if it is this one or a later one. Raft must not meet such a copy: it
-/// has forgotten entries that the node once acknowledged.
-fn lived_already(node: &Inner, request: &JoinRequest) -> Option<Incarnation> {
-    node.replica.read(|state| {
-        let (life, _) = state.node_incarnation(request.node_id)?;
-        let (_, info) = state.node_info(request.node_id)?;
-        (life.generation >= request.generation && info.process != request.process).then_some(life)
-    })
 }
 
 /// Whether the node still answers at the address that the cluster knows.

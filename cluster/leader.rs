@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Weak;
 use std::time::{Duration, Instant};
 
-use vedfolnir_state::{Command, Configuration, Incarnation, NodeId, Origin, Proposal, SidKey, encode_proposal};
+use vedfolnir_state::{Command, Configuration, Incarnation, NodeId, Origin, Proposal, SidKey, State, encode_proposal};
 
-use crate::autopilot;
 use crate::handle::Inner;
 use crate::identity::random_bytes;
 use crate::type_config::EntryBytes;
+use crate::{autopilot, format};
 
 /// How often the leader looks at its duties.
 const DUTIES_EVERY: Duration = Duration::from_millis(200);
@@ -44,6 +44,7 @@ pub(crate) async fn run(node: Weak<Inner>) {
         tick(&node, current, now).await;
         declare_dead(&node, current, now).await;
         autopilot::run(&node, now.saturating_duration_since(current.since)).await;
+        format::raise(&node).await;
     }
 }
 
@@ -101,7 +102,8 @@ async fn declare_dead(node: &Inner, duty: &Duty, now: Instant) {
 
 /// Commits a command of the leader's own; whether it did. Applied here when it returns.
 pub(crate) async fn propose(node: &Inner, command: Command) -> bool {
-    let bytes = encode_proposal(&Proposal { origin: Origin::System, commands: vec![command] });
+    let format = node.replica.read(State::format);
+    let bytes = encode_proposal(format, &Proposal { origin: Origin::System, commands: vec![command] });
     // Leadership may be lost under way: the next leader has the same duties.
     match node.raft.client_write(EntryBytes(bytes)).await {
         Ok(_) => true,

@@ -9,6 +9,7 @@
 //!
 //! The crate knows nothing of WebSocket, HTTP or frames. `openraft` types stay inside it.
 
+mod admission;
 mod autopilot;
 mod bootstrap;
 pub mod certificates;
@@ -16,6 +17,7 @@ mod config;
 mod disk_watchdog;
 mod enrol;
 mod events;
+mod format;
 mod handle;
 mod identity;
 mod incarnation;
@@ -35,6 +37,7 @@ mod remove;
 mod replica;
 mod server;
 mod signer;
+mod snapshot_transfer;
 mod start;
 mod state_machine;
 mod status;
@@ -67,3 +70,7 @@ pub use vedfolnir_state as state;
 pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used)]
+mod fixture_tests;

@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
-use vedfolnir_state::{Command, Incarnation, Origin, Outcome, Proposal, Response, encode_proposal};
+use vedfolnir_state::{Command, Format, Incarnation, Origin, Outcome, Proposal, Response, encode_proposal};
 
 use crate::handle::{ProposeError, Ticket};
 use crate::proposer_lines::{Lines, Pending, Reply};
@@ -68,6 +68,8 @@ struct Queue {
     sent: usize,
     in_flight_bytes: usize,
     progress_at: Instant,
+    /// In which batches are written: the cluster's, as far as this node has applied.
+    format: Format,
     /// Set from the fencing of the incarnation until the next one is live.
     fenced: bool,
     closed: bool,
@@ -100,6 +102,7 @@ impl Proposer {
                 sent: 0,
                 in_flight_bytes: 0,
                 progress_at: Instant::now(),
+                format: Format::FIRST,
                 fenced: true,
                 closed: false,
             }),
@@ -116,6 +119,11 @@ impl Proposer {
     /// Whether this incarnation is known to be live.
     pub(crate) fn is_live(&self) -> bool {
         !self.queue.lock().fenced
+    }
+
+    /// The cluster writes this format from now on.
+    pub(crate) fn set_format(&self, format: Format) {
+        self.queue.lock().format = format;
     }
 
     /// Enqueues a command; those of one session keep the order of calls.
@@ -158,7 +166,7 @@ impl Proposer {
     /// The next batch for the leader, if the window is open: one that was cut before, as it was, or a new one.
     pub(crate) fn next_batch(&self) -> Option<Batch> {
         let _cutting = self.cutting.lock();
-        let (origin, commands) = {
+        let (format, (origin, commands)) = {
             let mut queue = self.queue.lock();
             if queue.fenced || queue.sent >= IN_FLIGHT_BATCHES_MAX || queue.in_flight_bytes >= IN_FLIGHT_BYTES_MAX {
                 return None;
@@ -174,10 +182,10 @@ impl Proposer {
                 // Encoded by whoever cut it, before it let go of `cutting`.
                 return queue.cut[next].encoded.clone().map(|bytes| Batch { bytes });
             }
-            queue.cut_batch()?
+            (queue.format, queue.cut_batch()?)
         };
         let Origin::Node { first_sequence, .. } = origin else { return None };
-        let bytes = encode_proposal(&Proposal { origin, commands });
+        let bytes = encode_proposal(format, &Proposal { origin, commands });
         // Meanwhile this life may have ended, and the batch with it.
         self.queue.lock().cut.back_mut().filter(|cut| cut.first_sequence == first_sequence)?.encoded =
             Some(bytes.clone());

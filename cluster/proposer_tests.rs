@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use vedfolnir_state::{
-    Command, Configuration, Incarnation, LogPosition, NodeInfo, Origin, Payload, PidHash, Proposal, Publish, Record,
-    Register, Response, State, encode_proposal,
+    Command, Configuration, Format, Incarnation, LogPosition, NodeInfo, Origin, Payload, PidHash, Proposal, Publish,
+    Record, Register, Response, State, encode_proposal,
 };
 
 use super::*;
@@ -14,7 +14,7 @@ use super::*;
 const LIFE: Incarnation = Incarnation { node: 7, generation: 1 };
 
 fn system(command: Command) -> Bytes {
-    encode_proposal(&Proposal { origin: Origin::System, commands: vec![command] })
+    encode_proposal(Format::FIRST, &Proposal { origin: Origin::System, commands: vec![command] })
 }
 
 /// A state in which `LIFE` is live, and the next free log index.
@@ -409,10 +409,10 @@ fn a_snapshot_that_holds_the_commands_ends_their_tickets_without_repeating_them(
     let (mut state, mut index) = living_state();
     state.apply(
         index,
-        &encode_proposal(&Proposal {
-            origin: Origin::Node { incarnation: LIFE, first_sequence: 1 },
-            commands: vec![publish(0)],
-        }),
+        &encode_proposal(
+            Format::FIRST,
+            &Proposal { origin: Origin::Node { incarnation: LIFE, first_sequence: 1 }, commands: vec![publish(0)] },
+        ),
     );
     index += 1;
     let applied = state.apply(index, &batch.bytes);

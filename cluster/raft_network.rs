@@ -1,7 +1,6 @@
 //! openraft's network: its requests and streams over the QUIC edge.
 
 use std::future::Future;
-use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -22,16 +21,14 @@ use openraft::raft::{
 use openraft::raft::{TransferLeaderRequest, TransferLeaderResponse};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::io::AsyncReadExt;
 use vedfolnir_state::NodeId;
 use vedfolnir_storage::SnapshotFile;
 
 use crate::network::{Endpoint, Peer, RpcError};
+use crate::snapshot_transfer::{self, TransferError};
 use crate::type_config::{Raft, Snapshot, TypeConfig, Vote};
 use crate::wire::{self, kind};
 
-/// Bytes of a snapshot in one frame.
-pub(crate) const SNAPSHOT_CHUNK_BYTES: usize = 256 << 10;
 /// A snapshot's transfer and installation may take this long.
 const SNAPSHOT_SECONDS_MAX: u64 = 600;
 /// A stream of appends without an answer for this long is broken.
@@ -70,6 +67,7 @@ impl RaftNetworkFactory<TypeConfig> for NetworkFactory {
             addresses: self.addresses.clone(),
             target,
             told: node.addr.clone(),
+            refusal: None,
         }
     }
 }
@@ -82,6 +80,8 @@ pub(crate) struct PeerNetwork {
     target: NodeId,
     /// Its HOST:PORT when this client was made.
     told: String,
+    /// What it said when it refused a snapshot: said once.
+    refusal: Option<String>,
 }
 
 impl PeerNetwork {
@@ -153,10 +153,10 @@ impl RaftNetworkV2<TypeConfig> for PeerNetwork {
         _option: RPCOption,
     ) -> Result<SnapshotResponse<TypeConfig>, StreamingError<TypeConfig>> {
         let peer = self.peer();
-        let transfer = send_snapshot(&peer, vote, snapshot);
+        let transfer = snapshot_transfer::send(&peer, vote, snapshot, &mut self.refusal);
         tokio::select! {
             result = tokio::time::timeout(Duration::from_secs(SNAPSHOT_SECONDS_MAX), transfer) => match result {
-                Ok(result) => result.map_err(StreamingError::from),
+                Ok(result) => result.map_err(|error| StreamingError::from(transfer_error(error))),
                 Err(_) => Err(StreamingError::Network(NetworkError::from_string("the snapshot took too long"))),
             },
             closed = cancel => Err(StreamingError::Closed(closed)),
@@ -246,39 +246,18 @@ where
     Ok(Box::pin(answers))
 }
 
-/// Streams a snapshot file and waits until the peer has installed it.
-async fn send_snapshot(
-    peer: &Peer,
-    vote: Vote,
-    snapshot: Snapshot,
-) -> Result<SnapshotResponse<TypeConfig>, RPCError<TypeConfig>> {
-    let header = wire::encode("snapshot header", &(vote, snapshot.meta)).map_err(|error| NetworkError::new(&error))?;
-    let (mut sender, mut receiver) = peer.open_stream(kind::SNAPSHOT_STREAM, header).await.map_err(rpc_error)?;
-    let unreadable = |error: io::Error| NetworkError::from_string(format!("the snapshot file: {error}"));
-    let file = snapshot.snapshot.open_raw().map_err(io::Error::other).map_err(unreadable)?;
-    let mut file = tokio::fs::File::from_std(file);
-    let mut chunk = vec![0; SNAPSHOT_CHUNK_BYTES];
-    loop {
-        let read = file.read(&mut chunk).await.map_err(unreadable)?;
-        if read == 0 {
-            break;
-        }
-        sender.send(Bytes::copy_from_slice(&chunk[..read])).await.map_err(rpc_error)?;
-    }
-    sender.finish().await.map_err(rpc_error)?;
-    match receiver.recv().await.map_err(rpc_error)? {
-        Some(body) => {
-            wire::decode("snapshot answer", &body).map_err(|error| RPCError::Network(NetworkError::new(&error)))
-        }
-        None => Err(RPCError::Network(NetworkError::from_string("the peer refused the snapshot"))),
-    }
-}
-
 struct AbortOnDrop(tokio::task::JoinHandle<()>);
 
 impl Drop for AbortOnDrop {
     fn drop(&mut self) {
         self.0.abort();
+    }
+}
+
+fn transfer_error(error: TransferError) -> RPCError<TypeConfig> {
+    match error {
+        TransferError::Rpc(error) => rpc_error(error),
+        error => RPCError::Network(NetworkError::new(&error)),
     }
 }
 

@@ -13,17 +13,14 @@ use openraft::raft::{AppendEntriesRequest, VoteRequest};
 use vedfolnir_state::Record;
 
 use crate::handle::{Inner, Notice};
-use crate::network::{FrameReceiver, FrameSender, Handler, PeerIdentity};
+use crate::network::{FrameReceiver, FrameSender, Handler, PeerIdentity, Unwelcome};
 use crate::peer_service::PeerStream;
-use crate::type_config::{EntryBytes, Snapshot, SnapshotMeta, TypeConfig, Vote};
+use crate::type_config::{EntryBytes, TypeConfig};
 use crate::verdicts::Verdicts;
 use crate::wire::{
     self, FormationPlan, JoinRequest, MembershipRequest, PromiseReply, SignRequest, SystemReply, WireError, kind,
 };
-use crate::{bootstrap, enrol, incarnation, join, membership, reads, remove};
-
-/// Snapshots larger than this are refused while they arrive.
-const SNAPSHOT_FILE_BYTES_MAX: u64 = 16 << 30;
+use crate::{admission, bootstrap, enrol, incarnation, join, membership, reads, remove, snapshot_transfer};
 
 /// The peers' counterpart. It holds the node weakly: the endpoint must not keep a stopped node alive.
 pub(crate) struct PeerHandler {
@@ -53,7 +50,8 @@ impl Handler for PeerHandler {
             let Ok(node) = self.node() else { return };
             let result = match kind {
                 kind::APPEND_STREAM => node.append_stream(sender, receiver).await,
-                kind::SNAPSHOT_STREAM => node.snapshot_stream(&header, sender, receiver).await,
+                kind::SNAPSHOT_STREAM => snapshot_transfer::take_whole(&node, &header, sender, receiver).await,
+                kind::SNAPSHOT_OFFER_STREAM => snapshot_transfer::take_offered(&node, &header, sender, receiver).await,
                 kind::PROPOSE_STREAM => node.propose_stream(sender, receiver).await,
                 kind::SERVICE_STREAM => match node.peer_service.get() {
                     Some(service) => {
@@ -92,11 +90,9 @@ impl Handler for PeerHandler {
         }
     }
 
-    fn removed(&self, peer: &PeerIdentity) -> Option<String> {
+    fn unwelcome(&self, peer: &PeerIdentity) -> Option<Unwelcome> {
         let node = self.node().ok()?;
-        let id = peer.node_id;
-        let gone = node.replica.read(|state| state.is_removed(id)) && !remove::is_member(&node, id);
-        gone.then(|| remove::removed_line(&node, id))
+        admission::judge(&node, peer)
     }
 }
 
@@ -196,39 +192,6 @@ impl Inner {
             let body = wire::encode("append result", &result).map_err(|error| error.to_string())?;
             sender.send(body).await.map_err(|error| error.to_string())?;
         }
-        sender.finish().await.map_err(|error| error.to_string())
-    }
-
-    async fn snapshot_stream(
-        &self,
-        header: &[u8],
-        mut sender: FrameSender,
-        mut receiver: FrameReceiver,
-    ) -> Result<(), String> {
-        let (vote, meta): (Vote, SnapshotMeta) =
-            wire::decode("snapshot header", header).map_err(|error| error.to_string())?;
-        let mut incoming = self.snapshots.receive().map_err(|error| error.to_string())?;
-        let mut received = 0u64;
-        while let Some(chunk) = receiver.recv().await.map_err(|error| error.to_string())? {
-            received += chunk.len() as u64;
-            if received > SNAPSHOT_FILE_BYTES_MAX {
-                return Err(format!("a snapshot of more than {SNAPSHOT_FILE_BYTES_MAX} bytes"));
-            }
-            self.contact.touch();
-            incoming.write(&chunk).map_err(|error| error.to_string())?;
-        }
-        // Verifying reads the whole file: not on a task that answers heartbeats.
-        let file = tokio::task::spawn_blocking(move || incoming.finish())
-            .await
-            .map_err(|error| error.to_string())?
-            .map_err(|error| error.to_string())?;
-        let reply = self
-            .raft
-            .install_full_snapshot(vote, Snapshot { meta, snapshot: file })
-            .await
-            .map_err(|error| error.to_string())?;
-        let body = wire::encode("snapshot answer", &reply).map_err(|error| error.to_string())?;
-        sender.send(body).await.map_err(|error| error.to_string())?;
         sender.finish().await.map_err(|error| error.to_string())
     }
 

@@ -13,7 +13,7 @@ use vedfolnir_storage::{Storage, StorageOptions};
 use crate::config::{ClusterConfig, ClusterTls};
 use crate::handle::{Cluster, Inner, Notice, Readiness, StartError, StartKind};
 use crate::identity::{LocalNode, random_bytes};
-use crate::network::{Endpoint, LocalIdentity, NetworkTls};
+use crate::network::{Endpoint, Life, LocalIdentity, NetworkTls, Unwelcome};
 use crate::proposer::Proposer;
 use crate::raft_network::{AddressBook, NetworkFactory};
 use crate::readiness::Contact;
@@ -40,8 +40,12 @@ const APPEND_ENTRIES_MAX: u64 = 64;
 pub(crate) async fn start(mut config: ClusterConfig) -> Result<(Cluster, mpsc::Receiver<Notice>), StartError> {
     check(&config)?;
     let storage = Storage::open(&config.data_dir, StorageOptions::default()).map_err(StartError::storage)?;
-    let local = LocalNode::open(storage.clone())?;
-    let hello = Arc::new(LocalIdentity::new(local.node_id(), local.cluster_id()));
+    let local = LocalNode::open(storage.clone(), config.format_version)?;
+    config.node_info.process = u64::from_le_bytes(random_bytes()?);
+    let life = Life { generation: local.incarnation().generation, process: config.node_info.process };
+    let hello = LocalIdentity::new(local.node_id(), local.cluster_id())
+        .speaking(u16::from(config.format_version.number()), life);
+    let hello = Arc::new(hello);
     config.tls = enrol::settle(&config, local.node_id()).await?;
     let tls = NetworkTls::load(&config.tls).map_err(|error| StartError::Refused(error.to_string()))?;
     let authority = tls.authority();
@@ -52,7 +56,6 @@ pub(crate) async fn start(mut config: ClusterConfig) -> Result<(Cluster, mpsc::R
     let signer = config.tls_ca_key.as_deref().map(|key| Signer::load(&authorities, key)).transpose()?;
     config.node_info.version = env!("CARGO_PKG_VERSION").to_owned();
     config.node_info.signs = signer.is_some();
-    config.node_info.process = u64::from_le_bytes(random_bytes()?);
     let handler = Arc::new(PeerHandler { node: std::sync::OnceLock::new() });
     let endpoint = Endpoint::bind(config.bind, tls, Arc::clone(&hello), Arc::clone(&handler) as _)
         .map_err(|error| StartError::Refused(error.to_string()))?;
@@ -63,9 +66,15 @@ pub(crate) async fn start(mut config: ClusterConfig) -> Result<(Cluster, mpsc::R
     let (replica, notices) = Replica::new(Arc::clone(&metrics));
     let proposer = Arc::new(Proposer::new(local.incarnation(), Arc::clone(&metrics)));
     let snapshots = storage.snapshots();
-    let machine = StateMachine::open(Arc::clone(&replica), Arc::clone(&proposer), snapshots.clone())
-        .await
-        .map_err(|error| StartError::Refused(format!("the newest snapshot cannot be used: {error}")))?;
+    let machine = StateMachine::open(
+        Arc::clone(&replica),
+        Arc::clone(&proposer),
+        snapshots.clone(),
+        local.clone(),
+        config.format_version,
+    )
+    .await
+    .map_err(|error| StartError::Refused(format!("the newest snapshot cannot be used: {error}")))?;
     let addresses = AddressBook::default();
     let raft = Raft::new(
         local.node_id(),
@@ -99,6 +108,7 @@ pub(crate) async fn start(mut config: ClusterConfig) -> Result<(Cluster, mpsc::R
         signer,
         membership_change: tokio::sync::Mutex::new(()),
         last_refusal: parking_lot::Mutex::new(std::collections::BTreeMap::new()),
+        snapshot_refusal: parking_lot::Mutex::new(None),
         readiness,
         peer_service: std::sync::OnceLock::new(),
         fatal: watch::channel(None).0,
@@ -109,7 +119,7 @@ pub(crate) async fn start(mut config: ClusterConfig) -> Result<(Cluster, mpsc::R
 
     let settled = tokio::select! {
         biased;
-        reason = removed(&inner) => Err(StartError::Refused(reason)),
+        reason = unwelcome(&inner) => Err(StartError::Refused(reason)),
         kind = settle(&inner) => kind,
     };
     let kind = match settled {
@@ -127,7 +137,7 @@ pub(crate) async fn start(mut config: ClusterConfig) -> Result<(Cluster, mpsc::R
     tokio::spawn(readiness::run(weak.clone(), readiness_sender));
     announce_address(&inner);
     tokio::spawn(watch_for_failure(weak.clone()));
-    tokio::spawn(watch_for_removal(weak));
+    tokio::spawn(watch_for_unwelcome(weak));
     Ok((Cluster::of(inner, kind), notices))
 }
 
@@ -165,31 +175,38 @@ async fn settle(node: &Arc<Inner>) -> Result<StartKind, StartError> {
     }
 }
 
-/// Resolves once a peer says that the cluster removed this node; with what is to be said about it.
-async fn removed(node: &Inner) -> String {
-    let mut told = node.hello.removed();
-    if told.wait_for(|removed| *removed).await.is_err() {
-        return std::future::pending().await;
+/// Resolves once a peer says that this node must not come in; with what is to be said about it.
+async fn unwelcome(node: &Inner) -> String {
+    let mut told = node.hello.unwelcome();
+    let why = match told.wait_for(Option::is_some).await {
+        Ok(why) => why.clone(),
+        Err(_) => None,
+    };
+    match why {
+        None => std::future::pending().await,
+        Some(Unwelcome::Stale(reason) | Unwelcome::Outdated(reason)) => reason,
+        Some(Unwelcome::Removed(_)) => {
+            if let Err(error) = node.local.mark_removed() {
+                tracing::error!(%error, "the data directory could not be marked");
+            }
+            format!(
+                "{}: start it with an empty data directory to join as a new node",
+                remove::removed_line(node, node.local.node_id())
+            )
+        }
     }
-    if let Err(error) = node.local.mark_removed() {
-        tracing::error!(%error, "the data directory could not be marked");
-    }
-    format!(
-        "{}: start it with an empty data directory to join as a new node",
-        remove::removed_line(node, node.local.node_id())
-    )
 }
 
-/// A node that is removed while it runs stops.
-async fn watch_for_removal(weak: std::sync::Weak<Inner>) {
+/// A node that is told so while it runs stops.
+async fn watch_for_unwelcome(weak: std::sync::Weak<Inner>) {
     let Some(node) = weak.upgrade() else { return };
-    let mut told = node.hello.removed();
+    let mut told = node.hello.unwelcome();
     drop(node);
-    if told.wait_for(|removed| *removed).await.is_err() {
+    if told.wait_for(Option::is_some).await.is_err() {
         return;
     }
     if let Some(node) = weak.upgrade().filter(|node| !node.proposer.is_closed()) {
-        node.fail(removed(&node).await);
+        node.fail(unwelcome(&node).await);
     }
 }
 
@@ -310,7 +327,7 @@ pub(crate) async fn shutdown(node: &Inner) {
     // From here on the end of Raft and of this life are no faults.
     node.proposer.close();
     node.replica.wake_followers();
-    if node.local.cluster_id().is_some() && !*node.hello.removed().borrow() {
+    if node.local.cluster_id().is_some() && node.hello.unwelcome().borrow().is_none() {
         incarnation::farewell(node).await;
     }
     if let Err(error) = node.raft.shutdown().await {

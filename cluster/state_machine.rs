@@ -3,17 +3,19 @@
 //! The state lives in memory; what makes it durable is the log and the last snapshot. After a restart openraft
 //! replays the committed log from the snapshot on, which is harmless: no socket is there to hear the effects.
 
-use std::io;
+use std::io::{self, Read};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use futures_util::{Stream, StreamExt};
 use openraft::storage::{EntryResponder, RaftSnapshotBuilder, RaftStateMachine};
 use openraft::{EntryPayload, OptionalSend};
-use vedfolnir_state::{Effect, LogPosition, Outcome, State};
+use vedfolnir_state::{Effect, Format, LogPosition, Outcome, State, written_in};
 use vedfolnir_storage::{SnapshotFile, SnapshotStore};
 
+use crate::admission::speaks_too_little;
 use crate::handle::Notice;
+use crate::identity::LocalNode;
 use crate::proposer::Proposer;
 use crate::replica::Replica;
 use crate::type_config::{LogId, Snapshot, SnapshotMeta, StoredMembership, TypeConfig};
@@ -27,6 +29,9 @@ pub struct StateMachine {
     replica: Arc<Replica>,
     proposer: Arc<Proposer>,
     snapshots: SnapshotStore,
+    local: LocalNode,
+    /// The highest format that this node may speak.
+    speaks: Format,
     last_applied: Option<LogId>,
     membership: StoredMembership,
 }
@@ -37,17 +42,33 @@ impl StateMachine {
         replica: Arc<Replica>,
         proposer: Arc<Proposer>,
         snapshots: SnapshotStore,
+        local: LocalNode,
+        speaks: Format,
     ) -> io::Result<Self> {
-        let mut machine =
-            Self { replica, proposer, snapshots, last_applied: None, membership: StoredMembership::default() };
+        let (last_applied, membership) = (None, StoredMembership::default());
+        let mut machine = Self { replica, proposer, snapshots, local, speaks, last_applied, membership };
         if let Some(file) = machine.snapshots.latest().map_err(io::Error::other)? {
             let meta = decode_meta(&file)?;
+            check_format(&file, speaks).map_err(io::Error::other)?;
             let state = load_state(file).await?;
             machine.replica.write(|current| *current = state);
             machine.last_applied = meta.last_log_id;
             machine.membership = meta.last_membership;
+            machine.take_format(Format::FIRST)?;
         }
         Ok(machine)
+    }
+
+    /// The cluster's format may have risen: that is on disk before anything else happens, so that no binary that does
+    /// not speak it starts on this data directory.
+    fn take_format(&self, before: Format) -> io::Result<()> {
+        let format = self.replica.read(State::format);
+        if format > before {
+            self.local.raise_format(format).map_err(io::Error::other)?;
+            self.proposer.set_format(format);
+            tracing::info!("the cluster writes format {format}: every member speaks it");
+        }
+        Ok(())
     }
 
     async fn apply_empty(&self, index: u64) {
@@ -56,17 +77,23 @@ impl StateMachine {
     }
 
     async fn apply_entry(&mut self, index: u64, bytes: &[u8]) -> io::Result<()> {
+        if let Some(found) = written_in(bytes).filter(|found| *found > self.speaks.number()) {
+            return Err(io::Error::other(format!(
+                "log entry {index} is written in format {found}, {}",
+                speaks_too_little(found, self.speaks)
+            )));
+        }
+        let before = self.replica.read(State::format);
         let applied = self.replica.write(|state| state.apply(index, bytes));
+        self.take_format(before)?;
         let metrics = &self.replica.metrics;
         match &applied.outcome {
             Outcome::Executed { responses, .. } => {
                 metrics.commands_applied_total.fetch_add(responses.len() as u64, Relaxed);
             }
+            // What is newer was refused above; this is no number that any release has written.
             Outcome::UnknownVersion { version } => {
-                return Err(io::Error::other(format!(
-                    "log entry {index} is of version {version}, which this binary does not know: \
-                     it was written by a newer one; start that one on this data directory"
-                )));
+                return Err(io::Error::other(format!("log entry {index} is written in an unknown format {version}")));
             }
             Outcome::Malformed => tracing::error!(index, "a committed entry is no proposal; every replica skips it"),
             Outcome::Gap { .. } | Outcome::NotLive => {}
@@ -138,7 +165,9 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
     async fn install_snapshot(&mut self, meta: &SnapshotMeta, snapshot: SnapshotFile) -> Result<(), io::Error> {
         let state = load_state(snapshot).await?;
         let incarnation = self.proposer.incarnation();
+        let before = self.replica.read(State::format);
         self.replica.write(|current| *current = state);
+        self.take_format(before)?;
         self.last_applied = meta.last_log_id;
         self.membership = meta.last_membership.clone();
         self.replica.metrics.snapshots_installed_total.fetch_add(1, Relaxed);
@@ -192,6 +221,21 @@ impl RaftSnapshotBuilder<TypeConfig> for SnapshotBuilder {
 
 fn decode_meta(file: &SnapshotFile) -> io::Result<SnapshotMeta> {
     wire::decode("snapshot meta", file.meta()).map_err(io::Error::other)
+}
+
+/// Whether a node that speaks this much can read the state in this file; if not, the end of a line that says so.
+pub(crate) fn check_format(file: &SnapshotFile, speaks: Format) -> Result<(), String> {
+    let mut version = [0];
+    file.open_body(SNAPSHOT_BODY_BYTES_MAX)
+        .map_err(|error| error.to_string())?
+        .read_exact(&mut version)
+        .map_err(|error| format!("the snapshot's body cannot be read: {error}"))?;
+    match version {
+        [found] if found > speaks.number() => {
+            Err(format!("the snapshot is written in format {found}, {}", speaks_too_little(found, speaks)))
+        }
+        _ => Ok(()),
+    }
 }
 
 async fn load_state(file: SnapshotFile) -> io::Result<State> {

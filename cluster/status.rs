@@ -1,7 +1,7 @@
 //! What status and metrics show of the cluster floor.
 
 use openraft::async_runtime::WatchReceiver;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::AtomicU64;
 
 use serde::Serialize;
@@ -41,6 +41,8 @@ pub struct NodeStatus {
     pub server_id: String,
     /// Its software's version.
     pub version: String,
+    /// The highest format that it speaks; known while this node is connected to it.
+    pub format: Option<u8>,
     /// Sessions it owns.
     pub sessions: u64,
     /// Highest log index known to be replicated on it; only the leader knows it of others.
@@ -60,6 +62,8 @@ pub struct ClusterStatus {
     pub generation: u64,
     /// The leader, when known.
     pub leader: Option<String>,
+    /// The format that the cluster writes.
+    pub format: u8,
     /// Raft term.
     pub term: u64,
     /// Committed log index as known here.
@@ -105,6 +109,14 @@ pub struct ClusterMetrics {
     pub snapshots_built_total: AtomicU64,
     /// Snapshots installed from a leader.
     pub snapshots_installed_total: AtomicU64,
+    /// Bytes of snapshots received from leaders.
+    pub snapshot_bytes_received_total: AtomicU64,
+    /// Transfers of snapshots that went on where an earlier one broke off.
+    pub snapshot_transfers_resumed_total: AtomicU64,
+    /// Bytes that those did not have to send again.
+    pub snapshot_bytes_kept_total: AtomicU64,
+    /// Snapshots of leaders that were refused: damaged, or of a format that this node does not speak.
+    pub snapshot_transfers_refused_total: AtomicU64,
     /// Volatile frames dropped, oldest first, because a peer's queue was full.
     pub volatile_dropped_total: AtomicU64,
     /// Volatile frames sent to peers.
@@ -147,6 +159,9 @@ pub(crate) fn of(node: &Inner) -> ClusterStatus {
     let voters: BTreeSet<NodeId> = membership.voter_ids().collect();
     let leader = metrics.current_leader;
     let leads = leader == Some(me);
+    // Asked before the state is read: a connection looks into the state while it is locked itself.
+    let formats: BTreeMap<NodeId, u8> =
+        membership.nodes().filter_map(|(id, member)| Some((*id, spoken(node, *id, &member.addr)?))).collect();
     let nodes: Vec<NodeStatus> = node.replica.read(|state| {
         membership
             .nodes()
@@ -167,6 +182,7 @@ pub(crate) fn of(node: &Inner) -> ClusterStatus {
                     cluster_addr: member.addr.clone(),
                     server_id: info.server_id,
                     version: info.version,
+                    format: formats.get(id).copied(),
                     sessions: state.node_session_count(*id),
                     matched_index: match (leads, *id == me) {
                         (true, true) => metrics.last_log_index,
@@ -182,13 +198,15 @@ pub(crate) fn of(node: &Inner) -> ClusterStatus {
     });
     let live_voters = nodes.iter().filter(|member| member.live && member.role != Role::Learner).count() as u64;
     let quorum = voters.len() as u64 / 2 + 1;
-    let (connected, disconnected, cluster_time_ms) =
-        node.replica.read(|state| (state.connected_count(), state.disconnected_count(), state.cluster_time_ms()));
+    let (connected, disconnected, cluster_time_ms, format) = node
+        .replica
+        .read(|state| (state.connected_count(), state.disconnected_count(), state.cluster_time_ms(), state.format()));
     ClusterStatus {
         cluster_id: node.local.cluster_id().map(|id| hex(&id)).unwrap_or_default(),
         node_id: format!("{me:016x}"),
         generation: node.proposer.incarnation().generation,
         leader: leader.map(|id| format!("{id:016x}")),
+        format: format.number(),
         term: metrics.current_term,
         committed_index: metrics.cluster_committed.as_ref().map_or(0, |log_id| log_id.index),
         applied_index: node.replica.applied_index(),
@@ -201,4 +219,13 @@ pub(crate) fn of(node: &Inner) -> ClusterStatus {
         cluster_time_ms,
         nodes,
     }
+}
+
+/// The highest format that a member speaks, as it said when it was connected to.
+fn spoken(node: &Inner, id: NodeId, addr: &str) -> Option<u8> {
+    if id == node.local.node_id() {
+        return Some(node.config.format_version.number());
+    }
+    let peer = node.endpoint.peer(addr, Some(id)).connected_to()?;
+    u8::try_from(peer.format).ok()
 }

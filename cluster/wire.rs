@@ -26,6 +26,8 @@ pub(crate) mod kind {
     pub(crate) const READ_INDEX: u8 = 13;
     pub(crate) const MEMBERSHIP: u8 = 14;
     pub(crate) const SIGN: u8 = 15;
+    /// From format 2 on.
+    pub(crate) const SNAPSHOT_OFFER_STREAM: u8 = 16;
     pub(crate) const SERVICE_STREAM: u8 = 32;
 }
 

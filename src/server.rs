@@ -329,6 +329,7 @@ fn cluster_config(config: &Config, node_info: NodeInfo) -> ClusterConfig {
         bootstrap_expect: part.bootstrap_expect,
         tls: part.tls,
         tls_ca_key: part.tls_ca_key,
+        format_version: part.format_version,
         timing: part.timing,
         limits: part.limits,
         node_info,

@@ -98,6 +98,20 @@ pub enum StorageError {
     /// RocksDB refused.
     #[error("the log database: {0}")]
     Database(#[from] rocksdb::Error),
+    /// The file is sound, but it is not what is wanted.
+    #[error("{0}")]
+    Unreadable(String),
+    /// A peer began the transfer of a snapshot anew.
+    #[error("the transfer of the snapshot was overtaken by a later one")]
+    Overtaken,
+    /// The transfer of a snapshot ended before its end.
+    #[error("{received} of the snapshot's {bytes} bytes came; they are kept, the next transfer goes on from there")]
+    Incomplete {
+        /// Bytes there are.
+        received: u64,
+        /// Bytes there should be.
+        bytes: u64,
+    },
     /// Something is too large.
     #[error("{what} of more than {bytes_max} bytes")]
     TooLarge {

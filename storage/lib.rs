@@ -11,6 +11,7 @@
 
 mod database;
 mod error;
+mod incoming;
 mod log_reader;
 mod log_store;
 mod marker;
@@ -22,10 +23,11 @@ mod storage;
 mod writer;
 
 pub use error::StorageError;
+pub use incoming::{IncomingSnapshot, SNAPSHOT_PARTIALS_MAX};
 pub use log_store::LogStore;
 pub use metrics::StorageMetrics;
-pub use snapshot_file::{SnapshotBody, SnapshotFile};
-pub use snapshot_store::{IncomingSnapshot, SnapshotStore, SnapshotWriter};
+pub use snapshot_file::{SnapshotBody, SnapshotFile, SnapshotId};
+pub use snapshot_store::{SnapshotStore, SnapshotWriter};
 pub use storage::{Storage, StorageOptions};
 
 #[cfg(test)]

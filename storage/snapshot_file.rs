@@ -12,6 +12,8 @@ use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::error::StorageError;
 use crate::schema::GROUP;
 
@@ -27,9 +29,20 @@ pub(crate) const META_BYTES_MAX: u32 = 1 << 20;
 #[derive(Clone, Debug)]
 pub struct SnapshotFile {
     path: Arc<PathBuf>,
-    len: u64,
-    position: u64,
+    id: SnapshotId,
     meta: Arc<[u8]>,
+}
+
+/// Tells one snapshot file from another: two files with the same id have the same bytes, short of an accident that the
+/// checksum over the whole then finds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SnapshotId {
+    /// The last log index in it.
+    pub position: u64,
+    /// Bytes of the file.
+    pub bytes: u64,
+    /// CRC-32 of all but its last twelve bytes.
+    pub check: u32,
 }
 
 impl SnapshotFile {
@@ -44,19 +57,8 @@ impl SnapshotFile {
         let mut reader = BufReader::with_capacity(256 << 10, file);
         let mut head = [0; HEAD_BYTES as usize];
         reader.read_exact(&mut head).map_err(io)?;
-        let [m0, m1, m2, m3, v0, v1, v2, v3, g0, g1, g2, g3, l0, l1, l2, l3, p0, p1, p2, p3, p4, p5, p6, p7] = head;
-        if [m0, m1, m2, m3] != MAGIC {
-            return Err(StorageError::corrupt(path, "it is no snapshot"));
-        }
-        let found = u32::from_le_bytes([v0, v1, v2, v3]);
-        if found > VERSION {
-            return Err(StorageError::Newer { path: path.to_owned(), found, known: VERSION });
-        }
-        if u32::from_le_bytes([g0, g1, g2, g3]) != GROUP {
-            return Err(StorageError::corrupt(path, "it is of another group"));
-        }
-        let meta_bytes = u32::from_le_bytes([l0, l1, l2, l3]);
-        if meta_bytes > META_BYTES_MAX || HEAD_BYTES + u64::from(meta_bytes) + FOOTER_BYTES > len {
+        let Head { meta_bytes, position } = check_head(&head, path)?;
+        if HEAD_BYTES + u64::from(meta_bytes) + FOOTER_BYTES > len {
             return Err(StorageError::corrupt(path, "its head is damaged"));
         }
         let mut meta = vec![0; meta_bytes as usize];
@@ -77,13 +79,14 @@ impl SnapshotFile {
         let mut footer = [0; FOOTER_BYTES as usize];
         reader.read_exact(&mut footer).map_err(io)?;
         let [b0, b1, b2, b3, b4, b5, b6, b7, c0, c1, c2, c3] = footer;
+        let check = check.finalize();
         let sound = u64::from_le_bytes([b0, b1, b2, b3, b4, b5, b6, b7]) == len - FOOTER_BYTES
-            && u32::from_le_bytes([c0, c1, c2, c3]) == check.finalize();
+            && u32::from_le_bytes([c0, c1, c2, c3]) == check;
         if !sound {
             return Err(StorageError::corrupt(path, "its checksum does not match"));
         }
-        let position = u64::from_le_bytes([p0, p1, p2, p3, p4, p5, p6, p7]);
-        Ok(Self { path: Arc::new(path.to_owned()), len, position, meta: meta.into() })
+        let id = SnapshotId { position, bytes: len, check };
+        Ok(Self { path: Arc::new(path.to_owned()), id, meta: meta.into() })
     }
 
     /// The same file under its new name.
@@ -97,16 +100,22 @@ impl SnapshotFile {
         &self.path
     }
 
+    /// Which one it is.
+    #[must_use]
+    pub fn id(&self) -> SnapshotId {
+        self.id
+    }
+
     /// Bytes of the file.
     #[must_use]
     pub fn bytes(&self) -> u64 {
-        self.len
+        self.id.bytes
     }
 
     /// The last log index in it; 0: its writer did not say.
     #[must_use]
     pub fn position(&self) -> u64 {
-        self.position
+        self.id.position
     }
 
     /// The opaque head.
@@ -124,7 +133,7 @@ impl SnapshotFile {
         let mut file = File::open(self.path.as_path()).map_err(io)?;
         let start = HEAD_BYTES + self.meta.len() as u64;
         file.seek(SeekFrom::Start(start)).map_err(io)?;
-        let compressed = file.take(self.len - start - FOOTER_BYTES);
+        let compressed = file.take(self.id.bytes - start - FOOTER_BYTES);
         let decoder = zstd::Decoder::new(compressed).map_err(io)?;
         Ok(SnapshotBody { decoder: BufReader::with_capacity(256 << 10, decoder), left: expanded_bytes_max })
     }
@@ -136,6 +145,32 @@ impl SnapshotFile {
     pub fn open_raw(&self) -> Result<File, StorageError> {
         File::open(self.path.as_path()).map_err(|error| StorageError::io(&self.path, error))
     }
+}
+
+/// What the first bytes of a file say.
+pub(crate) struct Head {
+    meta_bytes: u32,
+    position: u64,
+}
+
+/// Whether this binary can read a file that begins so.
+pub(crate) fn check_head(head: &[u8; HEAD_BYTES as usize], path: &Path) -> Result<Head, StorageError> {
+    let [m0, m1, m2, m3, v0, v1, v2, v3, g0, g1, g2, g3, l0, l1, l2, l3, p0, p1, p2, p3, p4, p5, p6, p7] = *head;
+    if [m0, m1, m2, m3] != MAGIC {
+        return Err(StorageError::corrupt(path, "it is no snapshot"));
+    }
+    let found = u32::from_le_bytes([v0, v1, v2, v3]);
+    if found > VERSION {
+        return Err(StorageError::Newer { path: path.to_owned(), found, known: VERSION });
+    }
+    if u32::from_le_bytes([g0, g1, g2, g3]) != GROUP {
+        return Err(StorageError::corrupt(path, "it is of another group"));
+    }
+    let meta_bytes = u32::from_le_bytes([l0, l1, l2, l3]);
+    if meta_bytes > META_BYTES_MAX {
+        return Err(StorageError::corrupt(path, "its head is damaged"));
+    }
+    Ok(Head { meta_bytes, position: u64::from_le_bytes([p0, p1, p2, p3, p4, p5, p6, p7]) })
 }
 
 /// A snapshot's body, bounded.

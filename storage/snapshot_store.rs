@@ -9,8 +9,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::Mutex;
 
 use crate::error::StorageError;
+use crate::incoming::{Arrivals, IncomingSnapshot};
 use crate::schema::GROUP;
-use crate::snapshot_file::{FOOTER_BYTES, HEAD_BYTES, MAGIC, META_BYTES_MAX, SnapshotFile, VERSION};
+use crate::snapshot_file::{FOOTER_BYTES, HEAD_BYTES, MAGIC, META_BYTES_MAX, SnapshotFile, SnapshotId, VERSION};
 
 /// Snapshots kept.
 const KEPT: usize = 2;
@@ -23,20 +24,21 @@ const PARTIAL: &str = "partial";
 /// A file is called `position-number.snapshot`, both with leading zeros: names sort by position, then by age.
 #[derive(Clone, Debug)]
 pub struct SnapshotStore {
-    inner: Arc<Inner>,
+    pub(crate) inner: Arc<Inner>,
 }
 
 #[derive(Debug)]
-struct Inner {
-    dir: PathBuf,
+pub(crate) struct Inner {
+    pub(crate) dir: PathBuf,
     next: AtomicU64,
     /// The newest one that is known to be sound, so that it is not read as a whole each time.
     latest: Mutex<Option<SnapshotFile>>,
     /// One snapshot at a time takes its place.
     settling: Mutex<()>,
+    pub(crate) arrivals: Arrivals,
     /// Below this index the log is gone.
     purged_end: Arc<AtomicU64>,
-    file_bytes_max: u64,
+    pub(crate) file_bytes_max: u64,
 }
 
 impl SnapshotStore {
@@ -54,11 +56,13 @@ impl SnapshotStore {
                 last = last.max(number);
             }
         }
+        let arrivals = Arrivals::open(&dir)?;
         let inner = Inner {
             dir,
             next: AtomicU64::new(last.saturating_add(1)),
             latest: Mutex::new(None),
             settling: Mutex::new(()),
+            arrivals,
             purged_end,
             file_bytes_max,
         };
@@ -148,20 +152,31 @@ impl SnapshotStore {
         Ok(SnapshotWriter { store: self.clone(), encoder })
     }
 
-    /// Begins to take in the raw bytes of a peer's snapshot file.
+    /// Begins to take in the raw bytes of a peer's snapshot file, of which nothing is known and nothing is kept should
+    /// the transfer break off.
     ///
     /// # Errors
     /// [`StorageError`].
     pub fn receive(&self) -> Result<IncomingSnapshot, StorageError> {
-        Ok(IncomingSnapshot { store: self.clone(), partial: self.partial()?, bytes: 0 })
+        Ok(IncomingSnapshot::unknown(self.clone(), self.partial()?))
     }
 
-    fn number(&self) -> u64 {
+    /// Takes in the raw bytes of this very file from where an earlier transfer of it broke off, which
+    /// [`IncomingSnapshot::received`] tells. What is left of any other file is dropped, and an earlier transfer that
+    /// has not ended yet ends.
+    ///
+    /// # Errors
+    /// [`StorageError`].
+    pub fn resume(&self, id: SnapshotId) -> Result<IncomingSnapshot, StorageError> {
+        IncomingSnapshot::resume(self.clone(), id)
+    }
+
+    pub(crate) fn number(&self) -> u64 {
         self.inner.next.fetch_add(1, Ordering::Relaxed)
     }
 
-    fn partial(&self) -> Result<Partial, StorageError> {
-        let path = self.inner.dir.join(format!("{:020}.{PARTIAL}", self.number()));
+    pub(crate) fn partial(&self) -> Result<Partial, StorageError> {
+        let path = self.partial_path();
         let file = OpenOptions::new()
             .write(true)
             .create_new(true)
@@ -170,17 +185,37 @@ impl SnapshotStore {
         Ok(Partial { file, path, settled: false })
     }
 
+    /// A name that nothing else has; what has it at the next start is removed.
+    pub(crate) fn partial_path(&self) -> PathBuf {
+        self.inner.dir.join(format!("{:020}.{PARTIAL}", self.number()))
+    }
+
     /// Syncs, verifies what is really on disk, renames, prunes.
-    fn settle(&self, mut partial: Partial) -> Result<SnapshotFile, StorageError> {
-        let io = |error| StorageError::io(&self.inner.dir, error);
-        partial.file.sync_all().map_err(io)?;
+    pub(crate) fn settle(&self, partial: Partial) -> Result<SnapshotFile, StorageError> {
+        self.settle_if(partial, |_| Ok(()))
+    }
+
+    /// The same, unless `check` says why not.
+    pub(crate) fn settle_if(
+        &self,
+        partial: Partial,
+        check: impl FnOnce(&SnapshotFile) -> Result<(), String>,
+    ) -> Result<SnapshotFile, StorageError> {
+        partial.file.sync_all().map_err(|error| StorageError::io(&self.inner.dir, error))?;
         let file = SnapshotFile::verify(&partial.path)?;
+        check(&file).map_err(StorageError::Unreadable)?;
+        self.keep(partial, file)
+    }
+
+    fn keep(&self, mut partial: Partial, file: SnapshotFile) -> Result<SnapshotFile, StorageError> {
+        let io = |error| StorageError::io(&self.inner.dir, error);
         let _settling = self.inner.settling.lock();
         let path = self.inner.dir.join(format!("{:020}-{:020}.{EXTENSION}", file.position(), self.number()));
         fs::rename(&partial.path, &path).map_err(io)?;
         partial.settled = true;
         File::open(&self.inner.dir).and_then(|dir| dir.sync_all()).map_err(io)?;
         let file = file.renamed(&path);
+        self.inner.arrivals.drop_up_to(&self.inner.dir, file.position())?;
         let mut paths = self.paths()?;
         // A snapshot that was begun long ago is no newer than one that a peer sent meanwhile.
         if paths.last() == Some(&path) {
@@ -218,10 +253,10 @@ fn parse(path: &Path) -> Option<(u64, u64)> {
 }
 
 /// A file that is removed unless it was settled.
-struct Partial {
-    file: File,
-    path: PathBuf,
-    settled: bool,
+pub(crate) struct Partial {
+    pub(crate) file: File,
+    pub(crate) path: PathBuf,
+    pub(crate) settled: bool,
 }
 
 impl Write for Partial {
@@ -295,35 +330,5 @@ impl SnapshotWriter {
         checked.out.write_all(&footer).map_err(io)?;
         let partial = checked.out.into_inner().map_err(|error| io(error.into_error()))?;
         self.store.settle(partial)
-    }
-}
-
-/// A peer's snapshot coming in.
-pub struct IncomingSnapshot {
-    store: SnapshotStore,
-    partial: Partial,
-    bytes: u64,
-}
-
-impl IncomingSnapshot {
-    /// The next bytes of the file.
-    ///
-    /// # Errors
-    /// [`StorageError::Io`], [`StorageError::TooLarge`].
-    pub fn write(&mut self, bytes: &[u8]) -> Result<(), StorageError> {
-        self.bytes = self.bytes.saturating_add(bytes.len() as u64);
-        let bytes_max = self.store.inner.file_bytes_max;
-        if self.bytes > bytes_max {
-            return Err(StorageError::TooLarge { what: "a peer's snapshot", bytes_max });
-        }
-        self.partial.file.write_all(bytes).map_err(|error| StorageError::io(&self.partial.path, error))
-    }
-
-    /// Verifies and keeps it.
-    ///
-    /// # Errors
-    /// [`StorageError`]: a damaged or newer file is refused and removed.
-    pub fn finish(self) -> Result<SnapshotFile, StorageError> {
-        self.store.settle(self.partial)
     }
 }

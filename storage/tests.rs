@@ -2,6 +2,7 @@
 
 mod damage;
 mod disk_full;
+mod incoming;
 mod log;
 mod snapshots;
 mod suite;

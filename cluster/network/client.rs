@@ -31,7 +31,8 @@ type Dialled = Option<Result<Arc<Link>, RpcError>>;
 /// The one connection to an address.
 ///
 /// Invariants: at most one dial is under way; whoever needs the connection meanwhile waits for that dial; a link that
-/// is closed, or that told the peer another cluster than the node is in now, is never handed out.
+/// is closed, that told the peer another cluster than the node is in now, or that leads to a peer which must not be
+/// called any more, is never handed out.
 pub(super) struct Slot {
     addr: String,
     dialer: Arc<Dialer>,
@@ -95,7 +96,9 @@ impl Slot {
     }
 
     pub(super) fn is_usable(&self, link: &Link) -> bool {
-        link.is_open() && link.told_cluster == self.dialer.identity.cluster_id()
+        link.is_open()
+            && link.told_cluster == self.dialer.identity.cluster_id()
+            && self.dialer.barred(&link.identity).is_none()
     }
 
     /// The next call dials anew; what is under way on the link goes on.
@@ -110,6 +113,14 @@ impl Slot {
         match &*self.state.lock() {
             State::Idle { last, .. } => last.clone(),
             State::Dialling(_) | State::Connected(_) => None,
+        }
+    }
+
+    /// Who is at the other end, while there is one.
+    pub(super) fn connected_to(&self) -> Option<PeerIdentity> {
+        match &*self.state.lock() {
+            State::Connected(link) if link.is_open() => Some(link.identity),
+            _ => None,
         }
     }
 
@@ -203,11 +214,17 @@ impl Peer {
         self.slot.volatile.dropped.load(Ordering::Relaxed)
     }
 
+    /// Who is at the other end of the connection that there is, if there is one and it is the expected node.
+    #[must_use]
+    pub fn connected_to(&self) -> Option<PeerIdentity> {
+        self.slot.connected_to().filter(|peer| self.expected.is_none_or(|expected| expected == peer.node_id))
+    }
+
     /// Who answers at the address.
     ///
     /// # Errors
     /// [`RpcError::Unreachable`], [`RpcError::WrongNode`], [`RpcError::WrongCluster`], [`RpcError::Tls`],
-    /// [`RpcError::Incompatible`].
+    /// [`RpcError::Incompatible`], [`RpcError::Barred`].
     pub async fn hello(&self) -> Result<PeerIdentity, RpcError> {
         let limit = BACKOFF_MAX + CONNECT_TIMEOUT;
         Ok(self.link_before(Instant::now() + limit, limit).await?.identity)

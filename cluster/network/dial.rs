@@ -7,12 +7,13 @@ use std::time::{Duration, Instant};
 use futures_util::future::select_ok;
 use quinn::{ClientConfig, ConnectError};
 
-use super::error::{RpcError, close, close_with};
+use super::error::{RpcError, close, close_to_unwelcome, close_with};
 use super::frame::{Frame, FrameError, FrameKind};
-use super::hello::{self, HelloError, LocalIdentity, PeerIdentity};
+use super::hello::{self, HelloError, LocalIdentity, PeerIdentity, Unwelcome};
 use super::link::Link;
 use super::named;
 use super::notices::Notices;
+use super::server::Handler;
 use super::stream::{Channel, FrameReceiver, FrameSender};
 use super::tls::SERVER_NAME;
 
@@ -28,6 +29,7 @@ pub(super) struct Dialer {
     pub(super) local_addr: SocketAddr,
     pub(super) identity: Arc<LocalIdentity>,
     pub(super) notices: Arc<Notices>,
+    pub(super) handler: Arc<dyn Handler>,
 }
 
 impl Dialer {
@@ -44,6 +46,11 @@ impl Dialer {
         };
         self.log(peer, &result);
         result
+    }
+
+    /// Why this peer must not be called, if so.
+    pub(super) fn barred(&self, peer: &PeerIdentity) -> Option<Unwelcome> {
+        self.handler.unwelcome(peer).filter(Unwelcome::bars_calls)
     }
 
     fn log(&self, peer: &str, result: &Result<Link, RpcError>) {
@@ -93,13 +100,17 @@ impl Dialer {
         let channel = Arc::new(Channel { connection, peer: peer.to_owned(), notices: Arc::clone(&self.notices) });
         let told_cluster = self.identity.cluster_id();
         let identity = self.greet(&channel, addr).await.inspect_err(|error| {
-            if matches!(error, RpcError::Removed { .. }) {
-                self.identity.set_removed();
+            if let Some(why) = error.unwelcome() {
+                self.identity.set_unwelcome(why);
             }
         })?;
         if let Some(reason) = named::conflict(&channel.connection, &identity) {
             close_with(&channel.connection, close::CERTIFICATE, &reason);
             return Err(RpcError::Tls { peer: peer.to_owned(), reason });
+        }
+        if let Some(why) = self.barred(&identity) {
+            close_to_unwelcome(&channel.connection, &why);
+            return Err(RpcError::Barred { peer: peer.to_owned(), why });
         }
         Ok(Link::new(channel, identity, told_cluster))
     }

@@ -120,13 +120,13 @@ impl Endpoint {
         let notices = Arc::new(Notices::default());
         let server = Server {
             identity: Arc::clone(&identity),
-            handler,
+            handler: Arc::clone(&handler),
             notices: Arc::clone(&notices),
             authenticated: !tls.is_insecure(),
             gate: enrol::Gate::default(),
         };
         tokio::spawn(server::accept(quinn.clone(), Arc::new(server)));
-        let dialer = Arc::new(Dialer { endpoint: quinn.clone(), client, local_addr, identity, notices });
+        let dialer = Arc::new(Dialer { endpoint: quinn.clone(), client, local_addr, identity, notices, handler });
         let inner =
             Inner { quinn, local_addr, dialer, peers: Mutex::default(), volatile_dropped: Arc::new(AtomicU64::new(0)) };
         Ok(Self { inner: Arc::new(inner) })

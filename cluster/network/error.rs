@@ -5,6 +5,7 @@ use std::time::Duration;
 use quinn::{ConnectionError, ReadError, VarInt, WriteError};
 
 use super::frame::FrameError;
+use super::hello::Unwelcome;
 
 /// Why a connection is closed; the numbers are on the wire and are never reused.
 pub(super) mod close {
@@ -23,6 +24,10 @@ pub(super) mod close {
     pub(crate) const CERTIFICATE: VarInt = VarInt::from_u32(7);
     /// Too many requests; come back.
     pub(crate) const BUSY: VarInt = VarInt::from_u32(8);
+    /// The node's data directory is an old copy.
+    pub(crate) const STALE: VarInt = VarInt::from_u32(9);
+    /// The node does not speak the cluster's format.
+    pub(crate) const OUTDATED: VarInt = VarInt::from_u32(10);
 }
 
 /// A close reason sent by a peer is cut to so many characters before it is logged.
@@ -76,6 +81,14 @@ pub enum RpcError {
         /// Its words.
         reason: String,
     },
+    /// One of the two must not come in: its data directory is an old copy, or it does not speak the cluster's format.
+    #[error("peer {peer} and this node do not go together: {}", why.reason())]
+    Barred {
+        /// HOST:PORT.
+        peer: String,
+        /// Which of them, and why.
+        why: Unwelcome,
+    },
     /// Certificates were refused by one side.
     #[error("TLS with peer {peer} failed: {reason}")]
     Tls {
@@ -103,6 +116,15 @@ pub enum RpcError {
 }
 
 impl RpcError {
+    /// What the other end says about this node, if it says that it must not come in.
+    pub(super) fn unwelcome(&self) -> Option<Unwelcome> {
+        match self {
+            Self::Removed { reason, .. } => Some(Unwelcome::Removed(reason.clone())),
+            Self::Barred { why, .. } => Some(why.clone()),
+            _ => None,
+        }
+    }
+
     pub(super) fn unreachable(peer: &str, reason: impl Into<String>) -> Self {
         Self::Unreachable { peer: peer.to_owned(), reason: reason.into() }
     }
@@ -120,6 +142,8 @@ impl RpcError {
                     close::WRONG_CLUSTER => Self::WrongCluster { peer, reason },
                     close::INCOMPATIBLE => Self::Incompatible { peer, reason },
                     close::REMOVED => Self::Removed { peer, reason },
+                    close::STALE => Self::Barred { peer, why: Unwelcome::Stale(reason) },
+                    close::OUTDATED => Self::Barred { peer, why: Unwelcome::Outdated(reason) },
                     close::CERTIFICATE => Self::Tls { peer, reason: format!("it refused this node: {reason}") },
                     close::SHUTDOWN => Self::Unreachable { peer, reason: "it stopped".to_owned() },
                     _ => Self::Unreachable { peer, reason: format!("it closed the connection: {reason}") },
@@ -181,7 +205,9 @@ impl RpcError {
             Self::Remote(_) => "remote",
             Self::WrongNode { .. } => "wrong node",
             Self::WrongCluster { .. } => "wrong cluster",
-            Self::Removed { .. } => "removed",
+            Self::Removed { .. } | Self::Barred { why: Unwelcome::Removed(_), .. } => "removed",
+            Self::Barred { why: Unwelcome::Outdated(_), .. } => "outdated",
+            Self::Barred { why: Unwelcome::Stale(_), .. } => "stale",
             Self::Tls { .. } => "tls",
             Self::Incompatible { .. } => "incompatible",
             Self::Frame { .. } => "frame",
@@ -229,6 +255,16 @@ fn certificate_meaning(reason: &str) -> String {
         ""
     };
     format!("{}{fix}", printable(reason.as_bytes()))
+}
+
+/// Closes the connection to a node that must not come in.
+pub(super) fn close_to_unwelcome(connection: &quinn::Connection, why: &Unwelcome) {
+    let code = match why {
+        Unwelcome::Removed(_) => close::REMOVED,
+        Unwelcome::Stale(_) => close::STALE,
+        Unwelcome::Outdated(_) => close::OUTDATED,
+    };
+    close_with(connection, code, why.reason());
 }
 
 /// QUIC closes with at most a packet's worth of reason.

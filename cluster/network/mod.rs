@@ -37,7 +37,7 @@ pub use endpoint::{Endpoint, Lane, NetworkError};
 pub use enrol::{EnrolError, enrol};
 pub use error::RpcError;
 pub use frame::{FRAME_BYTES_MAX, FrameError};
-pub use hello::{LocalIdentity, PeerIdentity};
+pub use hello::{Life, LocalIdentity, PeerIdentity, Unwelcome};
 pub use named::node_uri;
 pub use server::Handler;
 pub use stream::{FrameReceiver, FrameSender};

@@ -11,9 +11,9 @@ use quinn::{ConnectionError, Incoming, RecvStream, SendStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::enrol;
-use super::error::{RpcError, close, close_with};
+use super::error::{RpcError, close, close_to_unwelcome, close_with};
 use super::frame::{Frame, FrameError, FrameKind};
-use super::hello::{self, HelloError, LocalIdentity, PeerIdentity};
+use super::hello::{self, HelloError, LocalIdentity, PeerIdentity, Unwelcome};
 use super::named;
 use super::notices::Notices;
 use super::stream::{Channel, FrameReceiver, FrameSender};
@@ -49,8 +49,9 @@ pub trait Handler: Send + Sync + 'static {
     /// A stranger was turned away unheard: one too many.
     fn turned_away(&self);
 
-    /// Why a peer that is of the cluster must not come in any more, if so.
-    fn removed(&self, peer: &PeerIdentity) -> Option<String>;
+    /// Why a peer that is of the cluster must not come in (any more), if so; asked at the Hello and with each call.
+    /// Must not come back to the endpoint: its connections are locked meanwhile.
+    fn unwelcome(&self, peer: &PeerIdentity) -> Option<Unwelcome>;
 }
 
 /// What the tasks of the accepting side share.
@@ -108,6 +109,12 @@ async fn serve(incoming: Incoming, server: Arc<Server>, _permit: OwnedSemaphoreP
     };
     tracing::debug!(%peer, "a peer connected");
     let reason = server.serve_streams(&channel, peer).await;
+    // Only what a peer of the same cluster says about this node counts.
+    if let Some(why) = RpcError::connection(&channel.peer, &reason).unwelcome()
+        && peer.cluster_id.is_some()
+    {
+        server.identity.set_unwelcome(why);
+    }
     tracing::debug!(%peer, "a peer's connection ended: {reason}");
 }
 
@@ -151,9 +158,9 @@ impl Server {
             close_with(&channel.connection, close::CERTIFICATE, &reason);
             return Err(RpcError::Tls { peer: name, reason });
         }
-        if let Some(reason) = self.handler.removed(&peer) {
-            close_with(&channel.connection, close::REMOVED, &reason);
-            return Err(RpcError::unreachable(&name, reason));
+        if let Some(why) = self.handler.unwelcome(&peer) {
+            close_to_unwelcome(&channel.connection, &why);
+            return Err(RpcError::Barred { peer: name, why });
         }
         sender.send_frame(FrameKind::Hello, &[], hello::encode(&self.identity)).await?;
         sender.finish().await?;
@@ -186,11 +193,13 @@ impl Server {
         }
     }
 
-    /// This node may have come to belong to a cluster since the Hellos, and that may have removed the peer.
+    /// This node may have come to belong to a cluster since the Hellos, and that may have removed the peer, or speak a
+    /// format that the peer does not.
     fn is_still_welcome(&self, channel: &Channel, peer: &PeerIdentity) -> bool {
-        if let Some(reason) = self.handler.removed(peer) {
+        if let Some(why) = self.handler.unwelcome(peer) {
             if channel.connection.close_reason().is_none() {
-                close_with(&channel.connection, close::REMOVED, &reason);
+                close_to_unwelcome(&channel.connection, &why);
+                self.log_refusal(&channel.peer, RpcError::Barred { peer: channel.peer.clone(), why });
             }
             return false;
         }

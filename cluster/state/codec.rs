@@ -1,17 +1,15 @@
-//! Proposals as bytes: a version, then MessagePack.
+//! Proposals as bytes: the format they are written in, then MessagePack.
 
 use bytes::Bytes;
 
 use crate::command::Proposal;
-
-/// The version of proposals and snapshots written here.
-pub(crate) const VERSION: u8 = 1;
+use crate::format::Format;
 
 /// Bytes that cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum CodecError {
-    /// Another version.
-    #[error("version {0}, this binary reads version {VERSION}")]
+    /// A newer release's.
+    #[error("format {0}, this binary reads formats {oldest} to {newest}", oldest = Format::FIRST, newest = Format::NEWEST)]
     UnknownVersion(u8),
     /// No such thing.
     #[error("damaged: {0}")]
@@ -21,10 +19,10 @@ pub enum CodecError {
     Io(#[from] std::io::Error),
 }
 
-/// A proposal as a log entry holds it.
+/// A proposal as a log entry holds it, for replicas that all speak this format.
 #[must_use]
-pub fn encode_proposal(proposal: &Proposal) -> Bytes {
-    let mut bytes = vec![VERSION];
+pub fn encode_proposal(format: Format, proposal: &Proposal) -> Bytes {
+    let mut bytes = vec![format.number()];
     // Writing to memory does not fail, and the vocabulary has nothing that MessagePack cannot hold; were it
     // otherwise, every replica would find the same malformed entry and skip it.
     if rmp_serde::encode::write(&mut bytes, proposal).is_err() {
@@ -36,17 +34,28 @@ pub fn encode_proposal(proposal: &Proposal) -> Bytes {
 /// A log entry's proposal.
 ///
 /// # Errors
-/// [`CodecError`].
+/// [`CodecError`]. A command that is younger than the format it claims to be written in is malformed: an older replica,
+/// which has never heard of it, finds the same.
 pub fn decode_proposal(bytes: &[u8]) -> Result<Proposal, CodecError> {
-    match bytes.split_first() {
-        Some((&VERSION, mut body)) => {
-            let proposal = rmp_serde::from_read(&mut body).map_err(|error| CodecError::Malformed(error.to_string()))?;
-            match body.len() {
-                0 => Ok(proposal),
-                more => Err(CodecError::Malformed(format!("{more} bytes behind the proposal"))),
-            }
-        }
-        Some((version, _)) => Err(CodecError::UnknownVersion(*version)),
-        None => Err(CodecError::Malformed("empty".to_owned())),
+    let Some((version, mut body)) = bytes.split_first() else {
+        return Err(CodecError::Malformed("empty".to_owned()));
+    };
+    let format = Format::try_from(*version).map_err(|_| CodecError::UnknownVersion(*version))?;
+    let proposal: Proposal =
+        rmp_serde::from_read(&mut body).map_err(|error| CodecError::Malformed(error.to_string()))?;
+    if !body.is_empty() {
+        return Err(CodecError::Malformed(format!("{} bytes behind the proposal", body.len())));
     }
+    match proposal.commands.iter().map(|command| command.since()).max() {
+        Some(since) if since > format => {
+            Err(CodecError::Malformed(format!("a command of format {since} in a proposal of format {format}")))
+        }
+        _ => Ok(proposal),
+    }
+}
+
+/// The format that a log entry says it is written in, known or not.
+#[must_use]
+pub fn written_in(bytes: &[u8]) -> Option<u8> {
+    bytes.first().copied()
 }

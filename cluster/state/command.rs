@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use crate::format::Format;
 use crate::identifier::{Epoch, Incarnation, LogPosition, NodeId, Offset, PidHash, SidKey};
 use crate::membership::{KeyHash, TokenHash};
 
@@ -126,6 +127,21 @@ pub enum Command {
         /// The node.
         node: NodeId,
     },
+    /// Every member speaks this format: from here on it is the cluster's, and it never goes back.
+    RaiseFormat {
+        /// The format, in which this very command is written.
+        format: Format,
+    },
+}
+
+impl Command {
+    /// The first format that has it.
+    pub(crate) fn since(&self) -> Format {
+        match self {
+            Self::RaiseFormat { format } => *format,
+            _ => Format::FIRST,
+        }
+    }
 }
 
 /// Limits that `apply` obeys; committed so that all replicas obey the same ones.

@@ -7,8 +7,8 @@ use bytes::Bytes;
 use proptest::prelude::*;
 
 use crate::{
-    Command, Configuration, Effect, Event, EventId, EventKind, Incarnation, LogPosition, NodeInfo, Origin, Proposal,
-    Register, Resume, SessionRef, State, encode_proposal, limits,
+    Command, Configuration, Effect, Event, EventId, EventKind, Format, Incarnation, LogPosition, NodeInfo, Origin,
+    Proposal, Register, Resume, SessionRef, State, encode_proposal, limits,
 };
 
 const WINDOW_MS: u64 = 1_000;
@@ -279,7 +279,7 @@ impl World {
     }
 
     fn commit(&mut self, origin: Origin, commands: Vec<Command>) {
-        let bytes = encode_proposal(&Proposal { origin, commands });
+        let bytes = encode_proposal(Format::NEWEST, &Proposal { origin, commands });
         self.log.push(bytes.clone());
         for (replica, emitted) in self.replicas.iter_mut().zip(&mut self.emitted) {
             let applied = replica.apply(self.log.len() as u64, &bytes);
@@ -457,7 +457,7 @@ fn occupy_and_vacate(state: &mut State, index: &mut u64, sequence: &mut u64, rou
         let count = commands.len() as u64;
         *index += 1;
         let origin = Origin::Node { incarnation: life, first_sequence: *sequence };
-        state.apply(*index, &encode_proposal(&Proposal { origin, commands }));
+        state.apply(*index, &encode_proposal(Format::NEWEST, &Proposal { origin, commands }));
         *sequence += count;
     }
 }
@@ -473,12 +473,13 @@ fn kept_events_are_bounded_in_number_and_age_and_who_is_late_is_told() {
         sid_key: crate::SidKey::default(),
     };
     let incarnation = Incarnation { node: 1, generation: 1 };
-    let system = |command| encode_proposal(&Proposal { origin: Origin::System, commands: vec![command] });
+    let system =
+        |command| encode_proposal(Format::NEWEST, &Proposal { origin: Origin::System, commands: vec![command] });
     state.apply(1, &system(Command::Configure(configuration)));
     state.apply(2, &system(Command::NodeUp { incarnation, info: NodeInfo::default() }));
     let register = Register { pid: pid(1), sid: sid(1), namespace: "/".into(), user: None, data: Bytes::new() };
     let origin = Origin::Node { incarnation, first_sequence: 1 };
-    state.apply(3, &encode_proposal(&Proposal { origin, commands: vec![Command::Register(register)] }));
+    state.apply(3, &encode_proposal(Format::NEWEST, &Proposal { origin, commands: vec![Command::Register(register)] }));
     let (mut index, mut sequence) = (3, 2);
     occupy_and_vacate(&mut state, &mut index, &mut sequence, 10);
     let early = state.events_after(None, 1).events[0].id;

@@ -8,8 +8,8 @@ use proptest::prelude::*;
 
 use crate::kv::Kv;
 use crate::{
-    Command, Configuration, Incarnation, KvDelete, KvEntry, KvExpected, KvPut, KvRefusal, LogPosition, NodeInfo,
-    Origin, Outcome, Proposal, Response, State, encode_proposal, limits,
+    Command, Configuration, Format, Incarnation, KvDelete, KvEntry, KvExpected, KvPut, KvRefusal, LogPosition,
+    NodeInfo, Origin, Outcome, Proposal, Response, State, encode_proposal, limits,
 };
 
 const LIFE: Incarnation = Incarnation { node: 1, generation: 1 };
@@ -88,7 +88,7 @@ impl World {
 
     fn apply(&mut self, origin: Origin, command: Command) -> Response {
         self.index += 1;
-        let bytes = encode_proposal(&Proposal { origin, commands: vec![command] });
+        let bytes = encode_proposal(Format::NEWEST, &Proposal { origin, commands: vec![command] });
         match self.state.apply(self.index, &bytes).outcome {
             Outcome::Executed { mut responses, .. } => responses.remove(0),
             outcome => panic!("{outcome:?}"),

@@ -8,8 +8,8 @@ use bytes::Bytes;
 use proptest::prelude::*;
 
 use crate::{
-    Command, Configuration, Effect, Incarnation, LogPosition, NodeInfo, Offset, Origin, Payload, PidHash, Proposal,
-    Publish, Record, Register, Response, Resume, State, encode_proposal,
+    Command, Configuration, Effect, Format, Incarnation, LogPosition, NodeInfo, Offset, Origin, Payload, PidHash,
+    Proposal, Publish, Record, Register, Response, Resume, State, encode_proposal,
 };
 
 const LIFE: Incarnation = Incarnation { node: 1, generation: 1 };
@@ -92,14 +92,16 @@ impl World {
     fn system(&mut self, command: Command) -> crate::Applied {
         self.index += 1;
         let proposal = Proposal { origin: Origin::System, commands: vec![command] };
-        self.state.apply(self.index, &encode_proposal(&proposal))
+        self.state.apply(self.index, &encode_proposal(Format::NEWEST, &proposal))
     }
 
     fn propose(&mut self, command: Command) -> (Response, LogPosition) {
         self.index += 1;
         self.sequence += 1;
         let origin = Origin::Node { incarnation: LIFE, first_sequence: self.sequence };
-        let applied = self.state.apply(self.index, &encode_proposal(&Proposal { origin, commands: vec![command] }));
+        let applied = self
+            .state
+            .apply(self.index, &encode_proposal(Format::NEWEST, &Proposal { origin, commands: vec![command] }));
         let crate::Outcome::Executed { responses, .. } = applied.outcome else { panic!("refused: {applied:?}") };
         (responses.into_iter().next().expect("one response"), LogPosition::new(self.index, 0))
     }
@@ -296,7 +298,7 @@ proptest! {
         }
         let join = Command::Join { pid: pid(0), epoch: 1, room: room(0) };
         let origin = Origin::Node { incarnation: LIFE, first_sequence: world.sequence + 1 };
-        let mut bytes = encode_proposal(&Proposal { origin, commands: vec![join] }).to_vec();
+        let mut bytes = encode_proposal(Format::NEWEST, &Proposal { origin, commands: vec![join] }).to_vec();
         for (at, value) in flips {
             let at = at.index(bytes.len());
             bytes[at] = value;

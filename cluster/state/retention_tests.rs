@@ -6,8 +6,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::{
-    Command, Configuration, Incarnation, LogPosition, NodeInfo, Origin, Outcome, Payload, PidHash, Proposal, Publish,
-    Record, Refusal, Register, Response, Resume, State, decode_proposal, encode_proposal, limits,
+    Command, Configuration, Format, Incarnation, LogPosition, NodeInfo, Origin, Outcome, Payload, PidHash, Proposal,
+    Publish, Record, Refusal, Register, Response, Resume, State, decode_proposal, encode_proposal, limits,
 };
 
 const LIFE: Incarnation = Incarnation { node: 1, generation: 1 };
@@ -36,7 +36,7 @@ impl World {
 
     fn apply(&mut self, origin: Origin, command: Command) -> Response {
         self.index += 1;
-        let bytes = encode_proposal(&Proposal { origin, commands: vec![command] });
+        let bytes = encode_proposal(Format::NEWEST, &Proposal { origin, commands: vec![command] });
         match self.state.apply(self.index, &bytes).outcome {
             Outcome::Executed { mut responses, .. } => responses.remove(0),
             outcome => panic!("{outcome:?}"),
@@ -247,7 +247,7 @@ fn a_node_may_not_tell_more_of_itself_than_fits() {
 
 #[test]
 fn bytes_behind_a_proposal_make_it_malformed() {
-    let mut bytes = encode_proposal(&Proposal { origin: Origin::System, commands: vec![] }).to_vec();
+    let mut bytes = encode_proposal(Format::NEWEST, &Proposal { origin: Origin::System, commands: vec![] }).to_vec();
     assert!(decode_proposal(&bytes).is_ok());
     bytes.push(0);
     assert!(decode_proposal(&bytes).is_err());

@@ -19,9 +19,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::{
-    Applied, Audience, Command, Configuration, Effect, Event, EventKind, Incarnation, JoinTokenView, KeyHash, KvDelete,
-    KvEntry, KvExpected, KvPut, LogPosition, NodeInfo, Offset, Origin, Outcome, Payload, PidHash, Proposal, Publish,
-    Record, Register, Response, Resume, SessionRef, State, TokenHash, encode_proposal,
+    Applied, Audience, Command, Configuration, Effect, Event, EventKind, Format, Incarnation, JoinTokenView, KeyHash,
+    KvDelete, KvEntry, KvExpected, KvPut, LogPosition, NodeInfo, Offset, Origin, Outcome, Payload, PidHash, Proposal,
+    Publish, Record, Register, Response, Resume, SessionRef, State, TokenHash, encode_proposal,
 };
 
 #[derive(Default)]
@@ -322,7 +322,7 @@ impl Story {
             Origin::Node { incarnation, first_sequence }
         };
         self.index += 1;
-        let bytes = encode_proposal(&Proposal { origin, commands });
+        let bytes = encode_proposal(Format::NEWEST, &Proposal { origin, commands });
         let Applied { outcome, effects, .. } = self.state.apply(self.index, &bytes);
         match outcome {
             Outcome::Executed { skipped, responses } => {

@@ -1,8 +1,9 @@
-//! The whole state as bytes: a version, then MessagePack; the same bytes for equal states.
+//! The whole state as bytes: its format, then MessagePack; the same bytes for equal states.
 
 use std::io::{self, BufReader, BufWriter, Read, Write};
 
-use crate::codec::{CodecError, VERSION};
+use crate::codec::CodecError;
+use crate::format::Format;
 use crate::state::State;
 
 /// Handed on at once.
@@ -16,7 +17,7 @@ impl State {
     pub fn encode_snapshot(&self, writer: &mut impl Write) -> Result<(), CodecError> {
         // MessagePack is written and read in pieces of a few bytes; what stands behind compresses and checks them.
         let mut writer = BufWriter::with_capacity(BUFFER_BYTES, writer);
-        writer.write_all(&[VERSION])?;
+        writer.write_all(&[self.format.number()])?;
         rmp_serde::encode::write(&mut writer, self).map_err(|error| CodecError::Io(io::Error::other(error)))?;
         Ok(writer.flush()?)
     }
@@ -29,16 +30,18 @@ impl State {
         let mut reader = BufReader::with_capacity(BUFFER_BYTES, reader);
         let mut version = [0];
         reader.read_exact(&mut version)?;
-        match version {
-            [VERSION] => {
-                let mut state: Self =
-                    rmp_serde::from_read(reader).map_err(|error| CodecError::Malformed(error.to_string()))?;
-                // What is derived is in no snapshot.
-                state.sessions.iter().for_each(|session| state.rooms.count_user_of(session));
-                Ok(state)
-            }
-            [other] => Err(CodecError::UnknownVersion(other)),
+        let [version] = version;
+        let format = Format::try_from(version).map_err(|_| CodecError::UnknownVersion(version))?;
+        let mut state: Self = rmp_serde::from_read(reader).map_err(|error| CodecError::Malformed(error.to_string()))?;
+        if state.format != format {
+            return Err(CodecError::Malformed(format!(
+                "a state of format {} written in format {format}",
+                state.format
+            )));
         }
+        // What is derived is in no snapshot.
+        state.sessions.iter().for_each(|session| state.rooms.count_user_of(session));
+        Ok(state)
     }
 
     /// Equal states have equal hashes (FNV-1a over the snapshot's bytes).

@@ -8,6 +8,7 @@ use crate::codec::{CodecError, decode_proposal};
 use crate::command::{Command, Configuration, NodeInfo, Origin, Proposal, Publish, Register, Resume};
 use crate::effect::{Applied, Effect, EffectAt, EndReason, Opened, Outcome};
 use crate::event::{EventKind, Events, SessionRef};
+use crate::format::Format;
 use crate::history::History;
 use crate::identifier::{Epoch, Incarnation, LogPosition, NodeId, PidHash};
 use crate::kv::Kv;
@@ -36,6 +37,9 @@ pub struct State {
     pub(crate) events: Events,
     #[serde(default)]
     pub(crate) membership: Membership,
+    /// The cluster's; a snapshot of format 1 has no word for it, and must have none.
+    #[serde(default, skip_serializing_if = "Format::is_first")]
+    pub(crate) format: Format,
 }
 
 /// Where the commands of an entry put their effects.
@@ -126,6 +130,10 @@ impl State {
             Command::AddJoinToken { token, ttl_ms } => self.add_join_token(token, ttl_ms),
             Command::UseJoinToken { token, node, key } => self.use_join_token(&token, node, key),
             Command::RemoveNode { node } => self.remove_node(node, effects),
+            Command::RaiseFormat { format } => {
+                self.format = self.format.max(format);
+                Response::Done
+            }
             _ => Response::Refused(Refusal::NotAllowed),
         }
     }
@@ -159,7 +167,8 @@ impl State {
             | Command::Tick { .. }
             | Command::AddJoinToken { .. }
             | Command::UseJoinToken { .. }
-            | Command::RemoveNode { .. } => Response::Refused(Refusal::NotAllowed),
+            | Command::RemoveNode { .. }
+            | Command::RaiseFormat { .. } => Response::Refused(Refusal::NotAllowed),
         }
     }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::command::{Configuration, NodeInfo};
+use crate::format::Format;
 use crate::identifier::{Epoch, Incarnation, LogPosition, NodeId, PidHash};
 use crate::membership::{JoinTokenView, TokenHash};
 use crate::session::SessionView;
@@ -25,6 +26,12 @@ impl State {
     #[must_use]
     pub fn configuration(&self) -> Option<&Configuration> {
         self.configuration.as_ref()
+    }
+
+    /// The format that every member speaks, and in which what follows is written.
+    #[must_use]
+    pub fn format(&self) -> Format {
+        self.format
     }
 
     /// Committed cluster time, milliseconds.

@@ -31,6 +31,9 @@ pub struct Members<N> {
     pub node_id: String,
     /// The leader, when known.
     pub leader: Option<String>,
+    /// The format that the cluster writes; 0: a node that does not say.
+    #[serde(default)]
+    pub format: u8,
     /// Members, sorted by id.
     pub members: Vec<N>,
 }
@@ -122,7 +125,13 @@ async fn members(State(node): State<Arc<Node>>) -> Result<Json<Members<NodeStatu
     let cluster = &parts(&node)?.cluster;
     let members = cluster.members(CONTACTS_TIMEOUT).await;
     let status = cluster.status();
-    Ok(Json(Members { cluster_id: status.cluster_id, node_id: status.node_id, leader: status.leader, members }))
+    Ok(Json(Members {
+        cluster_id: status.cluster_id,
+        node_id: status.node_id,
+        leader: status.leader,
+        format: status.format,
+        members,
+    }))
 }
 
 async fn remove(State(node): State<Arc<Node>>, Json(body): Json<RemoveBody>) -> Result<Json<Done>, Refused> {

@@ -13,6 +13,9 @@ pub struct StatusView {
     pub server_id: String,
     /// The leader, when known.
     pub leader: Option<String>,
+    /// The format that the cluster writes; 0: a node that does not say.
+    #[serde(default)]
+    pub format: u8,
     /// Raft term.
     pub term: u64,
     /// Committed log index.
@@ -53,6 +56,9 @@ pub struct NodeView {
     /// Its software's version.
     #[serde(default)]
     pub version: String,
+    /// The highest format that it speaks, when known.
+    #[serde(default)]
+    pub format: Option<u8>,
     /// Sessions it owns.
     pub sessions: u64,
     /// Highest log index known to be on it.

@@ -21,6 +21,7 @@ struct Node {
 async fn node() -> (Node, ServerHandle) {
     let dir = tempfile::tempdir().unwrap();
     let (cluster, notices) = Cluster::start(ClusterConfig {
+        format_version: vedfolnir_cluster::state::Format::NEWEST,
         data_dir: dir.path().to_path_buf(),
         bind: "127.0.0.1:0".parse().unwrap(),
         advertise: None,

@@ -77,7 +77,8 @@ pub(crate) fn members(arguments: MembersArgs) -> Result<(), Failure> {
 
 fn render(view: &Members<NodeView>) -> String {
     let mut rows = vec![
-        ["NODE", "ROLE", "LIVE", "CLUSTER", "URL", "ADMIN", "MATCHED", "LAST CONTACT", "VERSION"].map(String::from),
+        ["NODE", "ROLE", "LIVE", "CLUSTER", "URL", "ADMIN", "MATCHED", "LAST CONTACT", "VERSION", "FORMAT"]
+            .map(String::from),
     ];
     let or_dash = |text: &str| if text.is_empty() { "-".to_owned() } else { text.to_owned() };
     for node in &view.members {
@@ -91,6 +92,7 @@ fn render(view: &Members<NodeView>) -> String {
             node.matched_index.map_or_else(|| "-".to_owned(), |index| index.to_string()),
             node.last_contact_ms.map_or_else(|| "-".to_owned(), |ms| format!("{ms} ms")),
             or_dash(&node.version),
+            node.format.map_or_else(|| "-".to_owned(), |format| format.to_string()),
         ]);
     }
     super::dev::table(&rows)

@@ -83,6 +83,9 @@ fn render(view: &StatusView, applied: &[Option<u64>]) -> String {
     };
     let _ = writeln!(text, "leader             {} (term {})", view.leader.as_deref().unwrap_or("unknown"), view.term);
     let _ = writeln!(text, "failure tolerance: {}", view.failure_tolerance);
+    let formats = view.nodes.iter().map(|node| node.format.map_or_else(|| "?".to_owned(), |format| format.to_string()));
+    let formats = formats.collect::<Vec<_>>().join(", ");
+    let _ = writeln!(text, "format             {} (its members speak up to {formats})", view.format);
     let _ = writeln!(
         text,
         "log                committed {}, applied {}, snapshot {}",

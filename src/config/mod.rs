@@ -17,6 +17,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use vedfolnir_cluster::state::Format;
 use vedfolnir_cluster::{ClusterTls, RaftTiming, ReplicatedLimits};
 
 pub use error::ConfigError;
@@ -77,6 +78,8 @@ pub struct ClusterPart {
     pub tls: ClusterTls,
     /// The authority's private key, on a node that signs certificates.
     pub tls_ca_key: Option<PathBuf>,
+    /// The highest format that the node speaks.
+    pub format_version: Format,
     /// Raft's clock.
     pub timing: RaftTiming,
     /// Limits that a new cluster commits.

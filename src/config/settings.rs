@@ -89,6 +89,10 @@ pub struct Settings {
     /// File that holds the join token
     #[arg(long, value_name = "FILE", env = "WEBSOCKET_CLUSTER_JOIN_TOKEN_FILE", help_heading = "Cluster")]
     pub join_token_file: Option<String>,
+    /// Format of the log, of snapshots and between nodes that this node speaks at most: the newest one, or the one before
+    /// it, so that an older binary can take over again [default: the newest]
+    #[arg(long, value_name = "N", env = "VEDFOLNIR_FORMAT_VERSION", help_heading = "Cluster")]
+    pub format_version: Option<String>,
     /// Voters at most, odd; further nodes are learners [default: 5]
     #[arg(long, value_name = "N", env = "WEBSOCKET_CLUSTER_VOTERS_MAX", help_heading = "Cluster")]
     pub voters_max: Option<String>,

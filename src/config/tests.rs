@@ -68,6 +68,8 @@ fn a_refusal_names_setting_value_reason_and_form() {
         (refusal(|s| s.history_age = some("60s")), ["WEBSOCKET_HISTORY_AGE", "60s", "recovery window"]),
         (refusal(|s| s.history_size = some("100XB")), ["WEBSOCKET_HISTORY_SIZE", "100XB", "MiB"]),
         (refusal(|s| s.voters_max = some("4")), ["WEBSOCKET_CLUSTER_VOTERS_MAX", "even", "odd"]),
+        (refusal(|s| s.format_version = some("3")), ["VEDFOLNIR_FORMAT_VERSION", "out of range", "from 1 to 2"]),
+        (refusal(|s| s.format_version = some("0")), ["VEDFOLNIR_FORMAT_VERSION", "out of range", "from 1 to 2"]),
         (refusal(|s| s.heartbeat = some("100ms")), ["WEBSOCKET_CLUSTER_ELECTION_MIN", "150ms", "twice"]),
         (refusal(|s| s.election_max = some("150ms")), ["WEBSOCKET_CLUSTER_ELECTION_MAX", "collide", "more than"]),
         (refusal(|s| s.log.log_level = some("LOUD")), ["WEBSOCKET_LOG_LEVEL", "LOUD", "critical"]),

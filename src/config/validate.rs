@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use vedfolnir_cluster::state::Format;
 use vedfolnir_cluster::{ClusterTls, RaftTiming, ReplicatedLimits};
 
 use super::settings::{DEFAULT_ADMIN_ADDR, DEFAULT_DATA_DIR, LogSettings, Settings};
@@ -26,6 +27,7 @@ pub(super) const BOOTSTRAP: &str = "--bootstrap (WEBSOCKET_CLUSTER_BOOTSTRAP)";
 pub(super) const BOOTSTRAP_EXPECT: &str = "--bootstrap-expect (WEBSOCKET_CLUSTER_BOOTSTRAP_EXPECT)";
 const CLUSTER_ADDR: &str = "--cluster-addr (WEBSOCKET_CLUSTER_ADDR)";
 const CLUSTER_ADVERTISE: &str = "--cluster-advertise (WEBSOCKET_CLUSTER_ADVERTISE)";
+const FORMAT_VERSION: &str = "--format-version (VEDFOLNIR_FORMAT_VERSION)";
 const VOTERS_MAX: &str = "--voters-max (WEBSOCKET_CLUSTER_VOTERS_MAX)";
 const HEARTBEAT: &str = "--heartbeat (WEBSOCKET_CLUSTER_HEARTBEAT)";
 const ELECTION_MIN: &str = "--election-min (WEBSOCKET_CLUSTER_ELECTION_MIN)";
@@ -212,6 +214,7 @@ impl Settings {
             bootstrap_expect,
             tls,
             tls_ca_key,
+            format_version: self.format_version()?,
             timing,
             limits: self.limits()?,
             voters_max,
@@ -221,6 +224,12 @@ impl Settings {
             snapshot_every_entries: given(SNAPSHOT_ENTRIES, self.snapshot_entries.as_ref())
                 .map_or(Ok(50_000), |entries| entries.number(100, 100_000_000))?,
         })
+    }
+
+    fn format_version(&self) -> Result<Format, ConfigError> {
+        let Some(given) = given(FORMAT_VERSION, self.format_version.as_ref()) else { return Ok(Format::NEWEST) };
+        let number = given.number(u64::from(Format::PREVIOUS.number()), u64::from(Format::NEWEST.number()))?;
+        Ok(if number == u64::from(Format::PREVIOUS.number()) { Format::PREVIOUS } else { Format::NEWEST })
     }
 
     fn bootstrap(&self) -> Result<Vec<String>, ConfigError> {

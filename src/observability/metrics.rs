@@ -230,6 +230,24 @@ fn of_cluster(families: &mut Families, metrics: &ClusterMetrics) {
         "Snapshots of the replicated state taken from a leader",
         get(&metrics.snapshots_installed_total),
     );
+    families.counter(
+        "vedfolnir_snapshot_received_bytes_total",
+        "Bytes of snapshots received from leaders",
+        get(&metrics.snapshot_bytes_received_total),
+    );
+    families.counters(
+        "vedfolnir_snapshot_transfers_total",
+        "Transfers of snapshots from leaders that did not simply come through",
+        &[
+            ("outcome", "resumed", get(&metrics.snapshot_transfers_resumed_total)),
+            ("outcome", "refused", get(&metrics.snapshot_transfers_refused_total)),
+        ],
+    );
+    families.counter(
+        "vedfolnir_snapshot_kept_bytes_total",
+        "Bytes that resumed transfers did not have to send again",
+        get(&metrics.snapshot_bytes_kept_total),
+    );
     families.counters(
         "vedfolnir_volatile_frames_total",
         "Volatile broadcasts to peers",
@@ -300,6 +318,12 @@ fn of_status(families: &mut Families, status: Option<&ClusterStatus>) {
         "Log index that the last snapshot here covers",
         of(|status| status.snapshot_index),
     );
+    families.gauge(
+        "vedfolnir_cluster_format",
+        "Format that the cluster writes; it rises once every member speaks a higher one",
+        of(|status| u64::from(status.format)),
+    );
+    families.gauge("vedfolnir_node_format", "Highest format that this node speaks", of(own_format));
     families.gauge("vedfolnir_nodes", "Members of the cluster", of(|status| status.nodes.len() as u64));
     families.gauge(
         "vedfolnir_failure_tolerance",
@@ -319,6 +343,11 @@ fn of_status(families: &mut Families, status: Option<&ClusterStatus>) {
         "Committed cluster time; it stands still without a quorum",
         status.map_or(0.0, |status| status.cluster_time_ms as f64 / 1e3),
     );
+}
+
+fn own_format(status: &ClusterStatus) -> u64 {
+    let own = status.nodes.iter().find(|node| node.id == status.node_id);
+    own.and_then(|node| node.format).map_or(0, u64::from)
 }
 
 /// Tables of the replicated state: the same on every node that has applied the same.

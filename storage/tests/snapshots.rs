@@ -13,23 +13,23 @@ use super::{Config, append, log_id, open};
 use crate::{SnapshotFile, SnapshotStore, Storage, StorageError, StorageOptions};
 
 /// A store that remembers nothing of what an earlier one verified.
-fn reopened(dir: &Path, purged_end: u64) -> Result<SnapshotStore, StorageError> {
+pub(super) fn reopened(dir: &Path, purged_end: u64) -> Result<SnapshotStore, StorageError> {
     SnapshotStore::open(dir.to_owned(), Arc::new(AtomicU64::new(purged_end)), 1 << 20)
 }
 
-fn write(store: &SnapshotStore, position: u64, meta: &[u8], body: &[u8]) -> SnapshotFile {
+pub(super) fn write(store: &SnapshotStore, position: u64, meta: &[u8], body: &[u8]) -> SnapshotFile {
     let mut writer = store.create_at(position, meta).unwrap();
     writer.write_all(body).unwrap();
     writer.finish().unwrap()
 }
 
-fn body(file: &SnapshotFile) -> Vec<u8> {
+pub(super) fn body(file: &SnapshotFile) -> Vec<u8> {
     let mut body = Vec::new();
     file.open_body(1 << 20).unwrap().read_to_end(&mut body).unwrap();
     body
 }
 
-fn raw(file: &SnapshotFile) -> Vec<u8> {
+pub(super) fn raw(file: &SnapshotFile) -> Vec<u8> {
     let mut raw = Vec::new();
     file.open_raw().unwrap().read_to_end(&mut raw).unwrap();
     raw
@@ -43,7 +43,7 @@ fn receive(store: &SnapshotStore, bytes: &[u8]) -> Result<SnapshotFile, StorageE
     incoming.finish()
 }
 
-fn names(dir: &Path) -> Vec<String> {
+pub(super) fn names(dir: &Path) -> Vec<String> {
     std::fs::read_dir(dir).unwrap().map(|item| item.unwrap().file_name().into_string().unwrap()).collect()
 }
 
@@ -135,7 +135,9 @@ fn an_unfinished_snapshot_leaves_nothing_behind() {
 #[test]
 fn a_peer_cannot_send_without_bound() {
     let dir = tempfile::tempdir().unwrap();
-    let error = receive(&reopened(dir.path(), 0).unwrap(), &vec![0; (1 << 20) + 1]).expect_err("refused");
+    let mut endless = b"VDFS\x01\0\0\0".to_vec();
+    endless.resize((1 << 20) + 1, 0);
+    let error = receive(&reopened(dir.path(), 0).unwrap(), &endless).expect_err("refused");
     assert!(matches!(error, StorageError::TooLarge { .. }), "{error}");
     assert_eq!(names(dir.path()), Vec::<String>::new());
 }

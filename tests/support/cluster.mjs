@@ -130,11 +130,11 @@ export class Node extends EventEmitter {
   pid = null;
   exit = null;
 
-  /** `prefix`: a program that becomes the node, with its arguments. */
-  constructor({ name, directory, args, url, adminUrl, clusterAddr, dataDir, env = {}, prefix = [] }) {
+  /** `prefix`: a program that becomes the node, with its arguments; `binary`: another release. */
+  constructor({ name, directory, args, url, adminUrl, clusterAddr, dataDir, env = {}, prefix = [], binary = BINARY }) {
     super();
     this.setMaxListeners(0);
-    Object.assign(this, { name, args, url, adminUrl, clusterAddr, dataDir, env, prefix });
+    Object.assign(this, { name, args, url, adminUrl, clusterAddr, dataDir, env, prefix, binary });
     this.log = path.join(directory, `${name}.log`);
   }
 
@@ -143,7 +143,7 @@ export class Node extends EventEmitter {
     if (this.alive) throw new Error(`${this.name} is running`);
     const log = openSync(this.log, 'a');
     this.logStart = readFileSync(this.log).length;
-    const [program, ...args] = [...this.prefix, BINARY, ...this.args];
+    const [program, ...args] = [...this.prefix, this.binary, ...this.args];
     const child = spawn(program, args, { env: environment(this.env), stdio: ['ignore', log, log] });
     closeSync(log);
     this.#child = child;

@@ -25,7 +25,17 @@ async fn a_refusal_carries_its_text() {
 async fn hello_tells_who_answers() {
     let (a, b) = (start(1, None), start(2, Some(7)));
     let peer = a.endpoint.peer(&b.addr(), None).hello().await.unwrap();
-    assert_eq!(peer, PeerIdentity { node_id: 2, cluster_id: Some([7; 16]), addr: b.endpoint.local_addr() });
+    assert_eq!(
+        peer,
+        PeerIdentity {
+            node_id: 2,
+            cluster_id: Some([7; 16]),
+            addr: b.endpoint.local_addr(),
+            format: 1,
+            common_format: 1,
+            life: None
+        }
+    );
 }
 
 #[tokio::test]

@@ -119,9 +119,9 @@ async fn a_node_goes_by_the_name_in_its_certificate_or_not_at_all() {
 #[tokio::test]
 async fn a_removed_node_is_told_so() {
     let (a, removed) = (start(1, None), start(REMOVED_NODE, None));
-    let mut told = removed.identity.removed();
+    let mut told = removed.identity.unwelcome();
     let refused = who(&removed, &a.addr()).await.unwrap_err();
     assert!(matches!(refused, RpcError::Removed { .. }), "{refused}");
-    assert!(*told.borrow_and_update());
-    assert!(!*a.identity.removed().borrow());
+    assert!(matches!(*told.borrow_and_update(), Some(Unwelcome::Removed(_))));
+    assert!(a.identity.unwelcome().borrow().is_none());
 }

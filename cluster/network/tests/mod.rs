@@ -2,10 +2,12 @@
 
 mod calls;
 mod enrol;
+mod fixtures;
 mod refusals;
 mod restart;
 mod streams;
 mod tls;
+mod unwelcome;
 mod volatile;
 
 use std::net::SocketAddr;
@@ -20,7 +22,10 @@ use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber};
 
-use super::{Endpoint, FrameReceiver, FrameSender, Handler, LocalIdentity, NetworkError, NetworkTls, PeerIdentity};
+use super::{
+    Endpoint, FrameReceiver, FrameSender, Handler, Life, LocalIdentity, NetworkError, NetworkTls, PeerIdentity,
+    Unwelcome,
+};
 use crate::config::ClusterTls;
 
 /// Longer than anything here takes; a test that reaches it hangs.
@@ -28,6 +33,10 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Nobody lets this one in.
 const REMOVED_NODE: u64 = 0xdead;
+/// Nor this life of any node.
+const STALE_LIFE: u64 = 1;
+/// Nor this one while it speaks format 1 only.
+const OUTDATED_NODE: u64 = 0x01d;
 
 mod kind {
     pub const ECHO: u8 = 1;
@@ -104,8 +113,13 @@ impl Handler for TestHandler {
         self.turned_away.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
     }
 
-    fn removed(&self, peer: &PeerIdentity) -> Option<String> {
-        (peer.node_id == REMOVED_NODE).then(|| "it was removed".to_owned())
+    fn unwelcome(&self, peer: &PeerIdentity) -> Option<Unwelcome> {
+        match (peer.node_id, peer.life) {
+            (REMOVED_NODE, _) => Some(Unwelcome::Removed("it was removed".to_owned())),
+            (_, Some(Life { generation: STALE_LIFE, .. })) => Some(Unwelcome::Stale("it is a copy".to_owned())),
+            (OUTDATED_NODE, _) if peer.format < 2 => Some(Unwelcome::Outdated("it is too old".to_owned())),
+            _ => None,
+        }
     }
 }
 
@@ -144,7 +158,11 @@ fn start(node_id: u64, cluster: Option<u8>) -> Node {
 }
 
 fn start_at(bind: SocketAddr, tls: NetworkTls, node_id: u64, cluster: Option<u8>) -> Result<Node, NetworkError> {
-    let identity = Arc::new(LocalIdentity::new(node_id, cluster.map(|byte| [byte; 16])));
+    start_as(bind, tls, LocalIdentity::new(node_id, cluster.map(|byte| [byte; 16])))
+}
+
+fn start_as(bind: SocketAddr, tls: NetworkTls, identity: LocalIdentity) -> Result<Node, NetworkError> {
+    let (node_id, identity) = (identity.node_id(), Arc::new(identity));
     let (volatile_sender, volatile) = mpsc::channel(100_000);
     let (ended_sender, ended) = mpsc::channel(16);
     let turned_away = Arc::new(AtomicU64::new(0));

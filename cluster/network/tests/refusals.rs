@@ -127,7 +127,7 @@ async fn whoever_says_no_hello_is_closed() {
         (BytesMut::from(&b"GET / HTTP/1.1\r\n\r\n"[..]), "frame version"),
         (encoded(FrameKind::Hello, b"no hello"), "not a Hello"),
         (encoded(FrameKind::Request, b"too early"), "Hello was expected"),
-        (encoded(FrameKind::Hello, &foreign), "protocol versions"),
+        (encoded(FrameKind::Hello, &foreign), "speaks formats"),
         (oversize, "at most"),
         (BytesMut::new(), "before a Hello"),
     ];

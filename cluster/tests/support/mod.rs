@@ -1,6 +1,8 @@
 //! Real nodes on loopback for the cluster floor's tests.
 #![allow(dead_code, missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
+pub mod proxy;
+
 use std::net::{SocketAddr, UdpSocket};
 use std::path::Path;
 use std::sync::Arc;
@@ -8,7 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
-use vedfolnir_cluster::state::{Command, Effect, NodeInfo, Payload, Publish, Record, Response};
+use vedfolnir_cluster::state::{Command, Effect, Format, NodeInfo, Payload, Publish, Record, Response};
 use vedfolnir_cluster::{Cluster, ClusterConfig, ClusterTls, Notice, RaftTiming, ReplicatedLimits, StartError};
 
 /// Nothing here takes longer unless it is broken.
@@ -23,6 +25,7 @@ pub fn config(dir: &Path, bind: SocketAddr, bootstrap: &[SocketAddr], expect: Op
         bootstrap_expect: expect,
         tls: ClusterTls::InsecureLoopback,
         tls_ca_key: None,
+        format_version: Format::NEWEST,
         timing: RaftTiming::default(),
         limits: ReplicatedLimits::default(),
         node_info: NodeInfo::default(),
