@@ -9,6 +9,7 @@ mod error;
 mod histogram;
 mod packet;
 mod report;
+mod scrape;
 mod server;
 mod summary;
 mod websocket;
@@ -19,6 +20,10 @@ use clap::Parser;
 use self::args::{Cli, Verb};
 use self::error::BenchError;
 use self::report::Report;
+
+/// The nodes' allocator, so that what the state weighs here is what it weighs there.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> std::process::ExitCode {
     let cli = Cli::parse();

@@ -6,6 +6,7 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Instant;
 
 use futures_util::{Stream, StreamExt};
 use openraft::storage::{EntryResponder, RaftSnapshotBuilder, RaftStateMachine};
@@ -175,6 +176,7 @@ impl RaftSnapshotBuilder<TypeConfig> for SnapshotBuilder {
 
     async fn build_snapshot(&mut self) -> Result<Snapshot, io::Error> {
         let meta_bytes = wire::encode("snapshot meta", &self.meta).map_err(io::Error::other)?;
+        let _building = Building::begin(Arc::clone(&self.replica));
         let state = self.state.clone();
         let snapshots = self.snapshots.clone();
         let position = self.meta.last_log_id.map_or(0, |log_id| log_id.index);
@@ -187,6 +189,27 @@ impl RaftSnapshotBuilder<TypeConfig> for SnapshotBuilder {
         .map_err(io::Error::other)??;
         self.replica.metrics.snapshots_built_total.fetch_add(1, Relaxed);
         Ok(Snapshot { meta: self.meta.clone(), snapshot: file })
+    }
+}
+
+/// A snapshot that is being built, in the metrics.
+struct Building {
+    replica: Arc<Replica>,
+    began: Instant,
+}
+
+impl Building {
+    fn begin(replica: Arc<Replica>) -> Self {
+        replica.metrics.snapshots_building.fetch_add(1, Relaxed);
+        Self { replica, began: Instant::now() }
+    }
+}
+
+impl Drop for Building {
+    fn drop(&mut self) {
+        let metrics = &self.replica.metrics;
+        metrics.snapshots_building.fetch_sub(1, Relaxed);
+        metrics.snapshot_build_micros_total.fetch_add(self.began.elapsed().as_micros() as u64, Relaxed);
     }
 }
 

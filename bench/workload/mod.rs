@@ -2,8 +2,10 @@
 
 mod connect;
 mod fanout;
+mod large;
 mod resume;
 mod round_trip;
+mod state;
 
 use std::cell::Cell;
 use std::future::Future;
@@ -33,6 +35,8 @@ pub(crate) async fn run(verb: Verb) -> Result<Report, BenchError> {
         Verb::Fanout(arguments) => fanout::run(arguments).await,
         Verb::Publish(arguments) => round_trip::publish(arguments).await,
         Verb::Resume(arguments) => resume::run(arguments).await,
+        Verb::Large(arguments) => large::run(arguments).await,
+        Verb::State(arguments) => state::run(&arguments),
         Verb::Table(_) => Err(BenchError::Other("a table is not a workload".to_owned())),
     }
 }
