@@ -14,6 +14,7 @@ use openraft::{EntryPayload, OptionalSend};
 use vedfolnir_state::{Effect, LogPosition, Outcome, State};
 use vedfolnir_storage::{SnapshotFile, SnapshotStore};
 
+use crate::background;
 use crate::handle::Notice;
 use crate::proposer::Proposer;
 use crate::replica::Replica;
@@ -129,7 +130,7 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
     async fn get_snapshot_builder(&mut self) -> SnapshotBuilder {
         SnapshotBuilder {
             // Persistent maps: the copy shares everything with the living state and costs nothing to take.
-            state: self.replica.read(Clone::clone),
+            state: Some(self.replica.read(Clone::clone)),
             snapshots: self.snapshots.clone(),
             meta: SnapshotMeta { last_log_id: self.last_applied, last_membership: self.membership.clone() },
             replica: Arc::clone(&self.replica),
@@ -139,7 +140,8 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
     async fn install_snapshot(&mut self, meta: &SnapshotMeta, snapshot: SnapshotFile) -> Result<(), io::Error> {
         let state = load_state(snapshot).await?;
         let incarnation = self.proposer.incarnation();
-        self.replica.write(|current| *current = state);
+        // Giving a large state back takes seconds, and whoever reads would wait for the lock as long.
+        background::drop_later(self.replica.write(|current| std::mem::replace(current, state)));
         self.last_applied = meta.last_log_id;
         self.membership = meta.last_membership.clone();
         self.replica.metrics.snapshots_installed_total.fetch_add(1, Relaxed);
@@ -165,7 +167,8 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
 
 /// Writes one snapshot, away from the task that applies.
 pub struct SnapshotBuilder {
-    state: State,
+    /// Taken by the thread that writes it, so that it is given back there as well.
+    state: Option<State>,
     snapshots: SnapshotStore,
     meta: SnapshotMeta,
     replica: Arc<Replica>,
@@ -177,16 +180,17 @@ impl RaftSnapshotBuilder<TypeConfig> for SnapshotBuilder {
     async fn build_snapshot(&mut self) -> Result<Snapshot, io::Error> {
         let meta_bytes = wire::encode("snapshot meta", &self.meta).map_err(io::Error::other)?;
         let _building = Building::begin(Arc::clone(&self.replica));
-        let state = self.state.clone();
+        let state = self.state.take().ok_or_else(|| io::Error::other("a builder builds one snapshot"))?;
         let snapshots = self.snapshots.clone();
         let position = self.meta.last_log_id.map_or(0, |log_id| log_id.index);
-        let file = tokio::task::spawn_blocking(move || {
+        let file = background::run("snapshot", move || {
             let mut writer = snapshots.create_at(position, &meta_bytes).map_err(io::Error::other)?;
             state.encode_snapshot(&mut writer).map_err(io::Error::other)?;
+            // What has changed meanwhile is held by nobody else.
+            drop(state);
             writer.finish().map_err(io::Error::other)
         })
-        .await
-        .map_err(io::Error::other)??;
+        .await??;
         self.replica.metrics.snapshots_built_total.fetch_add(1, Relaxed);
         Ok(Snapshot { meta: self.meta.clone(), snapshot: file })
     }
