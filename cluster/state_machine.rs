@@ -44,7 +44,8 @@ impl StateMachine {
             Self { replica, proposer, snapshots, last_applied: None, membership: StoredMembership::default() };
         if let Some(file) = machine.snapshots.latest().map_err(io::Error::other)? {
             let meta = decode_meta(&file)?;
-            let state = load_state(file).await?;
+            let loading = tokio::task::spawn_blocking(move || load_state(&file));
+            let state = loading.await.map_err(io::Error::other)??;
             machine.replica.write(|current| *current = state);
             machine.last_applied = meta.last_log_id;
             machine.membership = meta.last_membership;
@@ -138,7 +139,7 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
     }
 
     async fn install_snapshot(&mut self, meta: &SnapshotMeta, snapshot: SnapshotFile) -> Result<(), io::Error> {
-        let state = load_state(snapshot).await?;
+        let state = background::run("install", move || load_state(&snapshot)).await??;
         let incarnation = self.proposer.incarnation();
         // Giving a large state back takes seconds, and whoever reads would wait for the lock as long.
         background::drop_later(self.replica.write(|current| std::mem::replace(current, state)));
@@ -221,11 +222,7 @@ fn decode_meta(file: &SnapshotFile) -> io::Result<SnapshotMeta> {
     wire::decode("snapshot meta", file.meta()).map_err(io::Error::other)
 }
 
-async fn load_state(file: SnapshotFile) -> io::Result<State> {
-    tokio::task::spawn_blocking(move || {
-        let body = file.open_body(SNAPSHOT_BODY_BYTES_MAX).map_err(io::Error::other)?;
-        State::decode_snapshot(body).map_err(io::Error::other)
-    })
-    .await
-    .map_err(io::Error::other)?
+fn load_state(file: &SnapshotFile) -> io::Result<State> {
+    let body = file.open_body(SNAPSHOT_BODY_BYTES_MAX).map_err(io::Error::other)?;
+    State::decode_snapshot(body).map_err(io::Error::other)
 }

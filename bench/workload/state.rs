@@ -232,9 +232,12 @@ impl Machine {
         report.figure("encoded", counted.0 as f64 / f64::from(1 << 20), "MiB");
         let mut bytes = Vec::with_capacity(counted.0 as usize);
         copy.encode_snapshot(&mut bytes).map_err(other)?;
+        let before = resident_bytes(std::process::id())?;
         let began = Instant::now();
         let decoded = State::decode_snapshot(bytes.as_slice()).map_err(other)?;
         report.figure("decoding", began.elapsed().as_secs_f64() * 1e3, "ms");
+        let resident = resident_bytes(std::process::id())?.saturating_sub(before);
+        report.figure("decoded", resident as f64 / f64::from(1 << 20), "MiB resident");
         if decoded != self.state {
             report.broken.push("a snapshot did not come back as the state it was of".to_owned());
         }

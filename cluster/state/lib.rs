@@ -19,7 +19,9 @@ mod identifier;
 mod kv;
 pub mod limits;
 mod membership;
+mod names;
 mod node;
+mod packed;
 mod presence;
 mod replay;
 mod response;
@@ -27,6 +29,7 @@ mod room;
 mod session;
 mod snapshot;
 mod state;
+mod table;
 mod time;
 mod view;
 

@@ -3,6 +3,7 @@
 use std::io::{self, BufReader, BufWriter, Read, Write};
 
 use crate::codec::{CodecError, VERSION};
+use crate::names;
 use crate::state::State;
 
 /// Handed on at once.
@@ -31,8 +32,8 @@ impl State {
         reader.read_exact(&mut version)?;
         match version {
             [VERSION] => {
-                let mut state: Self =
-                    rmp_serde::from_read(reader).map_err(|error| CodecError::Malformed(error.to_string()))?;
+                let read = names::sharing(|| rmp_serde::from_read(reader));
+                let mut state: Self = read.map_err(|error| CodecError::Malformed(error.to_string()))?;
                 // What is derived is in no snapshot.
                 state.sessions.iter().for_each(|session| state.rooms.count_user_of(session));
                 Ok(state)

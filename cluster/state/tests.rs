@@ -10,6 +10,8 @@ mod model;
 mod retention;
 #[path = "scenario_tests.rs"]
 mod scenario;
+#[path = "snapshot_tests.rs"]
+mod snapshot;
 
 #[test]
 fn a_snapshot_of_a_newer_version_is_refused_by_name() {

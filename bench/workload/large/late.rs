@@ -24,7 +24,8 @@ impl Large<'_> {
             return Err(BenchError::Other("there is no follower to kill".to_owned()));
         };
         let others: Vec<_> = self.cluster.nodes.iter().filter(|node| node.pid != victim.pid).collect();
-        let endpoints: Vec<Endpoint> = others.iter().map(|node| Endpoint::parse(&node.url)).collect::<Result<_, _>>()?;
+        let endpoints: Vec<Endpoint> =
+            others.iter().map(|node| Endpoint::parse(&node.url)).collect::<Result<_, _>>()?;
         let killed_at = Page::of(&victim.url).await?.value("vedfolnir_raft_applied_index")?;
         server::kill(victim.pid).await?;
 

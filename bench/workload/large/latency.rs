@@ -19,6 +19,8 @@ use crate::workload::state::Random;
 
 /// How often each node is asked whether it builds a snapshot.
 const ASK_EVERY: Duration = Duration::from_millis(100);
+/// What a snapshot leaves behind (the log's purge, the memory it gives back) counts as its own for so long.
+const AFTERMATH: Duration = Duration::from_secs(1);
 /// Publishes of one client that are not answered; one more is counted as skipped.
 const UNANSWERED_MAX: usize = 65_536;
 
@@ -188,8 +190,7 @@ impl Large<'_> {
             Load::Rate(rate) => format!("at {rate}/s"),
             Load::Saturated(clients) => format!("{clients} at once"),
         };
-        let publishing =
-            Publishing::begin(&self.endpoints, load, self.arguments.sessions, self.arguments.seed).await?;
+        let publishing = Publishing::begin(&self.endpoints, load, self.arguments.sessions, self.arguments.seed).await?;
         let until = Instant::now() + Duration::from_secs_f64(self.arguments.seconds);
         let mut watch = Watch::new(self.cluster.nodes.len());
         while Instant::now() < until {
@@ -203,11 +204,12 @@ impl Large<'_> {
         }
         let seconds = publishing.now() as f64 / 1e9;
         let samples = publishing.end(report).await?;
-        let buildings = watch.end((seconds * 1e9) as u64);
+        let mut buildings = watch.end((seconds * 1e9) as u64);
+        let longest = buildings.iter().map(|building| building.until - building.from).max().unwrap_or(0);
+        buildings.iter_mut().for_each(|building| building.until += AFTERMATH.as_nanos() as u64);
         report.figure(&format!("{name}: committed"), samples.len() as f64 / seconds, "/s");
         let led = buildings.iter().filter(|building| building.leads).count();
         report.figure(&format!("{name}: snapshots"), buildings.len() as f64, &format!("of them {led} on the leader"));
-        let longest = buildings.iter().map(|building| building.until - building.from).max().unwrap_or(0);
         report.figure(&format!("{name}: longest snapshot"), longest as f64 / 1e6, "ms");
         classes(&name, &samples, &buildings, report);
         report.figure(&format!("{name}: longest pause of a snapshot"), longest_pause(&samples, &buildings), "ms");
@@ -230,9 +232,7 @@ fn classes(name: &str, samples: &[Sample], buildings: &[Building], report: &mut 
         };
         class.record(acked.saturating_sub(sent));
     }
-    for (class, histogram) in
-        [("no snapshot", &none), ("on followers only", &followers), ("on the leader", &leader)]
-    {
+    for (class, histogram) in [("no snapshot", &none), ("on followers only", &followers), ("on the leader", &leader)] {
         if histogram.count() == 0 {
             continue;
         }

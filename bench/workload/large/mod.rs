@@ -10,8 +10,8 @@
 //! registered, has its rooms, and can be resumed.
 
 mod fill;
-mod latency;
 mod late;
+mod latency;
 mod resumes;
 
 use std::path::PathBuf;
