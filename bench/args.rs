@@ -34,6 +34,10 @@ pub(crate) enum Verb {
     Child(ChildArgs),
     /// kill -9 of the node that 100 clients are on: time until they are served by another one, and what they missed
     Resume(ResumeArgs),
+    /// The replicated state alone, in this process: memory per session, replay, the cost of a copy
+    State(StateArgs),
+    /// Many sessions and a full history: memory, snapshots and commits, resumes, a late follower
+    Large(LargeArgs),
     /// Markdown table of the JSON lines in files, the median of the runs of each
     Table(TableArgs),
 }
@@ -223,6 +227,78 @@ pub(crate) struct ResumeArgs {
     /// Milliseconds that a client waits before it connects again
     #[arg(long, default_value_t = 0)]
     pub(crate) delay_ms: u64,
+    #[arg(long, default_value = "")]
+    pub(crate) label: String,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct LargeArgs {
+    /// The program to start
+    #[arg(long, value_name = "PATH")]
+    pub(crate) bin: PathBuf,
+    #[arg(long, value_name = "CORE")]
+    pub(crate) server_core: Option<usize>,
+    #[arg(long, default_value_t = 3)]
+    pub(crate) nodes: usize,
+    /// Where the nodes live [default: a temporary directory]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    #[arg(long, default_value_t = 1_000_000)]
+    pub(crate) sessions: usize,
+    /// Rooms that each joins, besides its own
+    #[arg(long, default_value_t = 2)]
+    pub(crate) rooms: usize,
+    /// Clients at once while the sessions are opened
+    #[arg(long, default_value_t = 256)]
+    pub(crate) concurrency: usize,
+    /// MiB of history
+    #[arg(long, default_value_t = 256)]
+    pub(crate) history_mib: u64,
+    /// Bytes of a record in it
+    #[arg(long, default_value_t = 1024)]
+    pub(crate) payload: usize,
+    /// Log entries between two snapshots
+    #[arg(long, default_value_t = 5_000)]
+    pub(crate) snapshot_entries: u64,
+    /// Publishes per second of the steady load, of one client on each node together
+    #[arg(long, default_value_t = 300.0)]
+    pub(crate) rate: f64,
+    /// Publishers of the saturated load, one publish under way each
+    #[arg(long, default_value_t = 192)]
+    pub(crate) publishers: usize,
+    /// Seconds of each load
+    #[arg(long, default_value_t = 90.0)]
+    pub(crate) seconds: f64,
+    /// Resumes of each kind
+    #[arg(long, default_value_t = 200)]
+    pub(crate) resumes: usize,
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+    #[arg(long, default_value = "")]
+    pub(crate) label: String,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct StateArgs {
+    #[arg(long, default_value_t = 1_000_000)]
+    pub(crate) sessions: usize,
+    /// Rooms of each session, besides its own
+    #[arg(long, default_value_t = 2)]
+    pub(crate) rooms: usize,
+    /// Bytes of application data of each session
+    #[arg(long, default_value_t = 64)]
+    pub(crate) data: usize,
+    /// Each session is of a user of its own
+    #[arg(long)]
+    pub(crate) users: bool,
+    /// MiB of history
+    #[arg(long, default_value_t = 256)]
+    pub(crate) history_mib: u64,
+    /// Bytes of a record in it
+    #[arg(long, default_value_t = 1024)]
+    pub(crate) payload: usize,
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
     #[arg(long, default_value = "")]
     pub(crate) label: String,
 }

@@ -10,6 +10,7 @@ mod error;
 mod histogram;
 mod packet;
 mod report;
+mod scrape;
 mod server;
 mod summary;
 mod websocket;
@@ -21,7 +22,8 @@ use self::args::{Cli, Verb};
 use self::error::BenchError;
 use self::report::Report;
 
-// As in the program that is measured: `commands` runs its nodes in children of this one.
+// As in the program that is measured: `commands` runs its nodes in children of this one, and what the state weighs in
+// `state` is what it weighs there.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

@@ -44,6 +44,14 @@ impl Report {
         }
     }
 
+    /// p50, p99, p99.9 and the maximum of nanoseconds, in milliseconds.
+    pub(crate) fn percentiles(&mut self, name: &str, histogram: &Histogram) {
+        for (quantile, share) in [("p50", 0.5), ("p99", 0.99), ("p99.9", 0.999)] {
+            self.figure(&format!("{name} {quantile}"), histogram.quantile(share) as f64 / 1e6, "ms");
+        }
+        self.figure(&format!("{name} max"), histogram.max() as f64 / 1e6, "ms");
+    }
+
     /// How busy the two sides were: a load generator near 100 % measures itself.
     pub(crate) fn usage(&mut self, servers: Option<(Usage, Usage)>, own: (Usage, Usage)) {
         if let Some((before, after)) = servers {

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -29,6 +29,7 @@ pub(crate) struct Node {
     pub(crate) pid: u32,
     pub(crate) url: String,
     admin_url: String,
+    pub(crate) data_dir: String,
 }
 
 #[derive(Deserialize)]
@@ -45,10 +46,61 @@ struct Status {
 pub(crate) struct Cluster {
     supervisor: Child,
     pub(crate) nodes: Vec<Node>,
+    /// What the nodes were told beyond their command line.
+    pub(crate) environment: Vec<(&'static str, String)>,
+}
+
+/// What a cluster is started with beyond its size.
+#[derive(Default)]
+pub(crate) struct Options {
+    /// Where it lives; `None`: in a temporary directory that goes with it.
+    pub(crate) data_dir: Option<PathBuf>,
+    /// Settings of the nodes, as environment variables.
+    pub(crate) environment: Vec<(&'static str, String)>,
+}
+
+#[derive(Deserialize)]
+struct Plan {
+    nodes: Vec<Planned>,
+}
+
+#[derive(Deserialize)]
+struct Planned {
+    command: Vec<String>,
+}
+
+/// Starts a node of a cluster again that was killed, with the command that its plan names.
+pub(crate) fn start_again(
+    plan: &Path,
+    data_dir: &str,
+    environment: &[(&'static str, String)],
+) -> Result<Child, BenchError> {
+    let failed = |reason: String| BenchError::Other(format!("{}: {reason}", plan.display()));
+    let text = fs::read(plan).map_err(|error| failed(error.to_string()))?;
+    let Plan { nodes } = serde_json::from_slice(&text).map_err(|error| failed(error.to_string()))?;
+    let node = nodes.into_iter().find(|node| node.command.iter().any(|argument| argument == data_dir));
+    let command = node.map(|node| node.command).unwrap_or_default();
+    let [program, arguments @ ..] = command.as_slice() else {
+        return Err(failed(format!("no node lives in {data_dir}")));
+    };
+    let log = fs::File::options().append(true).open(Path::new(data_dir).join("node.log"))?;
+    let mut command = Command::new(program);
+    command.args(arguments).args(["--relay", "on"]).envs(environment.iter().map(|(name, value)| (*name, value)));
+    command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).kill_on_drop(true);
+    Ok(command.spawn()?)
 }
 
 impl Cluster {
     pub(crate) async fn start(bin: &Path, nodes: usize, core: Option<usize>) -> Result<Self, BenchError> {
+        Self::start_with(bin, nodes, core, &Options::default()).await
+    }
+
+    pub(crate) async fn start_with(
+        bin: &Path,
+        nodes: usize,
+        core: Option<usize>,
+        options: &Options,
+    ) -> Result<Self, BenchError> {
         let failed = |reason: String| BenchError::Server { program: bin.display().to_string(), reason };
         let mut command = match core {
             Some(core) => {
@@ -59,6 +111,10 @@ impl Cluster {
             None => Command::new(bin),
         };
         command.args(["dev", "--nodes", &nodes.to_string(), "--json"]);
+        if let Some(data_dir) = &options.data_dir {
+            command.arg("--data-dir").arg(data_dir);
+        }
+        command.envs(options.environment.iter().map(|(name, value)| (*name, value)));
         command.stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true);
         let mut supervisor = command.spawn().map_err(|error| failed(error.to_string()))?;
         let stdout = supervisor.stdout.take().ok_or_else(|| failed("it has no standard output".to_owned()))?;
@@ -70,7 +126,7 @@ impl Cluster {
             Ok(Ok(_)) => {}
         }
         let Ready { nodes } = serde_json::from_str(&line).map_err(|error| failed(format!("{error}: {line:?}")))?;
-        Ok(Self { supervisor, nodes })
+        Ok(Self { supervisor, nodes, environment: options.environment.clone() })
     }
 
     /// The process of the leader as it is now: the role in the line of JSON is that of the start.
@@ -195,7 +251,7 @@ impl Usage {
     }
 }
 
-fn resident_bytes(pid: u32) -> Result<u64, BenchError> {
+pub(crate) fn resident_bytes(pid: u32) -> Result<u64, BenchError> {
     let path = format!("/proc/{pid}/status");
     let text = read(&path)?;
     resident_in(&text).ok_or_else(|| BenchError::Other(format!("{path} has no line VmRSS")))

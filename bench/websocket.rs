@@ -127,6 +127,14 @@ impl Link {
         Ok(link)
     }
 
+    /// Ends the connection as a client does that loses its network: no close frame, and a reset instead of a goodbye, so
+    /// that this machine does not keep the port for a minute.
+    pub(crate) fn vanish(self) -> Result<(), LinkError> {
+        #[allow(deprecated, reason = "with a time of zero nothing blocks, which is why others were deprecated")]
+        self.stream.set_linger(Some(std::time::Duration::ZERO))?;
+        Ok(())
+    }
+
     /// Waits for data, hands every whole text frame to `each`, and sends what that queued. Cancel-safe.
     pub(crate) async fn receive(
         &mut self,

@@ -42,7 +42,8 @@ pub struct ClusterConfig {
     pub node_down_after: Duration,
     /// A voter unheard for this long is replaced by a caught-up learner, if there is one.
     pub replace_after: Duration,
-    /// A snapshot is taken every so many log entries; a quarter as many stay behind it for slow followers.
+    /// A snapshot is taken every so many log entries, on each node after up to half as many more; a quarter as many stay
+    /// behind it for slow followers.
     pub snapshot_every_entries: u64,
 }
 

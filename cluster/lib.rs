@@ -11,6 +11,7 @@
 
 mod admission;
 mod autopilot;
+mod background;
 mod bootstrap;
 pub mod certificates;
 mod config;

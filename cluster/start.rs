@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use openraft::{Config, SnapshotPolicy};
 use tokio::sync::{mpsc, watch};
-use vedfolnir_state::NodeInfo;
+use vedfolnir_state::{NodeId, NodeInfo};
 use vedfolnir_storage::{Storage, StorageOptions};
 
 use crate::config::{ClusterConfig, ClusterTls};
@@ -78,7 +78,7 @@ pub(crate) async fn start(mut config: ClusterConfig) -> Result<(Cluster, mpsc::R
     let addresses = AddressBook::default();
     let raft = Raft::new(
         local.node_id(),
-        Arc::new(raft_config(&config)?),
+        Arc::new(raft_config(&config, local.node_id())?),
         NetworkFactory { endpoint: endpoint.clone(), addresses: addresses.clone() },
         storage.log_store(),
         machine,
@@ -275,7 +275,7 @@ fn advertised(config: &ClusterConfig, bound: SocketAddr) -> Result<String, Start
     }
 }
 
-fn raft_config(config: &ClusterConfig) -> Result<Config, StartError> {
+fn raft_config(config: &ClusterConfig, node: NodeId) -> Result<Config, StartError> {
     let every = config.snapshot_every_entries.max(1);
     let raft = Config {
         cluster_name: "vedfolnir".to_owned(),
@@ -283,7 +283,7 @@ fn raft_config(config: &ClusterConfig) -> Result<Config, StartError> {
         election_timeout_min: config.timing.election_ms_min,
         election_timeout_max: config.timing.election_ms_max,
         max_payload_entries: APPEND_ENTRIES_MAX,
-        snapshot_policy: SnapshotPolicy::LogsSinceLast(every),
+        snapshot_policy: SnapshotPolicy::LogsSinceLast(own_pace(every, node)),
         max_in_snapshot_log_to_keep: every / 4,
         replication_lag_threshold: every * 2,
         enable_pre_vote: Some(true),
@@ -291,6 +291,13 @@ fn raft_config(config: &ClusterConfig) -> Result<Config, StartError> {
         ..Config::default()
     };
     raft.validate().map_err(|error| StartError::Refused(format!("Raft timing {:?}: {error}", config.timing)))
+}
+
+/// All nodes apply the same entries; were each to take its snapshots after the same number of them, all would be slow at
+/// once, and there would be no quorum of those that are not. Each has a pace of its own instead: up to half as many more.
+fn own_pace(every: u64, node: NodeId) -> u64 {
+    const STEPS: u64 = 1024;
+    every + every.div_ceil(2) * (node % STEPS) / STEPS
 }
 
 /// A disk error or a stopped Raft core ends the node.
@@ -340,4 +347,18 @@ pub(crate) async fn shutdown(node: &Inner) {
 /// What this node tells the cluster about itself.
 pub(crate) fn node_info(node: &Inner) -> NodeInfo {
     node.config.node_info.clone()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::own_pace;
+
+    #[test]
+    fn nodes_take_snapshots_at_paces_of_their_own() {
+        assert_eq!(own_pace(50_000, 0), 50_000);
+        assert_eq!(own_pace(50_000, 1023), 74_975);
+        assert!(own_pace(50_000, 0x1234) != own_pace(50_000, 0x1235));
+        assert_eq!((own_pace(1, 0), own_pace(1, u64::MAX)), (1, 1));
+        assert!(own_pace(u64::from(u32::MAX), u64::MAX) < 2 * u64::from(u32::MAX));
+    }
 }

@@ -6,6 +6,7 @@
 use std::io::{self, Read};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Instant;
 
 use futures_util::{Stream, StreamExt};
 use openraft::storage::{EntryResponder, RaftSnapshotBuilder, RaftStateMachine};
@@ -14,6 +15,7 @@ use vedfolnir_state::{Effect, Format, LogPosition, Outcome, State, written_in};
 use vedfolnir_storage::{SnapshotFile, SnapshotStore};
 
 use crate::admission::speaks_too_little;
+use crate::background;
 use crate::handle::Notice;
 use crate::identity::LocalNode;
 use crate::proposer::Proposer;
@@ -50,7 +52,8 @@ impl StateMachine {
         if let Some(file) = machine.snapshots.latest().map_err(io::Error::other)? {
             let meta = decode_meta(&file)?;
             check_format(&file, speaks).map_err(io::Error::other)?;
-            let state = load_state(file).await?;
+            let loading = tokio::task::spawn_blocking(move || load_state(&file));
+            let state = loading.await.map_err(io::Error::other)??;
             machine.replica.write(|current| *current = state);
             machine.last_applied = meta.last_log_id;
             machine.membership = meta.last_membership;
@@ -155,7 +158,7 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
     async fn get_snapshot_builder(&mut self) -> SnapshotBuilder {
         SnapshotBuilder {
             // Persistent maps: the copy shares everything with the living state and costs nothing to take.
-            state: self.replica.read(Clone::clone),
+            state: Some(self.replica.read(Clone::clone)),
             snapshots: self.snapshots.clone(),
             meta: SnapshotMeta { last_log_id: self.last_applied, last_membership: self.membership.clone() },
             replica: Arc::clone(&self.replica),
@@ -163,10 +166,11 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
     }
 
     async fn install_snapshot(&mut self, meta: &SnapshotMeta, snapshot: SnapshotFile) -> Result<(), io::Error> {
-        let state = load_state(snapshot).await?;
+        let state = background::run("install", move || load_state(&snapshot)).await??;
         let incarnation = self.proposer.incarnation();
         let before = self.replica.read(State::format);
-        self.replica.write(|current| *current = state);
+        // Giving a large state back takes seconds, and whoever reads would wait for the lock as long.
+        background::drop_later(self.replica.write(|current| std::mem::replace(current, state)));
         self.take_format(before)?;
         self.last_applied = meta.last_log_id;
         self.membership = meta.last_membership.clone();
@@ -193,7 +197,8 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
 
 /// Writes one snapshot, away from the task that applies.
 pub struct SnapshotBuilder {
-    state: State,
+    /// Taken by the thread that writes it, so that it is given back there as well.
+    state: Option<State>,
     snapshots: SnapshotStore,
     meta: SnapshotMeta,
     replica: Arc<Replica>,
@@ -204,18 +209,41 @@ impl RaftSnapshotBuilder<TypeConfig> for SnapshotBuilder {
 
     async fn build_snapshot(&mut self) -> Result<Snapshot, io::Error> {
         let meta_bytes = wire::encode("snapshot meta", &self.meta).map_err(io::Error::other)?;
-        let state = self.state.clone();
+        let _building = Building::begin(Arc::clone(&self.replica));
+        let state = self.state.take().ok_or_else(|| io::Error::other("a builder builds one snapshot"))?;
         let snapshots = self.snapshots.clone();
         let position = self.meta.last_log_id.map_or(0, |log_id| log_id.index);
-        let file = tokio::task::spawn_blocking(move || {
+        let file = background::run("snapshot", move || {
             let mut writer = snapshots.create_at(position, &meta_bytes).map_err(io::Error::other)?;
             state.encode_snapshot(&mut writer).map_err(io::Error::other)?;
+            // What has changed meanwhile is held by nobody else.
+            drop(state);
             writer.finish().map_err(io::Error::other)
         })
-        .await
-        .map_err(io::Error::other)??;
+        .await??;
         self.replica.metrics.snapshots_built_total.fetch_add(1, Relaxed);
         Ok(Snapshot { meta: self.meta.clone(), snapshot: file })
+    }
+}
+
+/// A snapshot that is being built, in the metrics.
+struct Building {
+    replica: Arc<Replica>,
+    began: Instant,
+}
+
+impl Building {
+    fn begin(replica: Arc<Replica>) -> Self {
+        replica.metrics.snapshots_building.fetch_add(1, Relaxed);
+        Self { replica, began: Instant::now() }
+    }
+}
+
+impl Drop for Building {
+    fn drop(&mut self) {
+        let metrics = &self.replica.metrics;
+        metrics.snapshots_building.fetch_sub(1, Relaxed);
+        metrics.snapshot_build_micros_total.fetch_add(self.began.elapsed().as_micros() as u64, Relaxed);
     }
 }
 
@@ -238,11 +266,7 @@ pub(crate) fn check_format(file: &SnapshotFile, speaks: Format) -> Result<(), St
     }
 }
 
-async fn load_state(file: SnapshotFile) -> io::Result<State> {
-    tokio::task::spawn_blocking(move || {
-        let body = file.open_body(SNAPSHOT_BODY_BYTES_MAX).map_err(io::Error::other)?;
-        State::decode_snapshot(body).map_err(io::Error::other)
-    })
-    .await
-    .map_err(io::Error::other)?
+fn load_state(file: &SnapshotFile) -> io::Result<State> {
+    let body = file.open_body(SNAPSHOT_BODY_BYTES_MAX).map_err(io::Error::other)?;
+    State::decode_snapshot(body).map_err(io::Error::other)
 }

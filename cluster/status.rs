@@ -107,6 +107,10 @@ pub struct ClusterMetrics {
     pub commands_applied_total: AtomicU64,
     /// Snapshots built.
     pub snapshots_built_total: AtomicU64,
+    /// Snapshots being built now.
+    pub snapshots_building: AtomicU64,
+    /// Microseconds that building took, of all that were built.
+    pub snapshot_build_micros_total: AtomicU64,
     /// Snapshots installed from a leader.
     pub snapshots_installed_total: AtomicU64,
     /// Bytes of snapshots received from leaders.

@@ -16,6 +16,9 @@ use crate::snapshot_file::{FOOTER_BYTES, HEAD_BYTES, MAGIC, META_BYTES_MAX, Snap
 /// Snapshots kept.
 const KEPT: usize = 2;
 const COMPRESSION_LEVEL: i32 = 3;
+/// A snapshot is synced in pieces of so many bytes while it is written: one sync of the whole file at its end would make
+/// the log's next sync wait for all of it, since the file system commits both together.
+const SYNC_EVERY_BYTES: u64 = 8 << 20;
 const EXTENSION: &str = "snapshot";
 const PARTIAL: &str = "partial";
 
@@ -146,7 +149,7 @@ impl SnapshotStore {
         head.extend_from_slice(&meta_bytes.to_le_bytes());
         head.extend_from_slice(&position.to_le_bytes());
         head.extend_from_slice(meta);
-        let mut out = Checked { out: BufWriter::new(partial), check: crc32fast::Hasher::new(), bytes: 0 };
+        let mut out = Checked { out: BufWriter::new(partial), check: crc32fast::Hasher::new(), bytes: 0, synced: 0 };
         out.write_all(&head).map_err(io)?;
         let encoder = zstd::Encoder::new(out, COMPRESSION_LEVEL).map_err(io)?;
         Ok(SnapshotWriter { store: self.clone(), encoder })
@@ -279,11 +282,13 @@ impl Drop for Partial {
     }
 }
 
-/// Checksums what goes through.
+/// Checksums what goes through, and syncs it piece by piece.
 struct Checked {
     out: BufWriter<Partial>,
     check: crc32fast::Hasher,
     bytes: u64,
+    /// So many of them are on disk.
+    synced: u64,
 }
 
 impl Write for Checked {
@@ -291,6 +296,11 @@ impl Write for Checked {
         let written = self.out.write(bytes)?;
         self.check.update(&bytes[..written]);
         self.bytes += written as u64;
+        if self.bytes - self.synced >= SYNC_EVERY_BYTES {
+            self.out.flush()?;
+            self.out.get_ref().file.sync_data()?;
+            self.synced = self.bytes;
+        }
         Ok(written)
     }
 

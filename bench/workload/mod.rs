@@ -4,8 +4,10 @@ mod commands;
 mod connect;
 mod fanout;
 mod floor;
+mod large;
 mod resume;
 mod round_trip;
+mod state;
 
 use std::cell::Cell;
 use std::future::Future;
@@ -37,6 +39,8 @@ pub(crate) async fn run(verb: Verb) -> Result<Report, BenchError> {
         Verb::Fanout(arguments) => fanout::run(arguments).await,
         Verb::Publish(arguments) => round_trip::publish(arguments).await,
         Verb::Resume(arguments) => resume::run(arguments).await,
+        Verb::Large(arguments) => large::run(arguments).await,
+        Verb::State(arguments) => state::run(&arguments),
         Verb::Commands(arguments) => commands::run(arguments).await,
         Verb::Floor(arguments) => floor::run(arguments).await,
         Verb::Table(_) | Verb::Child(_) => Err(BenchError::Other("this is not a workload".to_owned())),

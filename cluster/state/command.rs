@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::format::Format;
 use crate::identifier::{Epoch, Incarnation, LogPosition, NodeId, Offset, PidHash, SidKey};
 use crate::membership::{KeyHash, TokenHash};
+use crate::names;
 
 /// One Raft log entry: a batch of commands from one proposer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -226,10 +227,13 @@ pub struct Publish {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
     /// The Socket.IO namespace.
+    #[serde(deserialize_with = "names::one")]
     pub namespace: Arc<str>,
     /// Target rooms (a sid is a room); empty: the whole namespace.
+    #[serde(deserialize_with = "names::many")]
     pub rooms: Vec<Arc<str>>,
     /// Rooms whose members are left out (a sid is a room).
+    #[serde(deserialize_with = "names::many")]
     pub except: Vec<Arc<str>>,
     /// The event.
     pub payload: Payload,

@@ -12,9 +12,11 @@ use serde::{Deserialize, Serialize};
 use crate::effect::Effect;
 use crate::identifier::{Epoch, Incarnation, LogPosition};
 use crate::limits;
+use crate::names;
 use crate::room::{EVERYONE, RoomKey};
 use crate::session::Session;
 use crate::state::{Effects, State};
+use crate::table;
 
 /// An event's name: unique in the cluster's life, equal on every node, ascending in the order of the log.
 ///
@@ -95,15 +97,19 @@ pub enum EventKind {
     /// A room that was empty has a member. The room that each session is by its own sid says nothing of that session.
     RoomOccupied {
         /// The namespace.
+        #[serde(deserialize_with = "names::one")]
         namespace: Arc<str>,
         /// The room.
+        #[serde(deserialize_with = "names::one")]
         room: Arc<str>,
     },
     /// A room's last member is gone: it left, was closed or expired. A disconnected session that can come back is a member.
     RoomVacated {
         /// The namespace.
+        #[serde(deserialize_with = "names::one")]
         namespace: Arc<str>,
         /// The room.
+        #[serde(deserialize_with = "names::one")]
         room: Arc<str>,
     },
 }
@@ -112,10 +118,13 @@ pub enum EventKind {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SessionRef {
     /// Its namespace.
+    #[serde(deserialize_with = "names::one")]
     pub namespace: Arc<str>,
     /// Its public id.
+    #[serde(deserialize_with = "names::one")]
     pub sid: Arc<str>,
     /// Its user.
+    #[serde(deserialize_with = "names::optional")]
     pub user: Option<Arc<str>>,
     /// Its epoch when it happened: how many owners it had had.
     pub epoch: Epoch,
@@ -144,6 +153,7 @@ type Key = (LogPosition, u32);
 /// Invariants: `bytes` is the sum of what `kept` weighs; everything at or below `floor` has been dropped.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Events {
+    #[serde(deserialize_with = "table::map")]
     kept: OrdMap<Key, Arc<Event>>,
     bytes: u64,
     floor: Key,
@@ -249,7 +259,7 @@ impl State {
     pub(crate) fn say_ended(&mut self, session: &Session, kind: EventKind, effects: &mut Effects) {
         self.say(kind, effects);
         for (room, stays) in session.stays_by_room() {
-            let was_member = stays.last().is_some_and(|stay| stay.left.is_none());
+            let was_member = stays.last().is_some_and(|stay| stay.is_open());
             if was_member && room.as_ref() != EVERYONE && *room != session.sid {
                 self.say_if_vacated(&(Arc::clone(&session.namespace), Arc::clone(room)), effects);
             }

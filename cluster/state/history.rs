@@ -9,6 +9,7 @@ use crate::command::Record;
 use crate::identifier::LogPosition;
 use crate::limits::{NAME_OVERHEAD_BYTES, RECORD_OVERHEAD_BYTES};
 use crate::room::RoomId;
+use crate::table;
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Kept {
@@ -32,6 +33,7 @@ pub(crate) struct Dropped {
 /// Invariant: `bytes` is the sum over `kept`; everything at or below `floor` has been dropped.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct History {
+    #[serde(deserialize_with = "table::map")]
     kept: OrdMap<LogPosition, Kept>,
     bytes: u64,
     floor: LogPosition,

@@ -20,7 +20,9 @@ mod identifier;
 mod kv;
 pub mod limits;
 mod membership;
+mod names;
 mod node;
+mod packed;
 mod presence;
 mod replay;
 mod response;
@@ -28,6 +30,7 @@ mod room;
 mod session;
 mod snapshot;
 mod state;
+mod table;
 mod time;
 mod view;
 

@@ -65,7 +65,7 @@ impl State {
         if after >= self.history.floor() {
             return false;
         }
-        if session.pruned_visible > after {
+        if session.pruned_visible() > after {
             return true;
         }
         session.stays_by_room().any(|(name, stays)| {
@@ -74,8 +74,8 @@ impl State {
             // The room remembers only its last dropped record: of a stay that ended before it, an earlier one may be
             // gone as well.
             stays.iter().any(|stay| {
-                let seen = after.max(stay.joined);
-                pruned > seen && stay.left.is_none_or(|left| left > seen)
+                let seen = after.max(stay.joined());
+                pruned > seen && stay.left().is_none_or(|left| left > seen)
             })
         })
     }

@@ -4,10 +4,13 @@ use std::ops::Bound::{Excluded, Included, Unbounded};
 use std::sync::Arc;
 
 use imbl::{OrdMap, OrdSet};
-use serde::{Deserialize, Serialize};
+use serde::ser::SerializeStruct;
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::identifier::{LogPosition, PidHash};
+use crate::names::{self, NamePair};
 use crate::session::Session;
+use crate::table;
 
 /// The room that every session of a namespace is in; no client can name it.
 pub(crate) const EVERYONE: &str = "";
@@ -19,20 +22,62 @@ pub(crate) type RoomKey = (Arc<str>, Arc<str>);
 pub(crate) type RoomId = u64;
 
 /// Invariant: `members` is how many sessions are in; `stayed` counts those, members or not, whose stays still name the
-/// room; it goes when there is none. `users` is how many different users the members are of.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// room; it goes when there is none. `users` is how many different users the members are of. The three fit into 32 bits
+/// because sessions do ([`crate::limits::SESSIONS_MAX`]); most rooms are those that sessions are by their own name, so
+/// their size counts.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(from = "RoomRead")]
 struct Room {
     id: RoomId,
-    members: u64,
-    stayed: u64,
-    /// The last record of this room that the history has dropped.
-    pruned: Option<LogPosition>,
+    members: u32,
+    stayed: u32,
+    users: u32,
+    pruned: Option<Box<Pruned>>,
+}
+
+/// What the history has dropped of a room.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Pruned {
+    /// The last record.
+    last: LogPosition,
     /// The only room that it left out, if exactly one.
+    except: Option<Arc<str>>,
+    /// The last one that left out something else.
+    other: Option<LogPosition>,
+}
+
+/// A room as snapshots have it.
+#[derive(Deserialize)]
+struct RoomRead {
+    id: RoomId,
+    members: u32,
+    stayed: u32,
+    pruned: Option<LogPosition>,
+    #[serde(deserialize_with = "names::optional")]
     pruned_except: Option<Arc<str>>,
-    /// The last dropped one that left out something else.
     pruned_other: Option<LogPosition>,
-    #[serde(skip)]
-    users: u64,
+}
+
+impl From<RoomRead> for Room {
+    fn from(read: RoomRead) -> Self {
+        let RoomRead { id, members, stayed, pruned, pruned_except: except, pruned_other: other } = read;
+        let pruned = pruned.map(|last| Box::new(Pruned { last, except, other }));
+        Self { id, members, stayed, users: 0, pruned }
+    }
+}
+
+impl Serialize for Room {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let pruned = self.pruned.as_deref();
+        let mut room = serializer.serialize_struct("Room", 6)?;
+        room.serialize_field("id", &self.id)?;
+        room.serialize_field("members", &self.members)?;
+        room.serialize_field("stayed", &self.stayed)?;
+        room.serialize_field("pruned", &pruned.map(|pruned| pruned.last))?;
+        room.serialize_field("pruned_except", &pruned.and_then(|pruned| pruned.except.as_ref()))?;
+        room.serialize_field("pruned_other", &pruned.and_then(|pruned| pruned.other))?;
+        room.end()
+    }
 }
 
 /// See the module. Members and records are flat sets over all rooms: most rooms are small, and a tree of their own
@@ -43,8 +88,11 @@ struct Room {
 /// members of each room are of each user.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Rooms {
+    #[serde(deserialize_with = "table::map_of::<_, NamePair, _, _>")]
     rooms: OrdMap<RoomKey, Room>,
+    #[serde(deserialize_with = "table::set")]
     members: OrdSet<(RoomId, PidHash)>,
+    #[serde(deserialize_with = "table::set")]
     records: OrdSet<(RoomId, LogPosition)>,
     last_id: RoomId,
     /// Derived from members and sessions; not in snapshots.
@@ -75,7 +123,7 @@ impl Rooms {
 
     /// How many sessions are in, and of how many users.
     pub(crate) fn count(&self, key: &RoomKey) -> (u64, u64) {
-        self.rooms.get(key).map_or((0, 0), |room| (room.members, room.users))
+        self.rooms.get(key).map_or((0, 0), |room| (room.members.into(), room.users.into()))
     }
 
     /// The users in a room and how many members are theirs, sorted, after a name.
@@ -97,7 +145,7 @@ impl Rooms {
         let Some((user, room)) = user.zip(self.rooms.get_mut(key)) else { return };
         let sessions = self.users.entry((room.id, Arc::clone(user))).or_default();
         *sessions += 1;
-        room.users += u64::from(*sessions == 1);
+        room.users += u32::from(*sessions == 1);
     }
 
     fn discount_user(&mut self, key: &RoomKey, user: Option<&Arc<str>>) {
@@ -126,8 +174,8 @@ impl Rooms {
     /// The last dropped record that did not leave out the session called `sid`: what a client sends to all others
     /// is no loss to itself.
     pub(crate) fn pruned_for(&self, key: &RoomKey, sid: &str) -> Option<LogPosition> {
-        let room = self.rooms.get(key)?;
-        if room.pruned_except.as_deref() == Some(sid) { room.pruned_other } else { room.pruned }
+        let pruned = self.rooms.get(key)?.pruned.as_deref()?;
+        if pruned.except.as_deref() == Some(sid) { pruned.other } else { Some(pruned.last) }
     }
 
     /// Positions after `after` where something was said to the room, ascending.
@@ -144,10 +192,9 @@ impl Rooms {
         let last_id = &mut self.last_id;
         let room = self.rooms.entry(key.clone()).or_insert_with(|| {
             *last_id += 1;
-            let (pruned, pruned_except, pruned_other) = (None, None, None);
-            Room { id: *last_id, members: 0, stayed: 0, pruned, pruned_except, pruned_other, users: 0 }
+            Room { id: *last_id, members: 0, stayed: 0, users: 0, pruned: None }
         });
-        room.stayed += u64::from(first_stay);
+        room.stayed += u32::from(first_stay);
         if self.members.insert((room.id, pid)).is_none() {
             room.members += 1;
             self.count_user(key, user);
@@ -189,10 +236,15 @@ impl Rooms {
             [only] => Some(only),
             _ => None,
         };
-        if only != room.pruned_except.as_ref() {
-            room.pruned_other = room.pruned;
-            room.pruned_except = only.cloned();
+        match &mut room.pruned {
+            None => room.pruned = Some(Box::new(Pruned { last: position, except: only.cloned(), other: None })),
+            Some(pruned) => {
+                if only != pruned.except.as_ref() {
+                    pruned.other = Some(pruned.last);
+                    pruned.except = only.cloned();
+                }
+                pruned.last = position;
+            }
         }
-        room.pruned = Some(position);
     }
 }

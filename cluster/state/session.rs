@@ -6,23 +6,43 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use imbl::{OrdMap, OrdSet};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::command::Register;
 use crate::identifier::{Epoch, Incarnation, LogPosition, NodeId, PidHash};
-use crate::room::EVERYONE;
+use crate::names::{self, Name, NamePair};
+use crate::packed::{MaybePacked, Packed};
+use crate::room::{EVERYONE, RoomKey};
+use crate::table;
 
 /// A stay in a room: records after `joined` and before `left` are for the session.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Stay {
-    pub(crate) room: Arc<str>,
-    pub(crate) joined: LogPosition,
-    pub(crate) left: Option<LogPosition>,
+    #[serde(deserialize_with = "names::one")]
+    room: Arc<str>,
+    joined: Packed,
+    left: MaybePacked,
 }
 
 impl Stay {
+    fn begin(room: Arc<str>, joined: LogPosition) -> Self {
+        Self { room, joined: joined.into(), left: None.into() }
+    }
+
+    pub(crate) fn joined(&self) -> LogPosition {
+        self.joined.into()
+    }
+
+    pub(crate) fn left(&self) -> Option<LogPosition> {
+        self.left.into()
+    }
+
+    pub(crate) fn is_open(&self) -> bool {
+        self.left().is_none()
+    }
+
     pub(crate) fn covers(&self, position: LogPosition) -> bool {
-        position > self.joined && self.left.is_none_or(|left| position < left)
+        position > self.joined() && self.left().is_none_or(|left| position < left)
     }
 }
 
@@ -39,27 +59,33 @@ pub(crate) struct Forgotten {
 /// of their ends; the stays in the session's own sid and in [`EVERYONE`] are open from `started` on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Session {
+    #[serde(deserialize_with = "names::one")]
     pub(crate) sid: Arc<str>,
+    #[serde(deserialize_with = "names::one")]
     pub(crate) namespace: Arc<str>,
+    #[serde(deserialize_with = "names::optional")]
     pub(crate) user: Option<Arc<str>>,
     pub(crate) data: Bytes,
     pub(crate) epoch: Epoch,
     pub(crate) owner: Incarnation,
     pub(crate) deadline_ms: Option<u64>,
-    pub(crate) started: LogPosition,
-    stays: Vec<Stay>,
-    ended: VecDeque<(LogPosition, Arc<str>)>,
-    /// Something that was for this session up to here may have been dropped, in rooms whose stays are forgotten.
-    pub(crate) pruned_visible: LogPosition,
+    started: Packed,
+    stays: Box<[Stay]>,
+    ended: Ended,
+    pruned_visible: Packed,
 }
+
+/// The stays that are not open, in the order of their ends. Most sessions have none.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(from = "VecDeque<(LogPosition, Name)>")]
+struct Ended(Option<Box<VecDeque<(LogPosition, Arc<str>)>>>);
 
 impl Session {
     /// A session that opens at a position, in its own room and in [`EVERYONE`], under epoch 1.
     pub(crate) fn open(register: Register, owner: Incarnation, position: LogPosition, everyone: Arc<str>) -> Self {
         let Register { sid, namespace, user, data, .. } = register;
-        let stay = |room: &Arc<str>| Stay { room: Arc::clone(room), joined: position, left: None };
         Self {
-            stays: vec![stay(&everyone), stay(&sid)],
+            stays: Box::new([Stay::begin(everyone, position), Stay::begin(Arc::clone(&sid), position)]),
             sid,
             namespace,
             user,
@@ -67,10 +93,24 @@ impl Session {
             epoch: 1,
             owner,
             deadline_ms: None,
-            started: position,
-            ended: VecDeque::new(),
-            pruned_visible: LogPosition::default(),
+            started: position.into(),
+            ended: Ended::default(),
+            pruned_visible: LogPosition::default().into(),
         }
+    }
+
+    /// Where it began.
+    pub(crate) fn started(&self) -> LogPosition {
+        self.started.into()
+    }
+
+    /// Something that was for this session up to here may have been dropped, in rooms whose stays are forgotten.
+    pub(crate) fn pruned_visible(&self) -> LogPosition {
+        self.pruned_visible.into()
+    }
+
+    pub(crate) fn raise_pruned_visible(&mut self, position: LogPosition) {
+        self.pruned_visible = self.pruned_visible().max(position).into();
     }
 
     /// Where a room's stays are, or would be.
@@ -95,7 +135,7 @@ impl Session {
     }
 
     pub(crate) fn is_member(&self, room: &str) -> bool {
-        self.stays_in(room).last().is_some_and(|stay| stay.left.is_none())
+        self.stays_in(room).last().is_some_and(Stay::is_open)
     }
 
     pub(crate) fn was_member_at(&self, room: &str, position: LogPosition) -> bool {
@@ -105,7 +145,10 @@ impl Session {
     /// Begins a stay; true: no stay named the room before.
     pub(crate) fn join(&mut self, room: Arc<str>, position: LogPosition) -> bool {
         let at = self.stays_at(&room);
-        self.stays.insert(at.end, Stay { room, joined: position, left: None });
+        self.change_stays(|stays| {
+            stays.reserve_exact(1);
+            stays.insert(at.end, Stay::begin(room, position));
+        });
         at.is_empty()
     }
 
@@ -113,28 +156,53 @@ impl Session {
     pub(crate) fn leave(&mut self, room: &Arc<str>, position: LogPosition) {
         let at = self.stays_at(room);
         if let Some(stay) = self.stays[at].last_mut() {
-            stay.left = Some(position);
-            self.ended.push_back((position, Arc::clone(&stay.room)));
+            stay.left = Some(position).into();
+            self.ended.0.get_or_insert_default().push_back((position, Arc::clone(&stay.room)));
         }
     }
 
     /// The stay that ended first, if it ended at or before a position (`None`: whenever it ended), is forgotten.
     pub(crate) fn forget_stay(&mut self, up_to: Option<LogPosition>) -> Option<Forgotten> {
-        let (left, _) = self.ended.front()?;
+        let ended = self.ended.0.as_mut()?;
+        let (left, _) = ended.front()?;
         if up_to.is_some_and(|up_to| *left > up_to) {
             return None;
         }
-        let (left, room) = self.ended.pop_front()?;
+        let (left, room) = ended.pop_front()?;
+        if ended.is_empty() {
+            self.ended = Ended::default();
+        }
         let at = self.stays_at(&room);
         // A room's stays ascend, so the one that ended first is its first.
-        let joined = self.stays.remove(at.start).joined;
+        let joined = self.change_stays(|stays| stays.remove(at.start)).joined();
         Some(Forgotten { room, joined, left, last: at.len() == 1 })
+    }
+
+    /// They are kept without spare room: sessions are many and change their rooms seldom.
+    fn change_stays<R>(&mut self, change: impl FnOnce(&mut Vec<Stay>) -> R) -> R {
+        let mut stays = std::mem::take(&mut self.stays).into_vec();
+        let result = change(&mut stays);
+        self.stays = stays.into_boxed_slice();
+        result
     }
 
     /// The rooms as clients know them: sorted, the own sid among them, without [`EVERYONE`].
     pub(crate) fn rooms(&self) -> Vec<Arc<str>> {
-        let open = self.stays.iter().filter(|stay| stay.left.is_none() && stay.room.as_ref() != EVERYONE);
+        let open = self.stays.iter().filter(|stay| stay.is_open() && stay.room.as_ref() != EVERYONE);
         open.map(|stay| Arc::clone(&stay.room)).collect()
+    }
+}
+
+impl Serialize for Ended {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.iter().flat_map(|ended| ended.iter()))
+    }
+}
+
+impl From<VecDeque<(LogPosition, Name)>> for Ended {
+    fn from(ended: VecDeque<(LogPosition, Name)>) -> Self {
+        let ended: VecDeque<_> = ended.into_iter().map(|(left, room)| (left, room.into())).collect();
+        Self((!ended.is_empty()).then(|| Box::new(ended)))
     }
 }
 
@@ -166,12 +234,28 @@ pub struct SessionView {
 /// See the module. The indexes hold exactly what the sessions say.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Sessions {
+    #[serde(deserialize_with = "table::map")]
     sessions: OrdMap<PidHash, Arc<Session>>,
-    sids: OrdMap<(Arc<str>, Arc<str>), PidHash>,
+    #[serde(deserialize_with = "table::map_of::<_, NamePair, _, _>")]
+    sids: OrdMap<RoomKey, PidHash>,
     /// Connected sessions by owner.
     owned: OrdMap<Incarnation, OrdSet<PidHash>>,
     /// Disconnected sessions by deadline.
+    #[serde(deserialize_with = "table::set")]
     deadlines: OrdSet<(u64, PidHash)>,
+}
+
+/// In which index a session is.
+#[derive(Clone, Copy)]
+enum Place {
+    Owned(Incarnation),
+    Until(u64),
+}
+
+impl Place {
+    fn of(session: &Session) -> Self {
+        session.deadline_ms.map_or(Self::Owned(session.owner), Self::Until)
+    }
 }
 
 impl Sessions {
@@ -190,44 +274,45 @@ impl Sessions {
 
     pub(crate) fn insert(&mut self, pid: PidHash, session: Session) {
         self.sids.insert((Arc::clone(&session.namespace), Arc::clone(&session.sid)), pid);
-        self.index(pid, &session);
+        self.index(pid, Place::of(&session));
         self.sessions.insert(pid, Arc::new(session));
     }
 
     pub(crate) fn remove(&mut self, pid: &PidHash) -> Option<Arc<Session>> {
         let session = self.sessions.remove(pid)?;
-        self.unindex(pid, &session);
+        self.unindex(pid, Place::of(&session));
         self.sids.remove(&(Arc::clone(&session.namespace), Arc::clone(&session.sid)));
         Some(session)
     }
 
     /// Changes owner, epoch or deadline, and the indexes with them.
     pub(crate) fn change(&mut self, pid: &PidHash, change: impl FnOnce(&mut Session)) {
-        let Some(mut session) = self.sessions.get(pid).cloned() else { return };
-        self.unindex(pid, &session);
-        change(Arc::make_mut(&mut session));
-        self.index(*pid, &session);
-        self.sessions.insert(*pid, session);
+        let Some(session) = self.get_mut(pid) else { return };
+        let before = Place::of(session);
+        change(session);
+        let after = Place::of(session);
+        self.unindex(pid, before);
+        self.index(*pid, after);
     }
 
-    fn index(&mut self, pid: PidHash, session: &Session) {
-        match session.deadline_ms {
-            None => drop(self.owned.entry(session.owner).or_default().insert(pid)),
-            Some(deadline) => drop(self.deadlines.insert((deadline, pid))),
+    fn index(&mut self, pid: PidHash, place: Place) {
+        match place {
+            Place::Owned(owner) => drop(self.owned.entry(owner).or_default().insert(pid)),
+            Place::Until(deadline) => drop(self.deadlines.insert((deadline, pid))),
         }
     }
 
-    fn unindex(&mut self, pid: &PidHash, session: &Session) {
-        match session.deadline_ms {
-            None => {
-                if let Some(owned) = self.owned.get_mut(&session.owner) {
+    fn unindex(&mut self, pid: &PidHash, place: Place) {
+        match place {
+            Place::Owned(owner) => {
+                if let Some(owned) = self.owned.get_mut(&owner) {
                     owned.remove(pid);
                     if owned.is_empty() {
-                        self.owned.remove(&session.owner);
+                        self.owned.remove(&owner);
                     }
                 }
             }
-            Some(deadline) => drop(self.deadlines.remove(&(deadline, *pid))),
+            Place::Until(deadline) => drop(self.deadlines.remove(&(deadline, *pid))),
         }
     }
 

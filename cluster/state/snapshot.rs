@@ -4,6 +4,7 @@ use std::io::{self, BufReader, BufWriter, Read, Write};
 
 use crate::codec::CodecError;
 use crate::format::Format;
+use crate::names;
 use crate::state::State;
 
 /// Handed on at once.
@@ -32,7 +33,8 @@ impl State {
         reader.read_exact(&mut version)?;
         let [version] = version;
         let format = Format::try_from(version).map_err(|_| CodecError::UnknownVersion(version))?;
-        let mut state: Self = rmp_serde::from_read(reader).map_err(|error| CodecError::Malformed(error.to_string()))?;
+        let read = names::sharing(|| rmp_serde::from_read(reader));
+        let mut state: Self = read.map_err(|error| CodecError::Malformed(error.to_string()))?;
         if state.format != format {
             return Err(CodecError::Malformed(format!(
                 "a state of format {} written in format {format}",

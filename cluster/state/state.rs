@@ -292,12 +292,12 @@ impl State {
             return Response::ResumeRefused(ResumeRefusal::EpochMoved);
         }
         let replay_after = match resume.offset {
-            None => session.started,
+            None => session.started(),
             Some(offset) => {
                 if self.history_id() != Some(offset.history_id) || offset.position > position {
                     return Response::ResumeRefused(ResumeRefusal::BadOffset);
                 }
-                offset.position.max(session.started)
+                offset.position.max(session.started())
             }
         };
         if self.has_hole(session, replay_after) {
@@ -475,7 +475,7 @@ impl State {
             let key: RoomKey = (Arc::clone(&session.namespace), room);
             let pruned = self.rooms.pruned_for(&key, &session.sid);
             if let Some(pruned) = pruned.filter(|pruned| *pruned > joined) {
-                session.pruned_visible = session.pruned_visible.max(pruned.min(left));
+                session.raise_pruned_visible(pruned.min(left));
             }
             if last {
                 self.rooms.forget(&key, pid, session.user.as_ref());

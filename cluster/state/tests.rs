@@ -12,6 +12,8 @@ mod model;
 mod retention;
 #[path = "scenario_tests.rs"]
 mod scenario;
+#[path = "snapshot_tests.rs"]
+mod snapshot;
 
 use crate::{Command, Format, Origin, Outcome, Proposal, State, encode_proposal};
 

@@ -59,7 +59,7 @@ impl State {
             owner: session.owner,
             connected: session.deadline_ms.is_none(),
             deadline_ms: session.deadline_ms,
-            started: session.started,
+            started: session.started(),
         })
     }
 

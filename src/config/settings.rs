@@ -114,7 +114,7 @@ pub struct Settings {
     /// A voter unheard for this long is replaced by a caught-up learner, if there is one [default: 30s]
     #[arg(long, value_name = "DURATION", env = "WEBSOCKET_CLUSTER_REPLACE_AFTER", help_heading = "Cluster")]
     pub replace_after: Option<String>,
-    /// Log entries between snapshots [default: 50000]
+    /// Log entries between snapshots; each node adds up to half as many, so that not all are busy at once [default: 50000]
     #[arg(long, value_name = "N", env = "WEBSOCKET_CLUSTER_SNAPSHOT_ENTRIES", help_heading = "Cluster")]
     pub snapshot_entries: Option<String>,
 

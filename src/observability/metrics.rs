@@ -33,8 +33,9 @@ fn page(node: &Node) -> Result<String, String> {
             of_cluster(&mut families, parts.cluster.metrics());
             of_storage(&mut families, parts.cluster.storage_metrics());
             of_status(&mut families, Some(&parts.cluster.status()));
-            let (store, events) = parts.cluster.read(|state| (state.kv_stats(), state.event_stats()));
-            of_tables(&mut families, store, events);
+            let (store, events, history) =
+                parts.cluster.read(|state| (state.kv_stats(), state.event_stats(), state.history_size()));
+            of_tables(&mut families, store, events, history);
         }
         // Not a member yet: everything is there, and zero.
         None => {
@@ -42,7 +43,7 @@ fn page(node: &Node) -> Result<String, String> {
             of_cluster(&mut families, &ClusterMetrics::default());
             of_storage(&mut families, &StorageMetrics::default());
             of_status(&mut families, None);
-            of_tables(&mut families, KvStats::default(), EventStats::default());
+            of_tables(&mut families, KvStats::default(), EventStats::default(), (0, 0));
         }
     }
     of_process(&mut families);
@@ -225,6 +226,16 @@ fn of_cluster(families: &mut Families, metrics: &ClusterMetrics) {
         "Snapshots of the replicated state built here",
         get(&metrics.snapshots_built_total),
     );
+    families.gauge(
+        "vedfolnir_snapshots_building",
+        "Snapshots of the replicated state being built here now",
+        get(&metrics.snapshots_building),
+    );
+    families.counter(
+        "vedfolnir_snapshot_build_seconds_total",
+        "Time that building them took",
+        get(&metrics.snapshot_build_micros_total) / 1e6,
+    );
     families.counter(
         "vedfolnir_snapshots_installed_total",
         "Snapshots of the replicated state taken from a leader",
@@ -351,7 +362,9 @@ fn own_format(status: &ClusterStatus) -> u64 {
 }
 
 /// Tables of the replicated state: the same on every node that has applied the same.
-fn of_tables(families: &mut Families, store: KvStats, events: EventStats) {
+fn of_tables(families: &mut Families, store: KvStats, events: EventStats, (records, bytes): (usize, u64)) {
+    families.gauge("vedfolnir_history_records", "Events kept for replay", records as f64);
+    families.gauge("vedfolnir_history_bytes", "What they weigh", bytes as f64);
     families.gauge("vedfolnir_store_entries", "Entries of the key-value store", store.entries as f64);
     families.gauge("vedfolnir_store_bytes", "What they weigh", store.bytes as f64);
     families.counter(
