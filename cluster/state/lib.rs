@@ -20,6 +20,9 @@ mod kv;
 pub mod limits;
 mod membership;
 mod node;
+#[cfg(feature = "simulation")]
+#[path = "../../chaos/sim/state/planted.rs"]
+pub mod planted;
 mod presence;
 mod replay;
 mod response;

@@ -33,6 +33,8 @@ impl State {
             [VERSION] => {
                 let mut state: Self =
                     rmp_serde::from_read(reader).map_err(|error| CodecError::Malformed(error.to_string()))?;
+                #[cfg(feature = "simulation")]
+                crate::planted::loaded(&mut state);
                 // What is derived is in no snapshot.
                 state.sessions.iter().for_each(|session| state.rooms.count_user_of(session));
                 Ok(state)
