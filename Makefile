@@ -4,7 +4,7 @@
 .DEFAULT_GOAL := help
 ENV := . .ci/env.sh &&
 
-.PHONY: help setup build test lint fmt demo bench
+.PHONY: help setup build test lint fmt demo bench sim
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -29,3 +29,11 @@ demo: build ## start three nodes, kill one, and see that nothing is lost
 
 bench: setup ## load generator; options: make bench ARGS="--help"
 	@$(ENV) cargo run --release --locked -p vedfolnir-bench -- $(ARGS)
+
+SEEDS = 100
+START = 1
+SECONDS = 25
+BUG =
+sim: ## seeded simulation of the replicated core: make sim SEEDS=1000 [START=1] [SECONDS=25] [BUG=skip-fsync]
+	@ROCKSDB_LIB_DIR=not-needed && $(ENV) cargo run --quiet --locked -p vedfolnir-sim --bin simulate -- \
+		--start $(START) --seeds $(SEEDS) --seconds $(SECONDS) $(if $(BUG),--bug $(BUG)) $(ARGS)

@@ -68,6 +68,8 @@ impl LocalNode {
             )));
         }
         record.generation += 1;
+        #[cfg(feature = "simulation")]
+        crate::probe::keep_generation(&mut record.generation);
         let node = Self { storage, record: Arc::new(Mutex::new(record)) };
         node.update(|_| ())?;
         Ok(node)

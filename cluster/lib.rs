@@ -28,6 +28,9 @@ mod leader;
 mod membership;
 pub mod network;
 mod peer_service;
+#[cfg(feature = "simulation")]
+#[path = "../chaos/sim/cluster/probe.rs"]
+pub mod probe;
 mod propose_driver;
 mod proposer;
 mod proposer_lines;

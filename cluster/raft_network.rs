@@ -186,6 +186,10 @@ async fn append_stream<S>(
 where
     S: Stream<Item = AppendEntriesRequest<TypeConfig>> + OptionalSend + Unpin + 'static,
 {
+    // openraft waits between two attempts where it hands out the next request, and nowhere else: a peer that is refused at
+    // once, as one that lost its disk and answers under another id, would be tried without end and without pause.
+    let Some(first) = input.next().await else { return Ok(Box::pin(futures_util::stream::empty())) };
+    let mut input = futures_util::stream::iter([first]).chain(input);
     let opening = peer.open_stream(kind::APPEND_STREAM, Bytes::new());
     let (mut sender, receiver) = tokio::time::timeout(option.soft_ttl().max(Duration::from_millis(100)), opening)
         .await
@@ -266,5 +270,46 @@ fn rpc_error(error: RpcError) -> RPCError<TypeConfig> {
     match error {
         RpcError::Remote(_) | RpcError::Timeout { .. } => RPCError::Network(NetworkError::new(&error)),
         _ => RPCError::Unreachable(Unreachable::new(&error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicBool;
+
+    use openraft::Vote;
+
+    use super::*;
+    use crate::config::ClusterTls;
+    use crate::network::{LocalIdentity, NetworkTls};
+    use crate::server::PeerHandler;
+
+    /// Panics when it does not come up.
+    #[track_caller]
+    fn endpoint(node: NodeId) -> Endpoint {
+        let tls = NetworkTls::load(&ClusterTls::InsecureLoopback).unwrap_or_else(|error| panic!("{error}"));
+        let handler = Arc::new(PeerHandler { node: OnceLock::new() });
+        let bind = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
+        Endpoint::bind(bind, tls, Arc::new(LocalIdentity::new(node, None)), handler)
+            .unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    #[tokio::test]
+    async fn a_peer_is_not_tried_before_openraft_has_a_request_for_it() {
+        let (here, there) = (endpoint(1), endpoint(2));
+        let asked = Arc::new(AtomicBool::new(false));
+        let hears = Arc::clone(&asked);
+        let input = futures_util::stream::iter([AppendEntriesRequest::<TypeConfig> {
+            vote: Vote::new(1, 1),
+            prev_log_id: None,
+            entries: Vec::new(),
+            leader_commit: None,
+        }])
+        .inspect(move |_| hears.store(true, Ordering::Release));
+        // The node at that address is another one: refused as soon as it has said so.
+        let peer = here.peer(&there.local_addr().to_string(), Some(3));
+        let result = append_stream(peer, input, RPCOption::new(Duration::from_secs(5))).await;
+        assert!(matches!(result, Err(RPCError::Unreachable(_))));
+        assert!(asked.load(Ordering::Acquire), "refused without a look at what is to be sent");
     }
 }

@@ -90,6 +90,10 @@ impl Replica {
 
     /// Sends a notice up, waiting when the service is behind; a service that is gone is not waited for.
     pub(crate) async fn notify(&self, notice: Notice) {
+        #[cfg(feature = "simulation")]
+        if crate::probe::is_kept_back(&notice) {
+            return;
+        }
         if self.attached.load(Ordering::Acquire) {
             // The receiver is dropped only when the node stops; there is nobody left to tell.
             let _ = self.notices.send(notice).await;

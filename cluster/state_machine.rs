@@ -76,6 +76,8 @@ impl StateMachine {
 
     async fn apply_empty(&self, index: u64) {
         self.replica.write(|state| state.apply_empty(index));
+        #[cfg(feature = "simulation")]
+        crate::probe::applied(&self.replica, index, None);
         self.replica.notify(Notice::Applied { index, effects: Vec::new() }).await;
     }
 
@@ -89,6 +91,8 @@ impl StateMachine {
         let before = self.replica.read(State::format);
         let applied = self.replica.write(|state| state.apply(index, bytes));
         self.take_format(before)?;
+        #[cfg(feature = "simulation")]
+        crate::probe::applied(&self.replica, index, Some((self.proposer.incarnation(), bytes, &applied)));
         let metrics = &self.replica.metrics;
         match &applied.outcome {
             Outcome::Executed { responses, .. } => {
@@ -176,6 +180,8 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         self.membership = meta.last_membership.clone();
         self.replica.metrics.snapshots_installed_total.fetch_add(1, Relaxed);
         let index = meta.last_log_id.map_or(0, |log_id| log_id.index);
+        #[cfg(feature = "simulation")]
+        crate::probe::installed(&self.replica, index);
         self.replica.say(index);
         self.replica.notify(Notice::Resync { applied: LogPosition::end_of(index) }).await;
         let last_sequence = self.replica.read(|state| state.last_sequence(incarnation));

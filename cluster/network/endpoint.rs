@@ -2,14 +2,13 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use quinn::TokioRuntime;
-use socket2::{Domain, Protocol, Socket, Type};
 
 use super::client::{Peer, Slot};
 use super::dial::Dialer;
@@ -18,11 +17,10 @@ use super::error::{close, close_with_endpoint};
 use super::hello::LocalIdentity;
 use super::notices::Notices;
 use super::server::{self, Handler, Server};
+use super::socket;
 use super::tls::NetworkTls;
 use super::transport;
 
-/// Asked of the kernel for each direction, so that a burst is not lost while both cores are busy; it may give less.
-const SOCKET_BUFFER_BYTES: usize = 4 << 20;
 /// Addresses remembered at most; beyond it, those without a connection that nobody holds are forgotten.
 const ADDRESSES_MAX: usize = 1024;
 /// Closing waits this long for the peers to be told.
@@ -107,7 +105,7 @@ impl Endpoint {
             io::ErrorKind::AddrInUse => NetworkError::AddrInUse { addr: bind },
             _ => NetworkError::Bind { addr: bind, reason },
         };
-        let socket = open_socket(bind).map_err(failed)?;
+        let socket = socket::open(bind).map_err(failed)?;
         let local_addr = socket.local_addr().map_err(failed)?;
         let transport = Arc::new(transport::transport());
         let mut server_config = quinn::ServerConfig::with_crypto(tls.server());
@@ -182,17 +180,4 @@ impl Endpoint {
         // Too late: the peers find out by themselves.
         let _ = tokio::time::timeout(CLOSE_TIMEOUT, self.inner.quinn.wait_idle()).await;
     }
-}
-
-fn open_socket(bind: SocketAddr) -> io::Result<UdpSocket> {
-    let socket = Socket::new(Domain::for_address(bind), Type::DGRAM, Some(Protocol::UDP))?;
-    if bind.is_ipv6() && bind.ip().is_unspecified() {
-        socket.set_only_v6(false)?;
-    }
-    // Whatever the kernel grants is good.
-    let _ = socket.set_recv_buffer_size(SOCKET_BUFFER_BYTES);
-    let _ = socket.set_send_buffer_size(SOCKET_BUFFER_BYTES);
-    socket.set_nonblocking(true)?;
-    socket.bind(&bind.into())?;
-    Ok(socket.into())
 }

@@ -24,6 +24,8 @@ mod link;
 mod named;
 mod notices;
 mod server;
+#[cfg_attr(feature = "simulation", path = "../../chaos/sim/cluster/socket.rs")]
+mod socket;
 mod stream;
 mod tls;
 mod transport;

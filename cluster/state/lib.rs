@@ -23,6 +23,9 @@ mod membership;
 mod names;
 mod node;
 mod packed;
+#[cfg(feature = "simulation")]
+#[path = "../../chaos/sim/state/planted.rs"]
+pub mod planted;
 mod presence;
 mod replay;
 mod response;

@@ -39,7 +39,10 @@ impl Nodes {
 
     pub(crate) fn last_sequence(&self, incarnation: Incarnation) -> Option<u64> {
         let node = self.nodes.get(&incarnation.node)?;
-        (node.live && node.generation == incarnation.generation).then_some(node.last_sequence)
+        let lives = node.live && node.generation == incarnation.generation;
+        #[cfg(feature = "simulation")]
+        let lives = crate::planted::lives(lives);
+        lives.then_some(node.last_sequence)
     }
 
     pub(crate) fn set_last_sequence(&mut self, incarnation: Incarnation, sequence: u64) {

@@ -29,6 +29,8 @@ impl State {
         let session = self.sessions.get(pid)?;
         let applied = self.applied();
         let mut reached = applied;
+        #[cfg(feature = "simulation")]
+        let after = crate::planted::seam(after);
         let mut positions = BTreeSet::new();
         for (name, stays) in session.stays_by_room() {
             let key = (Arc::clone(&session.namespace), Arc::clone(name));
@@ -38,7 +40,10 @@ impl State {
                     reached = reached.min(positions_before(position));
                     break;
                 }
-                if stays.iter().any(|stay| stay.covers(position)) {
+                let covered = stays.iter().any(|stay| stay.covers(position));
+                #[cfg(feature = "simulation")]
+                let covered = crate::planted::covered(covered, session.is_member(name));
+                if covered {
                     positions.insert(position);
                 }
             }
@@ -47,7 +52,10 @@ impl State {
         let mut bytes = 0;
         for position in positions.range(..=reached) {
             let Some(record) = self.history.get(*position) else { continue };
-            if record.except.iter().any(|room| session.was_member_at(room, *position)) {
+            let excepted = record.except.iter().any(|room| session.was_member_at(room, *position));
+            #[cfg(feature = "simulation")]
+            let excepted = crate::planted::excepted(excepted);
+            if excepted {
                 continue;
             }
             bytes += record.payload.text.len() + record.payload.attachments.iter().map(|a| a.len()).sum::<usize>();

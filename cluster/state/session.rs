@@ -152,6 +152,14 @@ impl Session {
         at.is_empty()
     }
 
+    /// Only for a planted bug.
+    #[cfg(feature = "simulation")]
+    pub(crate) fn lose_rooms(&mut self) {
+        let sid = Arc::clone(&self.sid);
+        self.change_stays(|stays| stays.retain(|stay| stay.room.as_ref() == EVERYONE || stay.room == sid));
+        self.ended = Ended::default();
+    }
+
     /// Ends the open stay in a room.
     pub(crate) fn leave(&mut self, room: &Arc<str>, position: LogPosition) {
         let at = self.stays_at(room);
@@ -334,6 +342,17 @@ impl Sessions {
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Session> {
         self.sessions.values().map(AsRef::as_ref)
+    }
+
+    /// Only for a planted bug.
+    #[cfg(feature = "simulation")]
+    pub(crate) fn lose_rooms(&mut self) {
+        let pids: Vec<PidHash> = self.sessions.keys().copied().collect();
+        for pid in &pids {
+            if let Some(session) = self.get_mut(pid) {
+                session.lose_rooms();
+            }
+        }
     }
 
     pub(crate) fn len(&self) -> usize {

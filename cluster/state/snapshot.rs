@@ -41,6 +41,8 @@ impl State {
                 state.format
             )));
         }
+        #[cfg(feature = "simulation")]
+        crate::planted::loaded(&mut state);
         // What is derived is in no snapshot.
         state.sessions.iter().for_each(|session| state.rooms.count_user_of(session));
         Ok(state)

@@ -98,6 +98,8 @@ impl State {
                     return refused(Outcome::Gap { expected });
                 }
                 let known = (expected - first_sequence).min(proposal.commands.len() as u64);
+                #[cfg(feature = "simulation")]
+                let known = crate::planted::known(known);
                 (Some((incarnation, first_sequence)), known as usize)
             }
         };
@@ -288,7 +290,10 @@ impl State {
         if session.user != resume.user || session.namespace != resume.namespace {
             return Response::ResumeRefused(ResumeRefusal::Foreign);
         }
-        if resume.expected_epoch != Some(session.epoch) {
+        let moved = resume.expected_epoch != Some(session.epoch);
+        #[cfg(feature = "simulation")]
+        let moved = crate::planted::moved(moved);
+        if moved {
             return Response::ResumeRefused(ResumeRefusal::EpochMoved);
         }
         let replay_after = match resume.offset {
@@ -306,6 +311,8 @@ impl State {
         let (old_owner, old_epoch) = (session.owner, session.epoch);
         let was_connected = session.deadline_ms.is_none();
         let epoch = old_epoch.saturating_add(1);
+        #[cfg(feature = "simulation")]
+        let epoch = crate::planted::next_epoch(old_epoch, epoch);
         let (sid, rooms, data) = (Arc::clone(&session.sid), session.rooms(), session.data.clone());
         self.sessions.change(&resume.pid, |session| {
             session.epoch = epoch;
