@@ -9,7 +9,7 @@ use std::io;
 use tokio::sync::oneshot;
 
 /// The lowest priority of ordinary work.
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(feature = "simulation")))]
 const NICE_MAX: i32 = 19;
 
 /// Runs something and waits for its result.
@@ -33,6 +33,7 @@ pub(crate) fn drop_later<T: Send + 'static>(what: T) {
     }
 }
 
+#[cfg(not(feature = "simulation"))]
 fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), io::Error> {
     std::thread::Builder::new().name(name.to_owned()).spawn(move || {
         give_way();
@@ -41,7 +42,14 @@ fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), io::Err
     Ok(())
 }
 
-#[cfg(target_os = "linux")]
+/// The simulator has one thread for everything.
+#[cfg(feature = "simulation")]
+fn spawn(_name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), io::Error> {
+    drop(tokio::task::spawn_blocking(work));
+    Ok(())
+}
+
+#[cfg(all(target_os = "linux", not(feature = "simulation")))]
 fn give_way() {
     // Linux takes no process for the calling thread.
     if let Err(error) = rustix::process::setpriority_process(None, NICE_MAX) {
@@ -49,7 +57,7 @@ fn give_way() {
     }
 }
 
-#[cfg(not(target_os = "linux"))]
+#[cfg(all(not(target_os = "linux"), not(feature = "simulation")))]
 fn give_way() {}
 
 #[cfg(test)]

@@ -316,9 +316,8 @@ async fn watch_for_failure(weak: std::sync::Weak<Inner>) {
                     return reason;
                 }
                 // These metrics change with every entry: looked at now and then, not followed.
-                match tokio::time::timeout(LOOK_EVERY, ended.changed()).await {
-                    Ok(Err(_)) => return "Raft stopped".to_owned(),
-                    Ok(Ok(())) | Err(_) => {}
+                if let Ok(Err(_)) = tokio::time::timeout(LOOK_EVERY, ended.changed()).await {
+                    return "Raft stopped".to_owned();
                 }
             }
         } => reason,

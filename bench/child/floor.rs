@@ -14,7 +14,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use vedfolnir_cluster::ClusterTls;
 use vedfolnir_cluster::network::{
-    Endpoint, FrameReceiver, FrameSender, Handler, LocalIdentity, NetworkTls, PeerIdentity,
+    Endpoint, FrameReceiver, FrameSender, Handler, LocalIdentity, NetworkTls, PeerIdentity, Unwelcome,
 };
 
 use super::{hear, say};
@@ -80,7 +80,7 @@ impl Handler for Echo {
 
     fn turned_away(&self) {}
 
-    fn removed(&self, _peer: &PeerIdentity) -> Option<String> {
+    fn unwelcome(&self, _peer: &PeerIdentity) -> Option<Unwelcome> {
         None
     }
 }

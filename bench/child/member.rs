@@ -71,6 +71,7 @@ pub(super) async fn run(orders: MemberOrders) -> Result<(), BenchError> {
         node_down_after: Duration::from_secs(5),
         replace_after: Duration::from_secs(30),
         snapshot_every_entries: 100_000,
+        format_version: vedfolnir_cluster::state::Format::NEWEST,
     };
     let (cluster, mut notices) = Cluster::start(config).await.map_err(|error| failed(&error))?;
     // Nobody is connected: what comes up is heard and let go.

@@ -9,8 +9,8 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use vedfolnir_state::{
-    Command, Configuration, Incarnation, LogPosition, NodeInfo, Offset, Origin, Outcome, Payload, PidHash, Proposal,
-    Publish, Record, Register, Response, Resume, SidKey, State, encode_proposal,
+    Command, Configuration, Format, Incarnation, LogPosition, NodeInfo, Offset, Origin, Outcome, Payload, PidHash,
+    Proposal, Publish, Record, Register, Response, Resume, SidKey, State, encode_proposal,
 };
 
 use crate::args::StateArgs;
@@ -99,7 +99,7 @@ impl Machine {
     fn system(&mut self, command: Command) {
         self.index += 1;
         let proposal = Proposal { origin: Origin::System, commands: vec![command] };
-        self.state.apply(self.index, &encode_proposal(&proposal));
+        self.state.apply(self.index, &encode_proposal(Format::FIRST, &proposal));
     }
 
     /// Applies one entry; returns the responses and the nanoseconds it took.
@@ -107,7 +107,7 @@ impl Machine {
         self.index += 1;
         let origin = Origin::Node { incarnation: NODE, first_sequence: self.sequence + 1 };
         self.sequence += commands.len() as u64;
-        let bytes = encode_proposal(&Proposal { origin, commands });
+        let bytes = encode_proposal(Format::FIRST, &Proposal { origin, commands });
         let began = Instant::now();
         let applied = self.state.apply(self.index, &bytes);
         let nanos = began.elapsed().as_nanos() as u64;

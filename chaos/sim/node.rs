@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use vedfolnir_cluster::state::NodeInfo;
+use vedfolnir_cluster::state::{Format, NodeInfo};
 use vedfolnir_cluster::{Cluster, ClusterConfig, ClusterTls, RaftTiming, ReplicatedLimits};
 use vedfolnir_sim_storage as disk;
 use vedfolnir_sim_world::hosts::{self, Host};
@@ -98,6 +98,7 @@ impl Node {
             node_down_after: setup.node_down_after,
             replace_after: setup.replace_after,
             snapshot_every_entries: setup.snapshot_every_entries,
+            format_version: Format::NEWEST,
         }
     }
 

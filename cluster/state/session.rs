@@ -78,7 +78,9 @@ pub(crate) struct Session {
 /// The stays that are not open, in the order of their ends. Most sessions have none.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(from = "VecDeque<(LogPosition, Name)>")]
-struct Ended(Option<Box<VecDeque<(LogPosition, Arc<str>)>>>);
+struct Ended(Option<Box<Ends>>);
+
+type Ends = VecDeque<(LogPosition, Arc<str>)>;
 
 impl Session {
     /// A session that opens at a position, in its own room and in [`EVERYONE`], under epoch 1.

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::{
-    Command, Configuration, Incarnation, NodeInfo, Origin, Payload, PidHash, Proposal, Publish, Record, Register,
-    State, encode_proposal,
+    Command, Configuration, Format, Incarnation, NodeInfo, Origin, Payload, PidHash, Proposal, Publish, Record,
+    Register, State, encode_proposal,
 };
 
 const LIFE: Incarnation = Incarnation { node: 1, generation: 1 };
@@ -25,7 +25,7 @@ fn world(sessions: usize) -> State {
                 Origin::Node { incarnation: LIFE, first_sequence: sequence }
             }
         };
-        state.apply(index, &encode_proposal(&Proposal { origin, commands: vec![command] }));
+        state.apply(index, &encode_proposal(Format::FIRST, &Proposal { origin, commands: vec![command] }));
     };
     apply(
         Some(()),

@@ -219,6 +219,7 @@ mod tests {
             cluster_addr: format!("127.0.0.1:{}", port + 1),
             server_id: String::new(),
             version: String::new(),
+            format: None,
             sessions: 0,
             matched_index: None,
             last_contact_ms: None,

@@ -12,7 +12,7 @@ use vedfolnir_sim_world::hosts::{self, Host};
 use vedfolnir_sim_world::{clock, random, trace};
 use vedfolnir_state::planted::{self, Bug};
 
-use crate::snapshots::SnapshotFile;
+use crate::snapshots::{Incoming, SnapshotFile};
 
 /// What tells the caller that its operation is on disk.
 pub(crate) type Done = Box<dyn FnOnce(Result<(), io::Error>) + Send>;
@@ -47,6 +47,8 @@ pub(crate) struct Platter {
     pub(crate) log: BTreeMap<u64, Vec<u8>>,
     /// Oldest first.
     pub(crate) snapshots: Vec<SnapshotFile>,
+    /// A peer's snapshot that has not come to its end: which transfer writes it, what it is, what there is of it.
+    pub(crate) incoming: Option<Incoming>,
 }
 
 /// How long a sync takes.

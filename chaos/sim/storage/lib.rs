@@ -11,5 +11,5 @@ mod storage;
 
 pub use disk::{DiskWeather, crash, set_weather, wipe};
 pub use log_store::{LogReader, LogStore};
-pub use snapshots::{IncomingSnapshot, SnapshotFile, SnapshotStore, SnapshotWriter};
+pub use snapshots::{IncomingSnapshot, SnapshotFile, SnapshotId, SnapshotStore, SnapshotWriter};
 pub use storage::{Storage, StorageError, StorageMetrics, StorageOptions};

@@ -40,6 +40,17 @@ pub enum StorageError {
         /// What is wrong with it.
         reason: String,
     },
+    /// A peer began the transfer of a snapshot anew.
+    #[error("the transfer of the snapshot was overtaken by a later one")]
+    Overtaken,
+    /// The transfer of a snapshot ended before its end.
+    #[error("{received} of the snapshot's {bytes} bytes came")]
+    Incomplete {
+        /// Bytes there are.
+        received: u64,
+        /// Bytes there should be.
+        bytes: u64,
+    },
 }
 
 /// An open data directory; cheap to clone.

@@ -26,11 +26,11 @@ pub mod task {
 
 /// Files.
 pub mod fs {
-    use std::io::{self, Read};
+    use std::io::{self, Read, Seek, SeekFrom};
     use std::pin::Pin;
     use std::task::{Context, Poll};
 
-    use tokio::io::{AsyncRead, ReadBuf};
+    use tokio::io::{AsyncRead, AsyncSeek, ReadBuf};
 
     /// What the simulated disk calls a file: bytes in memory.
     #[derive(Debug)]
@@ -48,6 +48,16 @@ pub mod fs {
             let read = self.0.read(buffer.initialize_unfilled())?;
             buffer.advance(read);
             Poll::Ready(Ok(()))
+        }
+    }
+
+    impl<R: Seek + Unpin> AsyncSeek for File<R> {
+        fn start_seek(mut self: Pin<&mut Self>, position: SeekFrom) -> io::Result<()> {
+            self.0.seek(position).map(drop)
+        }
+
+        fn poll_complete(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<u64>> {
+            Poll::Ready(self.0.stream_position())
         }
     }
 }
