@@ -78,7 +78,10 @@ pub(crate) struct Session {
 /// The stays that are not open, in the order of their ends. Most sessions have none.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(from = "VecDeque<(LogPosition, Name)>")]
-struct Ended(Option<Box<VecDeque<(LogPosition, Arc<str>)>>>);
+struct Ended(Option<Box<Ends>>);
+
+/// Where each stay ended, and in which room.
+type Ends = VecDeque<(LogPosition, Arc<str>)>;
 
 impl Session {
     /// A session that opens at a position, in its own room and in [`EVERYONE`], under epoch 1.
@@ -201,7 +204,7 @@ impl Serialize for Ended {
 
 impl From<VecDeque<(LogPosition, Name)>> for Ended {
     fn from(ended: VecDeque<(LogPosition, Name)>) -> Self {
-        let ended: VecDeque<_> = ended.into_iter().map(|(left, room)| (left, room.into())).collect();
+        let ended: Ends = ended.into_iter().map(|(left, room)| (left, room.into())).collect();
         Self((!ended.is_empty()).then(|| Box::new(ended)))
     }
 }
