@@ -8,10 +8,13 @@ use std::io;
 
 use tokio::sync::oneshot;
 
-/// A tenth of the share of a thread of usual priority, when both want the same core. Not less: on a machine that is busy
-/// for good, snapshots that never end would let the log grow.
+/// So much nicer than its process: a tenth of the share of a usual thread of it, when both want the same core. Not less: on
+/// a machine that is busy for good, snapshots that never end would let the log grow.
 #[cfg(target_os = "linux")]
-const NICE: i32 = 10;
+const NICER: i32 = 10;
+/// As nice as can be.
+#[cfg(target_os = "linux")]
+const NICE_MAX: i32 = 19;
 
 /// Runs something and waits for its result.
 pub(crate) async fn run<T: Send + 'static>(
@@ -44,9 +47,10 @@ fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), io::Err
 
 #[cfg(target_os = "linux")]
 fn give_way() {
-    // Linux takes no process for the calling thread. A process that was started with less keeps what it has.
-    let known = rustix::process::getpriority_process(None).unwrap_or(0);
-    if let Err(error) = rustix::process::setpriority_process(None, NICE.max(known)) {
+    // Linux takes no process for the calling thread, which begins with the priority of the one that started it.
+    let lowered = rustix::process::getpriority_process(None)
+        .and_then(|nice| rustix::process::setpriority_process(None, (nice + NICER).min(NICE_MAX)));
+    if let Err(error) = lowered {
         tracing::debug!(%error, "the priority of a thread could not be lowered");
     }
 }
@@ -62,7 +66,7 @@ mod tests {
     async fn the_work_gives_way_and_its_caller_does_not() {
         let nice = || rustix::process::getpriority_process(None).unwrap();
         let before = nice();
-        assert_eq!(super::run("test", nice).await.unwrap(), super::NICE.max(before));
+        assert_eq!(super::run("test", nice).await.unwrap(), (before + super::NICER).min(super::NICE_MAX));
         assert_eq!(nice(), before);
     }
 
