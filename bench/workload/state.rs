@@ -35,6 +35,8 @@ const REPLAY_BYTES: usize = 256 << 10;
 const COPIED_PUBLISHES: usize = 20_000;
 /// Sessions changed while a copy is kept, and without one.
 const COPIED_CHANGES: usize = 20_000;
+/// Fewer sessions weigh less than what a process takes and gives back meanwhile.
+const SESSIONS_WEIGHED_MIN: usize = 100_000;
 /// Outlasts the run.
 const WINDOW_MS: u64 = 86_400_000;
 
@@ -59,7 +61,9 @@ pub(super) fn run(arguments: &StateArgs) -> Result<Report, BenchError> {
     machine.fill_history(arguments)?;
     let with_history = resident_bytes(std::process::id())?;
     let per_session = (with_sessions.saturating_sub(before)) as f64 / arguments.sessions.max(1) as f64;
-    report.figure("resident per session", per_session, "bytes");
+    if arguments.sessions >= SESSIONS_WEIGHED_MIN {
+        report.figure("resident per session", per_session, "bytes");
+    }
     report.figure("history", with_history.saturating_sub(with_sessions) as f64 / f64::from(1 << 20), "MiB resident");
     report.figure("records", machine.state.history_size().0 as f64, "");
 

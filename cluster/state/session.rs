@@ -80,6 +80,7 @@ pub(crate) struct Session {
 #[serde(from = "VecDeque<(LogPosition, Name)>")]
 struct Ended(Option<Box<Ends>>);
 
+/// Where each stay ended, and in which room.
 type Ends = VecDeque<(LogPosition, Arc<str>)>;
 
 impl Session {
@@ -211,7 +212,7 @@ impl Serialize for Ended {
 
 impl From<VecDeque<(LogPosition, Name)>> for Ended {
     fn from(ended: VecDeque<(LogPosition, Name)>) -> Self {
-        let ended: VecDeque<_> = ended.into_iter().map(|(left, room)| (left, room.into())).collect();
+        let ended: Ends = ended.into_iter().map(|(left, room)| (left, room.into())).collect();
         Self((!ended.is_empty()).then(|| Box::new(ended)))
     }
 }

@@ -32,7 +32,8 @@ impl Large<'_> {
         // Until the survivors' logs begin behind what it has: a snapshot later than its end on each, and as many entries
         // again as may stay behind one.
         let enough = killed_at + self.arguments.snapshot_entries as f64 * 1.5;
-        let load = Load::Saturated(self.arguments.publishers);
+        // At a rate: a saturated load makes few entries of many commands each.
+        let load = Load::Rate(self.arguments.rate);
         let missed = Publishing::begin(&endpoints, load, self.arguments.sessions, self.arguments.seed).await?;
         for node in &others {
             while Page::of(&node.url).await?.value("vedfolnir_raft_snapshot_index")? < enough {
@@ -42,7 +43,6 @@ impl Large<'_> {
         missed.end(report).await?;
         self.say("the killed follower has missed more than the log keeps");
 
-        let load = Load::Rate(self.arguments.rate);
         let publishing = Publishing::begin(&endpoints, load, self.arguments.sessions, self.arguments.seed).await?;
         tokio::time::sleep(STEADY).await;
         let (back_from, began) = (publishing.now(), Instant::now());

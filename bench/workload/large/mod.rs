@@ -65,9 +65,14 @@ pub(super) async fn run(arguments: LargeArgs) -> Result<Report, BenchError> {
     let cluster = Cluster::start_with(&arguments.bin, arguments.nodes, arguments.server_core, &options).await?;
     let endpoints = cluster.nodes.iter().map(|node| Endpoint::parse(&node.url)).collect::<Result<_, _>>()?;
     let large = Large { arguments: &arguments, cluster, endpoints, began: std::time::Instant::now() };
-    let run = large.measure(&mut report).await;
-    let large = large.cluster.stop().await;
-    run.and(large).map(|()| report)
+    // What was measured until then is shown; a run that did not come to its end is broken.
+    if let Err(error) = large.measure(&mut report).await {
+        report.broken.push(error.to_string());
+    }
+    if let Err(error) = large.cluster.stop().await {
+        report.broken.push(error.to_string());
+    }
+    Ok(report)
 }
 
 impl Large<'_> {
