@@ -1,6 +1,6 @@
 #!/bin/sh
 # A state of a million sessions: what it weighs, what its snapshots do to commits, what resumes cost in it, beside a small
-# one. About twenty minutes, up to 8 GiB of memory and 4 GiB of disk; all nodes and the load share the machine's cores.
+# one. Opening the sessions alone takes minutes; all nodes and the load share the machine's cores.
 #
 #   bench/large.sh
 #
