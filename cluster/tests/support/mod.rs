@@ -3,7 +3,9 @@
 
 pub mod proxy;
 
-use std::net::{SocketAddr, UdpSocket};
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,9 +39,19 @@ pub fn config(dir: &Path, bind: SocketAddr, bootstrap: &[SocketAddr], expect: Op
     }
 }
 
-/// Addresses that were free a moment ago.
+/// Addresses that were free a moment ago. They lie below the range from which the system takes ports that nobody asked
+/// for: a node that is away for a while must find its own free when it comes back.
 pub fn free_addresses<const N: usize>() -> [SocketAddr; N] {
-    let sockets: [UdpSocket; N] = std::array::from_fn(|_| UdpSocket::bind("127.0.0.1:0").expect("loopback"));
+    let range = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
+    let low: u64 = range.split_whitespace().next().and_then(|low| low.parse().ok()).unwrap_or(32_768);
+    let (first, count) = (10_000, low.saturating_sub(10_000).max(1_000));
+    let free = || {
+        (0..1_000).find_map(|attempt: u64| {
+            let port = first + RandomState::new().hash_one(attempt) % count;
+            UdpSocket::bind((Ipv4Addr::LOCALHOST, u16::try_from(port).ok()?)).ok()
+        })
+    };
+    let sockets: [UdpSocket; N] = std::array::from_fn(|_| free().expect("a free port"));
     std::array::from_fn(|i| sockets[i].local_addr().expect("bound"))
 }
 
