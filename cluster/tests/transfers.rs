@@ -48,7 +48,18 @@ impl World {
         drop(c);
         world.nodes = vec![a, b];
         world.publish(0..MISSED).await;
+        world.until_fresh().await;
         world
+    }
+
+    /// Until the leader has just taken a snapshot: the next one is a while away, so that what broke off is offered again.
+    async fn until_fresh(&self) {
+        let before = self.leader().cluster.status().snapshot_index;
+        let mut number = u64::from(u32::MAX);
+        while self.leader().cluster.status().snapshot_index <= before {
+            self.publish(number..number + 1).await;
+            number += 1;
+        }
     }
 
     fn config(&self, i: usize) -> ClusterConfig {
@@ -93,11 +104,19 @@ impl World {
         tokio::time::timeout(CEILING, started).await.expect("the data directory is let go")
     }
 
-    /// The directory of the snapshots of the node that leads.
-    fn leaders_snapshots(&self) -> PathBuf {
+    fn leads(&self) -> usize {
         let leader = self.nodes[0].cluster.status().leader.expect("a leader");
         let i = self.nodes.iter().position(|node| format!("{:016x}", node.cluster.identity().node_id) == leader);
-        self.dirs[i.expect("one of the two leads")].path().join("snapshots")
+        i.expect("one of the two leads")
+    }
+
+    fn leader(&self) -> &Node {
+        &self.nodes[self.leads()]
+    }
+
+    /// The directory of the snapshots of the node that leads.
+    fn leaders_snapshots(&self) -> PathBuf {
+        self.dirs[self.leads()].path().join("snapshots")
     }
 
     async fn caught_up(&self, node: &Node) {
@@ -184,6 +203,7 @@ async fn what_came_is_kept_over_a_restart_and_found_out_if_it_is_damaged() {
         if !damaged {
             // Away for too long once more.
             world.publish(MISSED..2 * MISSED).await;
+            world.until_fresh().await;
         }
     }
     for node in &world.nodes {
