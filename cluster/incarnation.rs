@@ -3,7 +3,8 @@
 use std::sync::Weak;
 use std::time::Duration;
 
-use vedfolnir_state::{Command, NodeId, Origin, Proposal, State, decode_proposal, encode_proposal};
+use tokio::time::Instant;
+use vedfolnir_state::{Command, Incarnation, NodeId, Origin, Proposal, State, decode_proposal, encode_proposal};
 
 use crate::handle::{Inner, Notice};
 use crate::wire::{self, SystemReply, kind};
@@ -12,12 +13,16 @@ use crate::wire::{self, SystemReply, kind};
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// A leader commits a `NodeUp` within this time or is asked again.
 const PROPOSE_TIMEOUT: Duration = Duration::from_secs(2);
+/// A start that was committed shows in the node's own replica once that has caught up, which may take a snapshot. Asked again
+/// at every look, the log would grow by twenty entries a second meanwhile, and the leader's snapshots with it.
+const ASK_AGAIN_AFTER: Duration = Duration::from_secs(10);
 /// A stop is not held up longer than this by saying goodbye.
 const FAREWELL_TIMEOUT: Duration = Duration::from_millis(300);
 
 /// Runs for as long as the node lives.
 pub(crate) async fn run(node: Weak<Inner>) {
     let mut first_life = true;
+    let mut committed: Option<(Incarnation, Instant)> = None;
     loop {
         let Some(node) = node.upgrade() else { return };
         if !node.proposer.is_live() {
@@ -66,9 +71,12 @@ pub(crate) async fn run(node: Weak<Inner>) {
                     ));
                     return;
                 }
+                _ if committed.is_some_and(|(life, at)| life == wanted && at.elapsed() < ASK_AGAIN_AFTER) => {}
                 _ => {
                     let info = crate::start::node_info(&node);
-                    if !propose(&node, Command::NodeUp { incarnation: wanted, info }, PROPOSE_TIMEOUT).await {
+                    if propose(&node, Command::NodeUp { incarnation: wanted, info }, PROPOSE_TIMEOUT).await {
+                        committed = Some((wanted, Instant::now()));
+                    } else {
                         tracing::debug!("this node's start is not committed yet; asking again");
                     }
                 }

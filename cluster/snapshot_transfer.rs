@@ -18,8 +18,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use openraft::raft::SnapshotResponse;
 use serde::{Deserialize, Serialize};
-use tokio::io::{AsyncReadExt, AsyncSeekExt};
-use vedfolnir_storage::{IncomingSnapshot, SnapshotFile, SnapshotId, StorageError};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncSeek, AsyncSeekExt};
+use vedfolnir_storage::{IncomingSnapshot, SnapshotId, StorageError};
 
 use crate::handle::Inner;
 use crate::network::{FrameReceiver, FrameSender, Peer, RpcError};
@@ -76,10 +76,13 @@ pub(crate) async fn send(
     refusal: &mut Option<String>,
 ) -> Result<SnapshotResponse<TypeConfig>, TransferError> {
     let Snapshot { meta, snapshot: file } = snapshot;
-    if peer.hello().await?.common_format < RESUMABLE_SINCE {
+    let common_format = peer.hello().await?.common_format;
+    // Opened before it is offered: it may be pruned while the peer answers, and stays readable then.
+    let mut content = tokio::fs::File::from_std(file.open_raw().map_err(io::Error::other)?);
+    if common_format < RESUMABLE_SINCE {
         let header = wire::encode("snapshot header", &(vote, meta))?;
         let (mut sender, mut receiver) = peer.open_stream(kind::SNAPSHOT_STREAM, header).await?;
-        send_file(&mut sender, &file, 0).await?;
+        send_file(&mut sender, &mut content, 0).await?;
         let body = receiver.recv().await?.ok_or(TransferError::Ended)?;
         return Ok(wire::decode("snapshot answer", &body)?);
     }
@@ -90,8 +93,12 @@ pub(crate) async fn send(
         SnapshotAnswer::Installed(response) => return Ok(response),
         SnapshotAnswer::Refused(reason) => return Err(refused(peer, reason, refusal).await),
     };
+    let sent = send_file(&mut sender, &mut content, from).await;
+    if let Err(error @ TransferError::File(_)) = sent {
+        // The peer waits for the rest: letting go of the stream tells it that none will come.
+        return Err(error);
+    }
     // A follower that refuses what it reads stops reading: its answer says why.
-    let sent = send_file(&mut sender, &file, from).await;
     match answer(&mut receiver).await {
         Ok(SnapshotAnswer::Installed(response)) => Ok(response),
         Ok(SnapshotAnswer::Refused(reason)) => Err(refused(peer, reason, refusal).await),
@@ -118,8 +125,11 @@ async fn answer(receiver: &mut FrameReceiver) -> Result<SnapshotAnswer, Transfer
     Ok(wire::decode("snapshot answer", &body)?)
 }
 
-async fn send_file(sender: &mut FrameSender, file: &SnapshotFile, from: u64) -> Result<(), TransferError> {
-    let mut file = tokio::fs::File::from_std(file.open_raw().map_err(io::Error::other)?);
+async fn send_file(
+    sender: &mut FrameSender,
+    file: &mut (impl AsyncRead + AsyncSeek + Unpin),
+    from: u64,
+) -> Result<(), TransferError> {
     file.seek(SeekFrom::Start(from)).await?;
     let mut chunk = vec![0; SNAPSHOT_CHUNK_BYTES];
     loop {

@@ -143,6 +143,20 @@ async fn a_node_that_was_away_past_the_retained_log_catches_up_by_a_snapshot() {
     for number in 0..400 {
         a.publish(&number.to_string()).await;
     }
+    // While the leader still tries to hand entries to a node, it purges none of them.
+    let gone = async {
+        let unheard = |node: &Node| {
+            let status = node.cluster.status();
+            status.nodes.iter().any(|member| member.last_contact_ms.is_some_and(|age| age > 1_000))
+        };
+        while !unheard(&a) && !unheard(&b) {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(support::CEILING, gone).await.expect("the leader notices");
+    for number in 400..600 {
+        a.publish(&number.to_string()).await;
+    }
     let c = start(small(2)).await.unwrap();
     c.ready().await;
     let target = a.cluster.read(vedfolnir_cluster::state::State::applied).index;

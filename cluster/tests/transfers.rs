@@ -20,6 +20,8 @@ const SNAPSHOT_EVERY: u64 = 50;
 /// So many are missed by the follower that was away.
 const MISSED: u64 = 200;
 const MESSAGE_BYTES: usize = 16 << 10;
+/// Longer than a leader tries to reach a node before it begins anew.
+const ATTEMPT_MAX: Duration = Duration::from_secs(3);
 /// Less than a snapshot of the missed messages, more than a few frames of it.
 const CUT_AFTER_BYTES: u64 = 800 << 10;
 
@@ -60,6 +62,9 @@ impl World {
             self.publish(number..number + 1).await;
             number += 1;
         }
+        // An attempt that began before may still offer an older one, for as long as it tries to reach the node that is
+        // away; nothing tells when it has given up.
+        tokio::time::sleep(ATTEMPT_MAX).await;
     }
 
     fn config(&self, i: usize) -> ClusterConfig {
@@ -88,13 +93,13 @@ impl World {
         }
     }
 
-    /// The tasks of an earlier life may still hold the data directory for a moment.
+    /// The tasks of an earlier life may still hold the data directory and the socket for a moment.
     async fn start_third(&self) -> Node {
         let started = async {
             loop {
                 match start(self.config(2)).await {
                     Ok(node) => return node,
-                    Err(error) if error.to_string().contains("another process uses it") => {
+                    Err(error) if is_held(&error.to_string()) => {
                         tokio::time::sleep(Duration::from_millis(20)).await;
                     }
                     Err(error) => panic!("{error}"),
@@ -136,6 +141,10 @@ impl World {
             node.cluster.shutdown().await;
         }
     }
+}
+
+fn is_held(refusal: &str) -> bool {
+    refusal.contains("another process uses it") || refusal.contains("in use by another process")
 }
 
 fn count(node: &Node, counter: fn(&ClusterMetrics) -> &AtomicU64) -> u64 {
@@ -256,6 +265,7 @@ async fn a_snapshot_of_a_newer_format_is_refused_and_nothing_is_disturbed() {
     for path in &newest {
         std::fs::remove_file(path).unwrap();
     }
+    tokio::time::sleep(ATTEMPT_MAX).await;
 
     let third = world.start_third().await;
     until("refused", || count(&third, |metrics| &metrics.snapshot_transfers_refused_total) > 0).await;

@@ -69,10 +69,11 @@ pub async fn start(config: ClusterConfig) -> Result<Node, StartError> {
 impl Node {
     pub async fn ready(&self) {
         let mut readiness = self.cluster.readiness();
-        tokio::time::timeout(CEILING, readiness.wait_for(|readiness| readiness.ready))
-            .await
-            .expect("ready in time")
-            .expect("the node lives");
+        let ready = tokio::time::timeout(CEILING, readiness.wait_for(|readiness| readiness.ready)).await;
+        let Ok(ready) = ready else {
+            panic!("not ready in time: {:?}\n{:?}", self.cluster.status(), self.cluster.metrics());
+        };
+        ready.expect("the node lives");
     }
 
     pub async fn publish(&self, text: &str) -> Response {
