@@ -14,7 +14,7 @@ const fn known_seed(bug: Bug) -> u64 {
         Bug::SnapshotLosesRooms | Bug::ReadUnconfirmed => 2,
         Bug::NoSequenceCheck => 3,
         Bug::NodeDownIgnored => 6,
-        Bug::ResyncNotTold => 8,
+        Bug::ResyncNotTold => 49,
         Bug::StaleResume => 22,
         _ => 1,
     }
