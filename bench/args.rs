@@ -165,36 +165,36 @@ pub(crate) struct CommandsArgs {
     /// Bytes of a value
     #[arg(long, default_value_t = 64)]
     pub(crate) payload: usize,
-    /// Where the data directories go; the disk under it is what is measured [default: the system's temporary directory]
+    #[command(flatten)]
+    pub(crate) place: PlaceArgs,
+    #[command(flatten)]
+    pub(crate) span: SpanArgs,
+}
+
+/// Where children run, and under which name.
+#[derive(Args, Debug)]
+pub(crate) struct PlaceArgs {
+    /// Where their files go; the disk under it is what is measured [default: the system's temporary directory]
     #[arg(long, value_name = "DIR")]
     pub(crate) dir: Option<PathBuf>,
-    /// The one core that the node processes run on (taskset)
+    /// The one core that they run on (taskset)
     #[arg(long, value_name = "CORE")]
     pub(crate) server_core: Option<usize>,
     /// Name of the run in the table
     #[arg(long, default_value = "")]
     pub(crate) label: String,
-    #[command(flatten)]
-    pub(crate) span: SpanArgs,
 }
 
 #[derive(Args, Debug)]
 pub(crate) struct FloorArgs {
-    /// Where the file that is fsynced goes [default: the system's temporary directory]
-    #[arg(long, value_name = "DIR")]
-    pub(crate) dir: Option<PathBuf>,
-    /// The one core that both ends run on (taskset)
-    #[arg(long, value_name = "CORE")]
-    pub(crate) server_core: Option<usize>,
+    #[command(flatten)]
+    pub(crate) place: PlaceArgs,
     /// Fsyncs, and round trips
     #[arg(long, default_value_t = 5_000)]
     pub(crate) samples: usize,
     /// Bytes of each
     #[arg(long, default_value_t = 256)]
     pub(crate) payload: usize,
-    /// Name of the run in the table
-    #[arg(long, default_value = "")]
-    pub(crate) label: String,
 }
 
 #[derive(Args, Debug)]

@@ -4,11 +4,10 @@
 #
 #   bench/large.sh
 #
-#   VEDFOLNIR_BIN, BENCH_BIN     programs that are already built; nothing is built then
 #   SESSIONS, HISTORY_MIB        1,000,000 and 256
 #   SECONDS_EACH                 90, of each load
 #   SEED                         1
-#   RESULTS                      file of JSON lines that is written; `vedfolnir-bench table FILE…` reads it
+#   VEDFOLNIR_BIN, BENCH_BIN, RESULTS   see programs.sh
 set -eu
 
 cd "$(dirname "$0")/.."
@@ -16,16 +15,7 @@ sessions="${SESSIONS:-1000000}"
 history="${HISTORY_MIB:-256}"
 seconds="${SECONDS_EACH:-90}"
 seed="${SEED:-1}"
-target="${CARGO_TARGET_DIR:-target}"
-if [ -z "${VEDFOLNIR_BIN:-}" ] || [ -z "${BENCH_BIN:-}" ]; then
-    cargo build --release --locked --bin vedfolnir
-    cargo build --release --locked -p vedfolnir-bench
-fi
-server="${VEDFOLNIR_BIN:-$target/release/vedfolnir}"
-bench="${BENCH_BIN:-$target/release/vedfolnir-bench}"
-results="${RESULTS:-$(mktemp)}"
-: >"$results"
-broken=0
+. bench/programs.sh
 
 # measure NAME VERB OPTION…: one run, its JSON line kept under that name.
 measure() {

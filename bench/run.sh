@@ -3,12 +3,11 @@
 #
 #   bench/run.sh [RUNS]          1 by default; 3 for figures that are published
 #
-#   VEDFOLNIR_BIN, BENCH_BIN     programs that are already built; nothing is built then
 #   SERVER_CORE, LOAD_CORE       0 and 1
 #   SECONDS_EACH                 10, what is measured of each run, after 2 s of warm-up
 #   ONLY                         a pattern for grep -E on the names below, such as ONLY='echo|fan-out'
 #   ETCD                         etcd's program (Debian: etcd-server); without one its rows are left out
-#   RESULTS                      file of JSON lines that is written; `vedfolnir-bench table FILE…` reads it
+#   VEDFOLNIR_BIN, BENCH_BIN, RESULTS   see programs.sh
 set -eu
 
 cd "$(dirname "$0")/.."
@@ -16,17 +15,8 @@ runs="${1:-1}"
 server_core="${SERVER_CORE:-0}"
 load_core="${LOAD_CORE:-1}"
 seconds="${SECONDS_EACH:-10}"
-target="${CARGO_TARGET_DIR:-target}"
-if [ -z "${VEDFOLNIR_BIN:-}" ] || [ -z "${BENCH_BIN:-}" ]; then
-    cargo build --release --locked --bin vedfolnir
-    cargo build --release --locked -p vedfolnir-bench
-fi
-server="${VEDFOLNIR_BIN:-$target/release/vedfolnir}"
-bench="${BENCH_BIN:-$target/release/vedfolnir-bench}"
+. bench/programs.sh
 etcd="${ETCD:-$(command -v etcd || true)}"
-results="${RESULTS:-$(mktemp)}"
-: >"$results"
-broken=0
 
 # alone NAME VERB OPTION…: one run that starts what it needs itself, its JSON line kept under that name.
 alone() {

@@ -47,6 +47,32 @@ pub struct ClusterConfig {
     pub snapshot_every_entries: u64,
 }
 
+impl ClusterConfig {
+    /// A node on loopback that knows of no other, with the defaults in everything else: where to start from with
+    /// `ClusterConfig { bootstrap, ..ClusterConfig::on_loopback(data_dir, bind) }`.
+    #[must_use]
+    pub fn on_loopback(data_dir: impl Into<PathBuf>, bind: SocketAddr) -> Self {
+        Self {
+            data_dir: data_dir.into(),
+            bind,
+            advertise: None,
+            bootstrap: Vec::new(),
+            bootstrap_expect: None,
+            tls: ClusterTls::InsecureLoopback,
+            tls_ca_key: None,
+            format_version: Format::NEWEST,
+            timing: RaftTiming::default(),
+            limits: ReplicatedLimits::default(),
+            node_info: NodeInfo::default(),
+            voters_max: 5,
+            isolation_after: Duration::from_secs(5),
+            node_down_after: Duration::from_secs(6),
+            replace_after: Duration::from_secs(30),
+            snapshot_every_entries: 50_000,
+        }
+    }
+}
+
 /// Certificates between peers.
 #[derive(Clone, Debug)]
 pub enum ClusterTls {

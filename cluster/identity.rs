@@ -13,7 +13,8 @@ use crate::wire::{self, ClusterId, FormationPlan};
 
 const IDENTITY_KEY: &str = "identity";
 
-/// The durable record. Its layout is the same in both formats; a binary that does not know the version says so. `generation` is written before it is used, so no two lives share one.
+/// The durable record. Its layout is the same in both formats; a binary that does not know the version says so.
+/// `generation` is written before it is used, so no two lives share one.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct IdentityRecord {
     /// The format of its cluster, as far as the node has seen: one that speaks less must not start on it.

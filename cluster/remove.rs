@@ -113,11 +113,12 @@ fn judge(node: &Inner, target: NodeId, force: bool) -> Result<(), String> {
 
 /// What a leader before this one began.
 pub(crate) async fn finish(node: &Inner) {
-    let begun: Vec<NodeId> = node.replica.read(|state| {
+    let mut begun: Vec<NodeId> = {
         let metrics = node.raft.server_metrics();
         let metrics = metrics.borrow_watched();
-        metrics.membership_config.nodes().map(|(id, _)| *id).filter(|id| state.is_removed(*id)).collect()
-    });
+        metrics.membership_config.nodes().map(|(id, _)| *id).collect()
+    };
+    node.replica.read(|state| begun.retain(|id| state.is_removed(*id)));
     for target in begun {
         if target == node.local.node_id() {
             transfer::transfer_leadership(node).await;

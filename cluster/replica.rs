@@ -48,6 +48,11 @@ impl Replica {
         view(&self.state.read())
     }
 
+    /// `None`: it is being changed just now.
+    pub(crate) fn try_read<R>(&self, view: impl FnOnce(&State) -> R) -> Option<R> {
+        self.state.try_read().map(|state| view(&state))
+    }
+
     pub(crate) fn write<R>(&self, change: impl FnOnce(&mut State) -> R) -> R {
         let mut state = self.state.write();
         let result = change(&mut state);
@@ -103,5 +108,17 @@ impl Replica {
     /// Sends a notice that may be lost; says whether it was taken.
     pub(crate) fn try_notify(&self, notice: Notice) -> bool {
         self.attached.load(Ordering::Acquire) && self.notices.try_send(notice).is_ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_state_that_is_being_changed_is_not_waited_for() {
+        let (replica, _notices) = Replica::new(Arc::default());
+        let busy = replica.write(|_| replica.try_read(|_| ()).is_none());
+        assert!(busy && replica.try_read(|_| ()).is_some());
     }
 }

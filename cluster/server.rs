@@ -94,6 +94,10 @@ impl Handler for PeerHandler {
         let node = self.node().ok()?;
         admission::judge(&node, peer)
     }
+
+    fn unwelcome_by_now(&self, peer: &PeerIdentity) -> Option<Unwelcome> {
+        admission::judge_unless_busy(&*self.node().ok()?, peer)
+    }
 }
 
 impl Inner {

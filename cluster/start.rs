@@ -8,12 +8,12 @@ use std::time::{Duration, Instant};
 use openraft::{Config, SnapshotPolicy};
 use tokio::sync::{mpsc, watch};
 use vedfolnir_state::{NodeId, NodeInfo};
-use vedfolnir_storage::{Storage, StorageOptions};
+use vedfolnir_storage::{Storage, StorageError, StorageOptions};
 
 use crate::config::{ClusterConfig, ClusterTls};
 use crate::handle::{Cluster, Inner, Notice, Readiness, StartError, StartKind};
 use crate::identity::{LocalNode, random_bytes};
-use crate::network::{Endpoint, Life, LocalIdentity, NetworkTls, Unwelcome};
+use crate::network::{Endpoint, Life, LocalIdentity, NetworkError, NetworkTls, Unwelcome};
 use crate::proposer::Proposer;
 use crate::raft_network::{AddressBook, NetworkFactory};
 use crate::readiness::Contact;
@@ -34,12 +34,19 @@ const ASK_EVERY: Duration = Duration::from_millis(500);
 const ASK_AFTER: Duration = Duration::from_secs(2);
 /// How often this node looks whether Raft still runs.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// A data directory that is held for longer than this is in use.
+const DIRECTORY_HELD_MAX: Duration = Duration::from_secs(2);
+/// And so is a port. QUIC keeps it until the last connection of an earlier life is over, which its peers may not notice.
+const PORT_HELD_MAX: Duration = Duration::from_secs(6);
+const HELD_RETRY: Duration = Duration::from_millis(20);
 /// A log entry is a batch of 1 MiB at most: this many in one append keep a frame below its bound.
 const APPEND_ENTRIES_MAX: u64 = 64;
 
 pub(crate) async fn start(mut config: ClusterConfig) -> Result<(Cluster, mpsc::Receiver<Notice>), StartError> {
     check(&config)?;
-    let storage = Storage::open(&config.data_dir, StorageOptions::default()).map_err(StartError::storage)?;
+    let open = || Storage::open(&config.data_dir, StorageOptions::default());
+    let storage = once_free(DIRECTORY_HELD_MAX, open, StorageError::is_locked).await;
+    let storage = storage.map_err(StartError::storage)?;
     let local = LocalNode::open(storage.clone(), config.format_version)?;
     config.node_info.process = u64::from_le_bytes(random_bytes()?);
     let life = Life { generation: local.incarnation().generation, process: config.node_info.process };
@@ -57,8 +64,9 @@ pub(crate) async fn start(mut config: ClusterConfig) -> Result<(Cluster, mpsc::R
     config.node_info.version = env!("CARGO_PKG_VERSION").to_owned();
     config.node_info.signs = signer.is_some();
     let handler = Arc::new(PeerHandler { node: std::sync::OnceLock::new() });
-    let endpoint = Endpoint::bind(config.bind, tls, Arc::clone(&hello), Arc::clone(&handler) as _)
-        .map_err(|error| StartError::Refused(error.to_string()))?;
+    let bind = || Endpoint::bind(config.bind, tls.clone(), Arc::clone(&hello), Arc::clone(&handler) as _);
+    let endpoint = once_free(PORT_HELD_MAX, bind, |error| matches!(error, NetworkError::AddrInUse { .. })).await;
+    let endpoint = endpoint.map_err(|error| StartError::Refused(error.to_string()))?;
     let cluster_addr = advertised(&config, endpoint.local_addr())?;
     config.node_info.cluster_addr.clone_from(&cluster_addr);
 
@@ -139,6 +147,24 @@ pub(crate) async fn start(mut config: ClusterConfig) -> Result<(Cluster, mpsc::R
     tokio::spawn(watch_for_failure(weak.clone()));
     tokio::spawn(watch_for_unwelcome(weak));
     Ok((Cluster::of(inner, kind), notices))
+}
+
+/// Opens what an earlier life may still hold: its last tasks end a moment after its shutdown, its process a moment after
+/// its supervisor has started the next one.
+async fn once_free<T, E>(
+    held_max: Duration,
+    mut open: impl FnMut() -> Result<T, E>,
+    is_held: impl Fn(&E) -> bool,
+) -> Result<T, E> {
+    let deadline = tokio::time::Instant::now() + held_max;
+    loop {
+        match open() {
+            Err(error) if is_held(&error) && tokio::time::Instant::now() < deadline => {
+                tokio::time::sleep(HELD_RETRY).await;
+            }
+            result => return result,
+        }
+    }
 }
 
 /// Settles which cluster the node belongs to.

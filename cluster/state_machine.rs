@@ -57,15 +57,14 @@ impl StateMachine {
             machine.replica.write(|current| *current = state);
             machine.last_applied = meta.last_log_id;
             machine.membership = meta.last_membership;
-            machine.take_format(Format::FIRST)?;
+            machine.take_format(Format::FIRST, machine.replica.read(State::format))?;
         }
         Ok(machine)
     }
 
     /// The cluster's format may have risen: that is on disk before anything else happens, so that no binary that does
     /// not speak it starts on this data directory.
-    fn take_format(&self, before: Format) -> io::Result<()> {
-        let format = self.replica.read(State::format);
+    fn take_format(&self, before: Format, format: Format) -> io::Result<()> {
         if format > before {
             self.local.raise_format(format).map_err(io::Error::other)?;
             self.proposer.set_format(format);
@@ -88,9 +87,12 @@ impl StateMachine {
                 speaks_too_little(found, self.speaks)
             )));
         }
-        let before = self.replica.read(State::format);
-        let applied = self.replica.write(|state| state.apply(index, bytes));
-        self.take_format(before)?;
+        let (before, applied, format) = self.replica.write(|state| {
+            let before = state.format();
+            let applied = state.apply(index, bytes);
+            (before, applied, state.format())
+        });
+        self.take_format(before, format)?;
         #[cfg(feature = "simulation")]
         crate::probe::applied(&self.replica, index, Some((self.proposer.incarnation(), bytes, &applied)));
         let metrics = &self.replica.metrics;
@@ -172,10 +174,11 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
     async fn install_snapshot(&mut self, meta: &SnapshotMeta, snapshot: SnapshotFile) -> Result<(), io::Error> {
         let state = background::run("install", move || load_state(&snapshot)).await??;
         let incarnation = self.proposer.incarnation();
-        let before = self.replica.read(State::format);
+        let format = state.format();
+        let replaced = self.replica.write(|current| std::mem::replace(current, state));
+        self.take_format(replaced.format(), format)?;
         // Giving a large state back takes seconds, and whoever reads would wait for the lock as long.
-        background::drop_later(self.replica.write(|current| std::mem::replace(current, state)));
-        self.take_format(before)?;
+        background::drop_later(replaced);
         self.last_applied = meta.last_log_id;
         self.membership = meta.last_membership.clone();
         self.replica.metrics.snapshots_installed_total.fetch_add(1, Relaxed);

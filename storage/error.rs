@@ -123,6 +123,12 @@ pub enum StorageError {
 }
 
 impl StorageError {
+    /// Whether somebody else has the data directory open.
+    #[must_use]
+    pub fn is_locked(&self) -> bool {
+        matches!(self, Self::Locked(_))
+    }
+
     pub(crate) fn io(path: &Path, error: std::io::Error) -> Self {
         Self::Io { path: path.to_owned(), error }
     }

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use vedfolnir_cluster::state::{Command, KvExpected, KvPut, NodeInfo};
-use vedfolnir_cluster::{Cluster, ClusterConfig, ClusterTls, RaftTiming, ReplicatedLimits};
+use vedfolnir_cluster::state::{Command, KvExpected, KvPut};
+use vedfolnir_cluster::{Cluster, ClusterConfig};
 
 use super::{hear, say};
 use crate::error::BenchError;
@@ -16,6 +16,9 @@ use crate::histogram::Histogram;
 
 /// Keys that each proposer writes in turn.
 const KEYS: u64 = 1;
+
+/// Log entries between snapshots: seconds at the rates that are measured.
+const SNAPSHOT_EVERY: u64 = 100_000;
 
 /// Where the node lives and whom it knows.
 #[derive(Debug, Serialize, Deserialize)]
@@ -56,22 +59,10 @@ pub(crate) struct MemberResult {
 pub(super) async fn run(orders: MemberOrders) -> Result<(), BenchError> {
     let failed = |error: &dyn std::fmt::Display| BenchError::Other(error.to_string());
     let config = ClusterConfig {
-        data_dir: orders.dir,
-        bind: orders.bind,
-        advertise: None,
         bootstrap: orders.bootstrap,
         bootstrap_expect: Some(orders.nodes),
-        tls: ClusterTls::InsecureLoopback,
-        tls_ca_key: None,
-        timing: RaftTiming::default(),
-        limits: ReplicatedLimits::default(),
-        node_info: NodeInfo::default(),
-        voters_max: 5,
-        isolation_after: Duration::from_secs(5),
-        node_down_after: Duration::from_secs(5),
-        replace_after: Duration::from_secs(30),
-        snapshot_every_entries: 100_000,
-        format_version: vedfolnir_cluster::state::Format::NEWEST,
+        snapshot_every_entries: SNAPSHOT_EVERY,
+        ..ClusterConfig::on_loopback(orders.dir, orders.bind)
     };
     let (cluster, mut notices) = Cluster::start(config).await.map_err(|error| failed(&error))?;
     // Nobody is connected: what comes up is heard and let go.

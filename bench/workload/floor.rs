@@ -12,17 +12,17 @@ const READY_TIMEOUT: Duration = Duration::from_secs(30);
 const RESULT_TIMEOUT: Duration = Duration::from_secs(600);
 
 pub(super) async fn run(arguments: FloorArgs) -> Result<Report, BenchError> {
-    let dir = super::temporary(arguments.dir.as_deref())?;
-    let mut echo = Child::start(&Orders::Echo(EchoOrders {}), arguments.server_core)?;
+    let dir = super::temporary(arguments.place.dir.as_deref())?;
+    let mut echo = Child::start(&Orders::Echo(EchoOrders {}), arguments.place.server_core)?;
     let peer: SocketAddr = echo.told("the far side's address", READY_TIMEOUT).await?;
     let orders =
         FloorOrders { dir: dir.path().to_path_buf(), peer, samples: arguments.samples, payload: arguments.payload };
-    let mut near = Child::start(&Orders::Floor(orders), arguments.server_core)?;
+    let mut near = Child::start(&Orders::Floor(orders), arguments.place.server_core)?;
     let FloorResult { fsync, round_trip } = near.told("the floor", RESULT_TIMEOUT).await?;
     near.end().await?;
     echo.end().await?;
     let what = format!("{} fsyncs and QUIC round trips of {} bytes", arguments.samples, arguments.payload);
-    let mut report = Report::new(&arguments.label, what);
+    let mut report = Report::new(&arguments.place.label, what);
     report.latencies("fsync", &fsync);
     report.latencies("round trip", &round_trip);
     for (name, share) in [("p50", 0.5), ("p99", 0.99)] {

@@ -8,8 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use vedfolnir_cluster::state::{Format, NodeInfo};
-use vedfolnir_cluster::{Cluster, ClusterConfig, ClusterTls, RaftTiming, ReplicatedLimits};
+use vedfolnir_cluster::{Cluster, ClusterConfig, ReplicatedLimits};
 use vedfolnir_sim_storage as disk;
 use vedfolnir_sim_world::hosts::{self, Host};
 use vedfolnir_sim_world::{clock, random, trace};
@@ -79,26 +78,17 @@ impl Node {
     fn config(&self) -> ClusterConfig {
         let setup = &self.setup;
         ClusterConfig {
-            data_dir: self.disk(),
-            bind: addr_of(self.host),
-            advertise: None,
             bootstrap: (0..setup.founders).map(|host| addr_of(host).to_string()).collect(),
             bootstrap_expect: (self.host < setup.founders).then_some(setup.founders),
-            tls: ClusterTls::InsecureLoopback,
-            timing: RaftTiming::default(),
             limits: ReplicatedLimits {
                 recovery_window: setup.window,
                 history_age_max: setup.history_age_max,
                 history_bytes_max: setup.history_bytes_max,
             },
-            tls_ca_key: None,
-            node_info: NodeInfo::default(),
-            voters_max: 5,
-            isolation_after: Duration::from_secs(5),
             node_down_after: setup.node_down_after,
             replace_after: setup.replace_after,
             snapshot_every_entries: setup.snapshot_every_entries,
-            format_version: Format::NEWEST,
+            ..ClusterConfig::on_loopback(self.disk(), addr_of(self.host))
         }
     }
 

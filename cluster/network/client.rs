@@ -98,7 +98,7 @@ impl Slot {
     pub(super) fn is_usable(&self, link: &Link) -> bool {
         link.is_open()
             && link.told_cluster == self.dialer.identity.cluster_id()
-            && self.dialer.barred(&link.identity).is_none()
+            && !self.dialer.is_barred_by_now(&link.identity)
     }
 
     /// The next call dials anew; what is under way on the link goes on.

@@ -48,9 +48,9 @@ impl Dialer {
         result
     }
 
-    /// Why this peer must not be called, if so.
-    pub(super) fn barred(&self, peer: &PeerIdentity) -> Option<Unwelcome> {
-        self.handler.unwelcome(peer).filter(Unwelcome::bars_calls)
+    /// Whether a peer that is connected must not be called any more.
+    pub(super) fn is_barred_by_now(&self, peer: &PeerIdentity) -> bool {
+        self.handler.unwelcome_by_now(peer).is_some_and(|why| why.bars_calls())
     }
 
     fn log(&self, peer: &str, result: &Result<Link, RpcError>) {
@@ -108,7 +108,7 @@ impl Dialer {
             close_with(&channel.connection, close::CERTIFICATE, &reason);
             return Err(RpcError::Tls { peer: peer.to_owned(), reason });
         }
-        if let Some(why) = self.barred(&identity) {
+        if let Some(why) = self.handler.unwelcome(&identity).filter(Unwelcome::bars_calls) {
             close_to_unwelcome(&channel.connection, &why);
             return Err(RpcError::Barred { peer: peer.to_owned(), why });
         }

@@ -49,9 +49,14 @@ pub trait Handler: Send + Sync + 'static {
     /// A stranger was turned away unheard: one too many.
     fn turned_away(&self);
 
-    /// Why a peer that is of the cluster must not come in (any more), if so; asked at the Hello and with each call.
-    /// Must not come back to the endpoint: its connections are locked meanwhile.
+    /// Why a peer that is of the cluster must not come in, if so; asked at the Hello.
     fn unwelcome(&self, peer: &PeerIdentity) -> Option<Unwelcome>;
+
+    /// Why it must not come in any more; asked with each call on a connection that stands. Must not wait: `None` as well
+    /// when it cannot be said just now. Must not come back to the endpoint: its connections are locked meanwhile.
+    fn unwelcome_by_now(&self, peer: &PeerIdentity) -> Option<Unwelcome> {
+        self.unwelcome(peer)
+    }
 }
 
 /// What the tasks of the accepting side share.
@@ -196,7 +201,7 @@ impl Server {
     /// This node may have come to belong to a cluster since the Hellos, and that may have removed the peer, or speak a
     /// format that the peer does not.
     fn is_still_welcome(&self, channel: &Channel, peer: &PeerIdentity) -> bool {
-        if let Some(why) = self.handler.unwelcome(peer) {
+        if let Some(why) = self.handler.unwelcome_by_now(peer) {
             if channel.connection.close_reason().is_none() {
                 close_to_unwelcome(&channel.connection, &why);
                 self.log_refusal(&channel.peer, RpcError::Barred { peer: channel.peer.clone(), why });

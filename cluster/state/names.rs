@@ -4,20 +4,18 @@
 //! each would be a piece of memory of its own.
 
 use std::cell::RefCell;
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::fmt;
-use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
 use serde::de::{Deserialize, Deserializer, Error, Visitor};
 
 use crate::room::RoomKey;
 
-type Known = HashSet<Arc<str>, BuildHasherDefault<Fnv>>;
-
 thread_local! {
-    /// What has been read so far; `None`: nothing is shared. The order of this set shows nowhere.
-    static KNOWN: RefCell<Option<Known>> = const { RefCell::new(None) };
+    /// What has been read so far; `None`: nothing is shared. A tree: clients choose names, and could choose those that a
+    /// hash without a secret takes for one.
+    static KNOWN: RefCell<Option<BTreeSet<Arc<str>>>> = const { RefCell::new(None) };
 }
 
 /// Runs something that reads a snapshot on this thread.
@@ -28,7 +26,7 @@ pub(crate) fn sharing<R>(read: impl FnOnce() -> R) -> R {
             KNOWN.with_borrow_mut(|known| *known = None);
         }
     }
-    KNOWN.with_borrow_mut(|known| *known = Some(Known::default()));
+    KNOWN.with_borrow_mut(|known| *known = Some(BTreeSet::new()));
     let _over = Over;
     read()
 }
@@ -89,25 +87,4 @@ pub(crate) fn optional<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Opt
 
 pub(crate) fn many<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Arc<str>>, D::Error> {
     Ok(Vec::<Name>::deserialize(deserializer)?.into_iter().map(Arc::from).collect())
-}
-
-/// FNV-1a.
-pub(crate) struct Fnv(u64);
-
-impl Default for Fnv {
-    fn default() -> Self {
-        Self(0xcbf2_9ce4_8422_2325)
-    }
-}
-
-impl Hasher for Fnv {
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
-        }
-    }
-
-    fn finish(&self) -> u64 {
-        self.0
-    }
 }

@@ -93,20 +93,8 @@ impl World {
         }
     }
 
-    /// The tasks of an earlier life may still hold the data directory and the socket for a moment.
     async fn start_third(&self) -> Node {
-        let started = async {
-            loop {
-                match start(self.config(2)).await {
-                    Ok(node) => return node,
-                    Err(error) if is_held(&error.to_string()) => {
-                        tokio::time::sleep(Duration::from_millis(20)).await;
-                    }
-                    Err(error) => panic!("{error}"),
-                }
-            }
-        };
-        tokio::time::timeout(CEILING, started).await.expect("the data directory is let go")
+        start(self.config(2)).await.unwrap()
     }
 
     fn leads(&self) -> usize {
@@ -141,10 +129,6 @@ impl World {
             node.cluster.shutdown().await;
         }
     }
-}
-
-fn is_held(refusal: &str) -> bool {
-    refusal.contains("another process uses it") || refusal.contains("in use by another process")
 }
 
 fn count(node: &Node, counter: fn(&ClusterMetrics) -> &AtomicU64) -> u64 {

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use vedfolnir_cluster::state::{Command, NodeInfo, PidHash, Register, Response, limits};
-use vedfolnir_cluster::{Cluster, ClusterConfig, ClusterTls, RaftTiming, ReplicatedLimits};
+use vedfolnir_cluster::state::{Command, PidHash, Register, Response, limits};
+use vedfolnir_cluster::{Cluster, ClusterConfig};
 
 use super::{App, EventKind, EventsError, EventsFrom, ReadError, ServerHandle, StoreError};
 use crate::service::{Service, ServiceConfig};
@@ -20,26 +20,8 @@ struct Node {
 
 async fn node() -> (Node, ServerHandle) {
     let dir = tempfile::tempdir().unwrap();
-    let (cluster, notices) = Cluster::start(ClusterConfig {
-        format_version: vedfolnir_cluster::state::Format::NEWEST,
-        data_dir: dir.path().to_path_buf(),
-        bind: "127.0.0.1:0".parse().unwrap(),
-        advertise: None,
-        bootstrap: Vec::new(),
-        bootstrap_expect: None,
-        tls: ClusterTls::InsecureLoopback,
-        tls_ca_key: None,
-        timing: RaftTiming::default(),
-        limits: ReplicatedLimits::default(),
-        node_info: NodeInfo::default(),
-        voters_max: 5,
-        isolation_after: Duration::from_secs(5),
-        node_down_after: Duration::from_secs(5),
-        replace_after: Duration::from_secs(30),
-        snapshot_every_entries: 10_000,
-    })
-    .await
-    .unwrap();
+    let (cluster, notices) =
+        Cluster::start(ClusterConfig::on_loopback(dir.path(), "127.0.0.1:0".parse().unwrap())).await.unwrap();
     let app = App::builder().build();
     assert!(app.server().is_none(), "nothing runs it yet");
     let service = Service::start(ServiceConfig::default(), app.clone(), cluster.clone(), notices);

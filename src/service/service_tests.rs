@@ -9,8 +9,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_util::sync::CancellationToken;
-use vedfolnir_cluster::state::NodeInfo;
-use vedfolnir_cluster::{Cluster, ClusterConfig, ClusterTls, RaftTiming, ReplicatedLimits};
+use vedfolnir_cluster::{Cluster, ClusterConfig};
 
 use super::{Service, ServiceConfig};
 use crate::app::relay;
@@ -28,26 +27,8 @@ struct Node {
 
 async fn node(config: ServiceConfig) -> Node {
     let dir = tempfile::tempdir().unwrap();
-    let (cluster, notices) = Cluster::start(ClusterConfig {
-        format_version: vedfolnir_cluster::state::Format::NEWEST,
-        data_dir: dir.path().to_path_buf(),
-        bind: "127.0.0.1:0".parse().unwrap(),
-        advertise: None,
-        bootstrap: Vec::new(),
-        bootstrap_expect: None,
-        tls: ClusterTls::InsecureLoopback,
-        tls_ca_key: None,
-        timing: RaftTiming::default(),
-        limits: ReplicatedLimits::default(),
-        node_info: NodeInfo::default(),
-        voters_max: 5,
-        isolation_after: Duration::from_secs(5),
-        node_down_after: Duration::from_secs(5),
-        replace_after: Duration::from_secs(30),
-        snapshot_every_entries: 10_000,
-    })
-    .await
-    .unwrap();
+    let (cluster, notices) =
+        Cluster::start(ClusterConfig::on_loopback(dir.path(), "127.0.0.1:0".parse().unwrap())).await.unwrap();
     let service = Service::start(config, relay::app(), cluster.clone(), notices);
     within(cluster.readiness().wait_for(|readiness| readiness.ready)).await.unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -80,7 +80,7 @@ fn start(
     let (peer, client) = (format!("http://{}", peers[index]), format!("http://{}", clients[index]));
     let members: Vec<String> =
         peers.iter().enumerate().map(|(index, peer)| format!("node-{index}=http://{peer}")).collect();
-    let mut command = pinned(arguments.etcd.clone().into_os_string(), arguments.server_core);
+    let mut command = pinned(arguments.etcd.clone().into_os_string(), arguments.place.server_core);
     command
         .args(["--name", &format!("node-{index}")])
         .arg("--data-dir")

@@ -16,7 +16,7 @@ use crate::report::Report;
 use crate::server::Processes;
 
 pub(super) async fn run(arguments: CommandsArgs) -> Result<Report, BenchError> {
-    let dir = super::temporary(arguments.dir.as_deref())?;
+    let dir = super::temporary(arguments.place.dir.as_deref())?;
     match arguments.engine {
         Engine::Vedfolnir => vedfolnir::run(&arguments, dir.path()).await,
         Engine::Etcd => etcd::run(&arguments, dir.path()).await,
@@ -26,7 +26,7 @@ pub(super) async fn run(arguments: CommandsArgs) -> Result<Report, BenchError> {
 fn report(arguments: &CommandsArgs, engine: &str, latency: &Histogram) -> Report {
     let CommandsArgs { proposers, nodes, payload, span, .. } = arguments;
     let what = format!("{engine}: values of {payload} bytes, {proposers} proposers, {nodes} node processes");
-    let mut report = Report::new(&arguments.label, what);
+    let mut report = Report::new(&arguments.place.label, what);
     report.figure("committed", latency.count() as f64 / span.seconds, "commands/s");
     report.latencies("latency", latency);
     report

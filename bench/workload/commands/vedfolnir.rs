@@ -25,7 +25,7 @@ pub(super) async fn run(arguments: &CommandsArgs, dir: &Path) -> Result<Report, 
             bootstrap: addresses.iter().filter(|other| *other != bind).map(ToString::to_string).collect(),
             nodes: arguments.nodes,
         };
-        children.push(Child::start(&Orders::Member(orders), arguments.server_core)?);
+        children.push(Child::start(&Orders::Member(orders), arguments.place.server_core)?);
     }
     let mut leader = 0;
     for (index, child) in children.iter_mut().enumerate() {

@@ -53,6 +53,14 @@ pub enum StorageError {
     },
 }
 
+impl StorageError {
+    /// A host runs one process of a node.
+    #[must_use]
+    pub fn is_locked(&self) -> bool {
+        false
+    }
+}
+
 /// An open data directory; cheap to clone.
 #[derive(Clone)]
 pub struct Storage {

@@ -12,30 +12,19 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
-use vedfolnir_cluster::state::{Command, Effect, Format, NodeInfo, Payload, Publish, Record, Response};
-use vedfolnir_cluster::{Cluster, ClusterConfig, ClusterTls, Notice, RaftTiming, ReplicatedLimits, StartError};
+use vedfolnir_cluster::state::{Command, Effect, Payload, Publish, Record, Response};
+use vedfolnir_cluster::{Cluster, ClusterConfig, Notice, StartError};
 
 /// Nothing here takes longer unless it is broken.
 pub const CEILING: Duration = Duration::from_secs(60);
 
 pub fn config(dir: &Path, bind: SocketAddr, bootstrap: &[SocketAddr], expect: Option<usize>) -> ClusterConfig {
     ClusterConfig {
-        data_dir: dir.to_path_buf(),
-        bind,
-        advertise: None,
         bootstrap: bootstrap.iter().map(ToString::to_string).collect(),
         bootstrap_expect: expect,
-        tls: ClusterTls::InsecureLoopback,
-        tls_ca_key: None,
-        format_version: Format::NEWEST,
-        timing: RaftTiming::default(),
-        limits: ReplicatedLimits::default(),
-        node_info: NodeInfo::default(),
-        voters_max: 5,
-        isolation_after: Duration::from_secs(5),
         node_down_after: Duration::from_secs(5),
-        replace_after: Duration::from_secs(30),
         snapshot_every_entries: 10_000,
+        ..ClusterConfig::on_loopback(dir, bind)
     }
 }
 
