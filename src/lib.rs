@@ -14,7 +14,9 @@ pub mod admin;
 pub mod app;
 pub mod config;
 pub mod observability;
+pub mod security;
 pub mod server;
 pub mod service;
+pub mod tls;
 
 pub use vedfolnir_cluster::certificates;

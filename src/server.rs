@@ -24,9 +24,13 @@ use vedfolnir_cluster::{Cluster, ClusterConfig, ClusterTls, StartError, StartKin
 
 use crate::admin;
 use crate::app::{App, relay};
-use crate::config::Config;
+use crate::config::{Config, JwksConfig, MonitoringConfig, TlsConfig, TlsReload};
 use crate::observability::{self, LeaveRequest, Node, Parts};
-use crate::service::{Service, ServiceConfig};
+use crate::security::auth::{self, Authenticator};
+use crate::security::guard::Guard;
+use crate::security::rules::HttpsRule;
+use crate::service::{Door, Service, ServiceConfig};
+use crate::tls::{self, ListenerTls, Reloaded};
 
 /// Connections the kernel queues before they are accepted: a herd that reconnects fits in.
 const ACCEPT_QUEUE_MAX: u32 = 4096;
@@ -36,6 +40,9 @@ const READY_SAID_EVERY: Duration = Duration::from_secs(5);
 const TRANSFER_TIMEOUT: Duration = Duration::from_millis(500);
 /// Answers to operators that are on their way get this long in a shutdown.
 const ADMIN_STOP_TIMEOUT: Duration = Duration::from_millis(300);
+/// How often the certificates' files are looked at.
+const CERTIFICATE_LOOK: Duration = Duration::from_secs(2);
+const TLS_SETTING: &str = "--host/--tls-port (WEBSOCKET_BIND/WEBSOCKET_TLS_PORT)";
 /// Stopping Raft and closing the store may take this long in a shutdown.
 const CLUSTER_STOP_TIMEOUT: Duration = Duration::from_millis(1500);
 
@@ -44,9 +51,11 @@ pub struct Server {
     node: Arc<Node>,
     report: StartReport,
     drain_timeout: Duration,
-    /// Ends the public listener.
+    /// Ends the public listeners, and what serves them.
     public_stop: CancellationToken,
-    public: JoinHandle<io::Result<()>>,
+    public: Vec<JoinHandle<io::Result<()>>>,
+    guard: Arc<Guard>,
+    tls: Option<Arc<ListenerTls>>,
     /// Ends the operators' listeners.
     admin_stop: CancellationToken,
     admin_doors: Vec<JoinHandle<()>>,
@@ -59,6 +68,12 @@ pub struct Server {
 pub struct StartReport {
     /// Public URL, without a trailing slash.
     pub url: String,
+    /// The same over TLS, when that is served.
+    pub tls_url: Option<String>,
+    /// Where health is served.
+    pub health_url: Option<String>,
+    /// Where metrics are served.
+    pub metrics_url: Option<String>,
     /// Admin URL, without a trailing slash.
     pub admin_url: String,
     /// HOST:PORT that peers use.
@@ -104,7 +119,7 @@ pub enum ServerError {
     },
     /// The data directory cannot be used.
     #[error(
-        "--data-dir (WEBSOCKET_CLUSTER_DATA_DIR) = {path:?} cannot be used: {source}; accepted: a directory that this user may write to"
+        "--data-dir (WEBSOCKET_DATA_DIR) = {path:?} cannot be used: {source}; accepted: a directory that this user may write to"
     )]
     DataDir {
         /// Its value.
@@ -113,11 +128,17 @@ pub enum ServerError {
         source: io::Error,
     },
     /// The admin socket cannot be used: most often a second process.
-    #[error("--data-dir (WEBSOCKET_CLUSTER_DATA_DIR): {0}")]
+    #[error("--data-dir (WEBSOCKET_DATA_DIR): {0}")]
     AdminSocket(#[from] admin::SocketError),
     /// The cluster floor refused to start.
     #[error("{0}")]
     Cluster(#[from] StartError),
+    /// The certificates are not what they were when the configuration was judged.
+    #[error("TLS: {0}")]
+    Tls(#[from] tls::LoadError),
+    /// Keys of tokens cannot be fetched with these authorities.
+    #[error("--auth-jwks-ca (WEBSOCKET_AUTH_JWKS_CA_FILE): {0}")]
+    Jwks(String),
     /// A listener ended while the node was running.
     #[error("the public listener failed: {0}")]
     Listener(io::Error),
@@ -134,27 +155,36 @@ impl Server {
     /// # Errors
     /// One line that names the setting or peer, the value, the reason and the fix.
     pub async fn start(config: Config) -> Result<Self, ServerError> {
-        prepare_data_dir(&config.data_dir)?;
-        let data_dir = std::path::absolute(&config.data_dir).unwrap_or_else(|_| config.data_dir.clone());
+        prepare_data_dir(&config.node.data_dir)?;
+        let data_dir = std::path::absolute(&config.node.data_dir).unwrap_or_else(|_| config.node.data_dir.clone());
         let admin_socket = admin::bind_socket(&data_dir).await.map(Some).or_else(tolerate_long_path)?;
         let (public, starting) = bind_public(config.public.bind)?;
-        let admin_listener = bind("--admin-addr (WEBSOCKET_ADMIN_ADDR)", config.admin_bind)?;
+        let tls_door = config.public.tls.as_ref().map(bind_tls).transpose()?;
+        let admin_listener = bind("--admin-addr (WEBSOCKET_ADMIN_BIND)", config.admin.bind)?;
 
-        let public_url = config.public.url.clone().unwrap_or_else(|| url_of(local(&public, config.public.bind)));
-        let admin_url = url_of(local(&admin_listener, config.admin_bind));
-        let node = Arc::new(Node::new(observability::server_id(), data_dir.clone()));
+        let plain_url = url_of("http", local(&public, config.public.bind));
+        let tls_url = tls_door.as_ref().map(|door| url_of("https", door.address));
+        let public_url =
+            config.public.url.clone().unwrap_or_else(|| tls_url.clone().unwrap_or_else(|| plain_url.clone()));
+        let admin_url = url_of("http", local(&admin_listener, config.admin.bind));
+        let server_id = config.node.server_id.clone().unwrap_or_else(observability::server_id);
+        let node = Arc::new(Node::new(server_id, data_dir.clone()));
 
         let admin_stop = CancellationToken::new();
-        let admin_router = admin::router(Arc::clone(&node)).merge(observability::router(Arc::clone(&node)));
-        let mut admin_doors = vec![serve_until(admin_listener, admin_router.clone(), admin_stop.clone())];
+        let admin_router = admin::router(Arc::clone(&node))
+            .merge(observability::router(Arc::clone(&node), &observability::usual_paths()));
+        let door = admin::Doorkeeper::new(config.admin.tokens.clone());
+        let mut admin_doors =
+            vec![serve_operators(admin_listener, door.guard(admin_router.clone()), admin_stop.clone())];
         if let Some(socket) = admin_socket {
-            admin_doors.push(serve_until(socket, admin_router, admin_stop.clone()));
+            // Who may open the socket may read the node's memory, too.
+            admin_doors.push(serve_until(socket, admin::audited(admin_router), admin_stop.clone()));
         }
         // Ends with this function, however it ends.
         let starting_stop = CancellationToken::new();
         let starting_guard = starting_stop.clone().drop_guard();
         let admin_guard = admin_stop.clone().drop_guard();
-        serve_until(starting, starting_router(&node), starting_stop);
+        serve_until(starting, starting_router(&node, &config.monitoring), starting_stop);
 
         let info = NodeInfo {
             url: public_url.clone(),
@@ -163,12 +193,23 @@ impl Server {
             ..NodeInfo::default()
         };
         let (cluster, notices) = Cluster::start(cluster_config(&config, info)).await?;
-        let app = if config.relay { relay::app() } else { App::builder().build() };
-        let service = Service::start(service_config(&config), app, cluster.clone(), notices);
+        let app = if config.node.relay { relay::app() } else { App::builder().build() };
+        let security = &config.security;
+        let authenticator = Arc::clone(&security.authenticator);
+        let guard = Arc::new(Guard::new(Arc::clone(&security.rules), authenticator, config.public.connections_max));
+        let service = Service::start(service_config(&config), Arc::clone(&guard), app, cluster.clone(), notices);
 
+        let public_stop = CancellationToken::new();
+        if let Some(jwks) = &security.jwks {
+            fetch_keys(jwks, &security.authenticator, public_stop.clone())?;
+        }
         let identity = cluster.identity().clone();
+        let below = |path: &Option<String>| path.as_ref().map(|path| format!("{plain_url}{path}"));
         let report = StartReport {
-            url: public_url,
+            health_url: below(&config.monitoring.health),
+            metrics_url: below(&config.monitoring.metrics),
+            url: plain_url,
+            tls_url,
             admin_url,
             cluster_addr: identity.cluster_addr.clone(),
             data_dir,
@@ -180,22 +221,38 @@ impl Server {
                 StartKind::Joined => "joined",
                 StartKind::Restarted => "restarted",
             },
-            relay: config.relay,
+            relay: config.node.relay,
             warnings: warnings(&config, &identity.cluster_addr),
         };
         let (leave, leave_requests) = tokio::sync::mpsc::channel(1);
-        node.attach(Parts { cluster, service: service.clone(), leave });
-        let public_stop = CancellationToken::new();
-        let routes = observability::router(Arc::clone(&node));
+        let routes = public_routes(&node, &config.monitoring);
         drop(starting_guard);
-        let stop = public_stop.clone();
-        let public = tokio::spawn(async move { service.serve(public, routes, stop).await });
+        let mut doors = vec![Door { listener: public, tls: None }];
+        let mut listener_tls = None;
+        if let Some(door) = tls_door {
+            let refused = |source| bind_error(TLS_SETTING, door.address, source);
+            let listener = door.socket.listen(ACCEPT_QUEUE_MAX).map_err(refused)?;
+            doors.push(Door { listener, tls: Some(Arc::clone(&door.tls)) });
+            if door.watches {
+                tokio::spawn(watch_certificates(Arc::clone(&door.tls), public_stop.clone()));
+            }
+            listener_tls = Some(door.tls);
+        }
+        node.attach(Parts { cluster, service: service.clone(), leave, tls: listener_tls.clone() });
+        let public = doors
+            .into_iter()
+            .map(|door| {
+                let (service, routes, stop) = (service.clone(), routes.clone(), public_stop.clone());
+                tokio::spawn(async move { service.serve(door, routes, stop).await })
+            })
+            .collect();
         drop(admin_guard.disarm());
         for warning in &report.warnings {
             tracing::warn!("insecure: {warning}");
         }
         tracing::info!(
             url = report.url,
+            tls_url = report.tls_url,
             admin_url = report.admin_url,
             cluster_addr = report.cluster_addr,
             cluster_id = report.cluster_id,
@@ -204,8 +261,25 @@ impl Server {
             "member of the cluster: {}",
             report.start
         );
-        let drain_timeout = config.drain_timeout;
-        Ok(Self { node, report, drain_timeout, public_stop, public, admin_stop, admin_doors, leave_requests })
+        let drain_timeout = config.node.drain_timeout;
+        Ok(Self {
+            node,
+            report,
+            drain_timeout,
+            public_stop,
+            public,
+            guard,
+            tls: listener_tls,
+            admin_stop,
+            admin_doors,
+            leave_requests,
+        })
+    }
+
+    /// Puts in force what may change of a new configuration: rules, keys of tokens, certificates. Clients stay connected.
+    /// It reads files.
+    pub fn reloader(&self) -> Reloader {
+        Reloader { guard: Arc::clone(&self.guard), tls: self.tls.clone() }
     }
 
     /// What the start block shows.
@@ -258,7 +332,7 @@ impl Server {
             () = shutdown => None,
             Some(request) = self.leave_requests.recv() => self.leave(request).await.err().map(ServerError::Failed),
             reason = failed => Some(ServerError::Failed(reason)),
-            ended = &mut self.public => Some(ServerError::Listener(match ended {
+            (ended, ..) = futures_util::future::select_all(&mut self.public) => Some(ServerError::Listener(match ended {
                 Ok(Ok(())) => io::Error::other("it ended by itself"),
                 Ok(Err(error)) => error,
                 Err(panic) => io::Error::other(panic),
@@ -310,11 +384,109 @@ impl Server {
     }
 }
 
+/// Exchanges what may change while the node runs.
+#[derive(Clone)]
+pub struct Reloader {
+    guard: Arc<Guard>,
+    tls: Option<Arc<ListenerTls>>,
+}
+
+impl Reloader {
+    /// Puts the rules and keys of a new configuration in force.
+    pub fn apply(&self, config: &Config) {
+        self.guard.replace(Arc::clone(&config.security.rules), &config.security.authenticator);
+    }
+
+    /// Reads the certificates' files again, whatever became of the configuration. What is no good leaves those in use.
+    pub fn reload_certificates(&self) {
+        if let Some(tls) = &self.tls {
+            tell_reload(tls.reload(unix_now()));
+        }
+    }
+}
+
+/// A listener for TLS whose address is taken, and which does not listen yet: a node that cannot serve refuses connections
+/// there instead of letting them wait.
+struct TlsDoor {
+    socket: TcpSocket,
+    address: SocketAddr,
+    tls: Arc<ListenerTls>,
+    watches: bool,
+}
+
+fn bind_tls(config: &TlsConfig) -> Result<TlsDoor, ServerError> {
+    let (tls, _) = ListenerTls::load(config.files.clone(), config.settings.clone(), unix_now())?;
+    let socket = socket(config.bind).map_err(|source| bind_error(TLS_SETTING, config.bind, source))?;
+    let address = socket.local_addr().unwrap_or(config.bind);
+    Ok(TlsDoor { socket, address, tls: Arc::new(tls), watches: config.reload == TlsReload::Auto })
+}
+
+/// Reads certificates again once their files have changed, and been left alone for a while.
+async fn watch_certificates(tls: Arc<ListenerTls>, stop: CancellationToken) {
+    let mut ticks = tokio::time::interval(CERTIFICATE_LOOK);
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = stop.cancelled() => return,
+        }
+        let looking = Arc::clone(&tls);
+        // It reads files.
+        let looked = tokio::task::spawn_blocking(move || looking.poll(unix_now())).await;
+        if let Ok(Some(reloaded)) = looked {
+            tell_reload(reloaded);
+        }
+    }
+}
+
+fn tell_reload(reloaded: Result<Reloaded, tls::LoadError>) {
+    match reloaded {
+        Ok(Reloaded::Unchanged) => tracing::debug!("the certificates are the same"),
+        Ok(Reloaded::Changed { warnings }) => {
+            tracing::info!("new certificates are in use; connections keep theirs");
+            for warning in warnings {
+                tracing::warn!("{warning}");
+            }
+        }
+        Err(error) => tracing::error!(%error, "the new certificates are no good; those in use stay"),
+    }
+}
+
+/// Fetches the keys of tokens until `stop`.
+fn fetch_keys(
+    config: &JwksConfig,
+    authenticator: &Arc<Authenticator>,
+    stop: CancellationToken,
+) -> Result<(), ServerError> {
+    let Some(jwks) = authenticator.jwks.clone() else { return Ok(()) };
+    let refused = |error: String| ServerError::Jwks(error);
+    let authorities =
+        config.ca_file.as_deref().map(std::fs::read).transpose().map_err(|error| refused(error.to_string()))?;
+    let tls = auth::client_tls(authorities.as_deref()).map_err(|error| refused(error.to_string()))?;
+    let fetcher = auth::Fetcher::new(config.url.clone(), tls, auth::FETCH_TIMEOUT);
+    tokio::spawn(async move { jwks.run(&fetcher, &stop).await });
+    Ok(())
+}
+
+fn unix_now() -> i64 {
+    i64::try_from(crate::security::guard::unix_now()).unwrap_or(i64::MAX)
+}
+
 fn service_config(config: &Config) -> ServiceConfig {
+    let (public, monitoring) = (&config.public, &config.monitoring);
+    let exempt = [&monitoring.health, &monitoring.health_alias, &monitoring.metrics];
     ServiceConfig {
-        connections_max: config.public.connections_max,
-        ping_interval: config.public.ping_interval,
-        ping_timeout: config.public.ping_timeout,
+        connections_max: public.connections_max,
+        ping_interval: public.ping_interval,
+        ping_timeout: public.ping_timeout,
+        connect_timeout: public.connect_timeout,
+        upgrade_timeout: public.upgrade_timeout,
+        handshake_timeout: public.handshake_timeout,
+        max_http_buffer_size: public.payload_bytes_max,
+        transports: public.transports.clone(),
+        forwards: public.forwards,
+        keep_alive: public.keep_alive,
+        proxy_protocol: public.proxy_protocol,
+        exempt_paths: exempt.into_iter().flatten().cloned().collect(),
         ..ServiceConfig::default()
     }
 }
@@ -322,7 +494,7 @@ fn service_config(config: &Config) -> ServiceConfig {
 fn cluster_config(config: &Config, node_info: NodeInfo) -> ClusterConfig {
     let part = config.cluster.clone();
     ClusterConfig {
-        data_dir: config.data_dir.clone(),
+        data_dir: config.node.data_dir.clone(),
         bind: part.bind,
         advertise: part.advertise,
         bootstrap: part.bootstrap,
@@ -343,13 +515,14 @@ fn cluster_config(config: &Config, node_info: NodeInfo) -> ClusterConfig {
 
 fn warnings(config: &Config, cluster_addr: &str) -> Vec<String> {
     let mut warnings = Vec::new();
-    if !config.public.bind.ip().is_loopback() {
+    let protected = config.public.tls.is_some() || config.security.rules.https != HttpsRule::Plain;
+    if !config.public.bind.ip().is_loopback() && !protected {
         warnings.push(format!(
-            "the WebSocket service on {} speaks plain HTTP beyond this machine; put a TLS proxy in front of it",
+            "the WebSocket service on {} speaks plain HTTP beyond this machine; give it a certificate (--ssl-cert-file) or put a TLS proxy in front of it",
             config.public.bind
         ));
     }
-    if config.relay && !config.public.bind.ip().is_loopback() {
+    if config.node.relay && !config.public.bind.ip().is_loopback() {
         warnings.push(
             "the relay application lets any client join and publish to any room; turn it off with --relay off"
                 .to_owned(),
@@ -384,7 +557,7 @@ fn tolerate_long_path(error: admin::SocketError) -> Result<Option<tokio::net::Un
 
 /// The public listener twice over one socket: for the time until the node is a member, and for after.
 fn bind_public(address: SocketAddr) -> Result<(TcpListener, TcpListener), ServerError> {
-    const SETTING: &str = "--host/--port (WEBSOCKET_HOST/WEBSOCKET_PORT)";
+    const SETTING: &str = "--host/--port (WEBSOCKET_BIND/WEBSOCKET_PORT)";
     let refused = |source| ServerError::Bind { setting: SETTING, address, source };
     let listener = bind(SETTING, address)?.into_std().map_err(refused)?;
     let starting = listener.try_clone().and_then(TcpListener::from_std).map_err(refused)?;
@@ -392,35 +565,46 @@ fn bind_public(address: SocketAddr) -> Result<(TcpListener, TcpListener), Server
 }
 
 fn bind(setting: &'static str, address: SocketAddr) -> Result<TcpListener, ServerError> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() };
-    socket
-        .and_then(|socket| {
-            socket.set_reuseaddr(true)?;
-            socket.bind(address)?;
-            socket.listen(ACCEPT_QUEUE_MAX)
-        })
-        .map_err(|source| match source.kind() {
-            io::ErrorKind::AddrInUse => ServerError::AddressInUse { setting, address },
-            _ => ServerError::Bind { setting, address, source },
-        })
+    socket(address)
+        .and_then(|socket| socket.listen(ACCEPT_QUEUE_MAX))
+        .map_err(|source| bind_error(setting, address, source))
+}
+
+fn socket(address: SocketAddr) -> io::Result<TcpSocket> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    Ok(socket)
+}
+
+fn bind_error(setting: &'static str, address: SocketAddr, source: io::Error) -> ServerError {
+    match source.kind() {
+        io::ErrorKind::AddrInUse => ServerError::AddressInUse { setting, address },
+        _ => ServerError::Bind { setting, address, source },
+    }
 }
 
 fn local(listener: &TcpListener, asked: SocketAddr) -> SocketAddr {
     listener.local_addr().unwrap_or(asked)
 }
 
-/// `http://HOST:PORT`; an unspecified address is shown as the machine's name.
-fn url_of(address: SocketAddr) -> String {
+/// `SCHEME://HOST:PORT`; an unspecified address is shown as the machine's name.
+fn url_of(scheme: &str, address: SocketAddr) -> String {
     if address.ip().is_unspecified() {
-        format!("http://{}:{}", observability::host_name(), address.port())
+        format!("{scheme}://{}:{}", observability::host_name(), address.port())
     } else {
-        format!("http://{address}")
+        format!("{scheme}://{address}")
     }
 }
 
+/// What the public listeners serve beside Socket.IO.
+fn public_routes(node: &Arc<Node>, monitoring: &MonitoringConfig) -> Router {
+    observability::router(Arc::clone(node), monitoring)
+}
+
 /// Health while the node is on its way; everything else is told to come back.
-fn starting_router(node: &Arc<Node>) -> Router {
-    observability::router(Arc::clone(node)).fallback(|| async {
+fn starting_router(node: &Arc<Node>, monitoring: &MonitoringConfig) -> Router {
+    public_routes(node, monitoring).fallback(|| async {
         (StatusCode::SERVICE_UNAVAILABLE, [("retry-after", "1")], "the node is not a member of its cluster yet\n")
     })
 }
@@ -433,5 +617,13 @@ where
     tokio::spawn(async move {
         // Accept errors are retried inside; there is no other.
         let _ = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await;
+    })
+}
+
+/// The same for routes that ask who is at the other end.
+fn serve_operators(listener: TcpListener, router: Router, stop: CancellationToken) -> JoinHandle<()> {
+    let routes = router.into_make_service_with_connect_info::<SocketAddr>();
+    tokio::spawn(async move {
+        let _ = axum::serve(listener, routes).with_graceful_shutdown(stop.cancelled_owned()).await;
     })
 }

@@ -106,7 +106,7 @@ describe('join tokens', () => {
     await assertRefused(await newNode('cut', ['--join-token', token.slice(0, -1)]), /--join-token .*cut off or mistyped/, 78);
     const file = path.join(temporaryDirectory(), 'token');
     await writeFile(file, 'garbage\n');
-    await assertRefused(await newNode('garbage', ['--join-token-file', file]), /--join-token-file .*no join token/, 78);
+    await assertRefused(await newNode('garbage', ['--join-token-file', file]), /--join-token .* in file .*no join token/, 78);
     const stranger = planNode('stranger', temporaryDirectory(), await portsOfNode(), { options: [...theirs.options('d'), ...theirs.signing] });
     t.after(() => stranger.kill());
     stranger.spawn();

@@ -72,13 +72,17 @@ describe('HTTP', () => {
     assert.equal(headers.get('cache-control'), 'no-store');
   });
 
-  test('OPTIONS: 204, the asked headers allowed', async () => {
-    const { status, headers } = await request(url, { EIO: 4, transport: 'polling' }, {
+  test('OPTIONS: 204, the configured headers allowed to the own pages, nothing to others', async () => {
+    const preflight = (origin) => request(url, { EIO: 4, transport: 'polling' }, {
       method: 'OPTIONS',
-      headers: { origin: 'http://localhost:1', 'access-control-request-method': 'POST', 'access-control-request-headers': 'x-custom' },
+      headers: { origin, 'access-control-request-method': 'POST', 'access-control-request-headers': 'authorization' },
     });
-    assert.equal(status, 204);
-    assert.match(headers.get('access-control-allow-headers') ?? '', /x-custom/);
+    const own = await preflight(new URL(url).origin);
+    assert.equal(own.status, 204);
+    assert.match(own.headers.get('access-control-allow-headers') ?? '', /authorization/i);
+    const foreign = await preflight('https://elsewhere.example');
+    assert.equal(foreign.headers.get('access-control-allow-headers'), null);
+    assert.equal(foreign.headers.get('access-control-allow-origin'), null);
   });
 
   test('a POST of octets is refused with 400', async () => {

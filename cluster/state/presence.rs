@@ -128,6 +128,13 @@ impl State {
         RoomCount { sessions, users }
     }
 
+    /// How many sessions of a user are in a room (`None`: in the namespace), those that can still be resumed among them; at
+    /// the cost of a look-up.
+    #[must_use]
+    pub fn user_sessions(&self, namespace: &Arc<str>, room: Option<&Arc<str>>, user: &Arc<str>) -> u64 {
+        self.rooms.sessions_of(&room_key(namespace, room), user)
+    }
+
     /// Some users of a room (`None`: of the namespace), after a name: at most `users_max`, and never more than
     /// [`limits::PRESENCE_PAGE_MAX`].
     #[must_use]

@@ -126,6 +126,12 @@ impl Rooms {
         self.rooms.get(key).map_or((0, 0), |room| (room.members.into(), room.users.into()))
     }
 
+    /// How many members are a user's.
+    pub(crate) fn sessions_of(&self, key: &RoomKey, user: &Arc<str>) -> u64 {
+        let room = self.rooms.get(key).map(|room| (room.id, Arc::clone(user)));
+        room.and_then(|key| self.users.get(&key)).copied().unwrap_or(0)
+    }
+
     /// The users in a room and how many members are theirs, sorted, after a name.
     pub(crate) fn users_after(
         &self,

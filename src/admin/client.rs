@@ -11,6 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 
 use super::target::Target;
+use crate::security::secret::Secret;
 
 /// An answer may be this large.
 const ANSWER_BYTES_MAX: usize = 4 << 20;
@@ -44,12 +45,17 @@ pub enum AdminError {
     },
 }
 
-/// `GET path`; the answer's status and body.
+/// `GET path`, showing a token if there is one; the answer's status and body.
 ///
 /// # Errors
 /// When the node cannot be reached, takes too long, or is not one.
-pub async fn get(target: &Target, path: &str, timeout: Duration) -> Result<(StatusCode, Bytes), AdminError> {
-    send(target, path, None, timeout).await
+pub async fn get(
+    target: &Target,
+    token: Option<&Secret>,
+    path: &str,
+    timeout: Duration,
+) -> Result<(StatusCode, Bytes), AdminError> {
+    send(target, token, path, None, timeout).await
 }
 
 /// `POST path` with a JSON body; the answer's status and body.
@@ -58,15 +64,17 @@ pub async fn get(target: &Target, path: &str, timeout: Duration) -> Result<(Stat
 /// As [`get`].
 pub async fn post(
     target: &Target,
+    token: Option<&Secret>,
     path: &str,
     body: Vec<u8>,
     timeout: Duration,
 ) -> Result<(StatusCode, Bytes), AdminError> {
-    send(target, path, Some(Bytes::from(body)), timeout).await
+    send(target, token, path, Some(Bytes::from(body)), timeout).await
 }
 
 async fn send(
     target: &Target,
+    token: Option<&Secret>,
     path: &str,
     body: Option<Bytes>,
     timeout: Duration,
@@ -76,10 +84,10 @@ async fn send(
         match target {
             Target::Tcp(host_port) => {
                 let stream = TcpStream::connect(host_port.as_str()).await.map_err(unreachable)?;
-                exchange(stream, host_port, path, body).await
+                exchange(stream, host_port, token, path, body).await
             }
             Target::Unix(socket) => {
-                exchange(UnixStream::connect(socket).await.map_err(unreachable)?, "localhost", path, body).await
+                exchange(UnixStream::connect(socket).await.map_err(unreachable)?, "localhost", token, path, body).await
             }
         }
         .map_err(|reason| AdminError::NotANode { target: target.clone(), reason })
@@ -90,14 +98,24 @@ async fn send(
     }
 }
 
-async fn exchange<S>(stream: S, host: &str, path: &str, body: Option<Bytes>) -> Result<(StatusCode, Bytes), String>
+async fn exchange<S>(
+    stream: S,
+    host: &str,
+    token: Option<&Secret>,
+    path: &str,
+    body: Option<Bytes>,
+) -> Result<(StatusCode, Bytes), String>
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     let (mut sender, connection) =
         http1::handshake::<_, Full<Bytes>>(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
     let method = if body.is_some() { Method::POST } else { Method::GET };
-    let request = Request::builder()
+    let mut request = Request::builder();
+    if let Some(token) = token {
+        request = request.header(header::AUTHORIZATION, format!("Bearer {}", token.reveal()));
+    }
+    let request = request
         .method(method)
         .uri(path)
         .header(header::HOST, host)

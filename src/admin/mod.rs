@@ -1,6 +1,7 @@
 //! The operators' door: a loopback listener and a socket in the data directory, and the client that asks there.
 
 mod client;
+mod doorkeeper;
 mod membership;
 mod routes;
 mod socket;
@@ -8,8 +9,9 @@ mod target;
 mod view;
 
 pub use client::{AdminError, get, post};
+pub use doorkeeper::{Doorkeeper, Role, audited};
 pub use membership::{Done, Members, RemoveBody, TokenBody, TransferBody};
-pub use routes::{AdminStatus, router};
+pub use routes::{AdminStatus, CertificateView, TlsView, router};
 pub use socket::{SOCKET_NAME, SocketError, bind_socket};
 pub use target::Target;
 pub use view::{NodeView, StatusView};

@@ -12,6 +12,7 @@ use vedfolnir_cluster::ClusterStatus;
 
 use super::membership;
 use crate::observability::{Node, readiness_reason};
+use crate::tls::{CertificateReport, ListenerTls};
 
 /// What `/status` answers with 200.
 #[derive(Clone, Debug, Serialize)]
@@ -27,6 +28,60 @@ pub struct AdminStatus {
     pub connections: u64,
     /// Where this node keeps its state.
     pub data_dir: String,
+    /// TLS of the public listener.
+    pub tls: TlsView,
+}
+
+/// TLS of the public listener, as `/status` shows it.
+#[derive(Clone, Debug, Serialize)]
+pub struct TlsView {
+    /// Whether there is any.
+    pub enabled: bool,
+    /// The lowest version.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub min_version: Option<&'static str>,
+    /// Suites, as OpenSSL calls them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub suites: Vec<&'static str>,
+    /// Certificates in use, the default first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub certificates: Vec<CertificateView>,
+}
+
+/// A certificate in use.
+#[derive(Clone, Debug, Serialize)]
+pub struct CertificateView {
+    /// Its subject.
+    pub subject: String,
+    /// Its issuer.
+    pub issuer: String,
+    /// Its serial number, in hexadecimal digits.
+    pub serial: String,
+    /// Its names.
+    pub names: Vec<String>,
+    /// When it expires, in seconds since 1970.
+    pub expires: i64,
+}
+
+impl TlsView {
+    fn of(tls: Option<&ListenerTls>) -> Self {
+        let Some(status) = tls.map(ListenerTls::status) else {
+            return Self { enabled: false, min_version: None, suites: Vec::new(), certificates: Vec::new() };
+        };
+        let view = |report: CertificateReport| CertificateView {
+            subject: report.subject,
+            issuer: report.issuer,
+            serial: report.serial,
+            names: report.names,
+            expires: report.not_after,
+        };
+        Self {
+            enabled: true,
+            min_version: Some(status.minimum_version),
+            suites: status.suites,
+            certificates: status.certificates.into_iter().map(view).collect(),
+        }
+    }
 }
 
 /// What `/status` answers with 503, before the node is a member.
@@ -61,6 +116,7 @@ async fn status(State(node): State<Arc<Node>>) -> Response {
         uptime: node.uptime_seconds(),
         connections: node.connections(),
         data_dir: node.data_dir().display().to_string(),
+        tls: TlsView::of(parts.tls.as_deref()),
     })
     .into_response()
 }

@@ -40,6 +40,9 @@ pub enum EmitError {
     /// A bound on rooms, events or sessions would be passed.
     #[error("a limit on size or number would be exceeded; nothing was changed")]
     LimitExceeded,
+    /// The policy of the namespaces does not let this client do it.
+    #[error("this client may not do that; nothing was changed")]
+    Forbidden,
 }
 
 impl EmitError {
@@ -52,6 +55,7 @@ impl EmitError {
             Self::Overloaded => "overloaded",
             Self::StaleSession => "stale_session",
             Self::LimitExceeded => "limit_exceeded",
+            Self::Forbidden => "forbidden",
         }
     }
 }

@@ -6,11 +6,15 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde_json::value::RawValue;
 
+use crate::security::auth::{Identity, OpeningRequest};
+
 /// The HTTP request that opened the connection, as far as it is kept.
 #[derive(Debug)]
 pub struct RequestInfo {
-    /// The peer's address; a proxy's when there is one.
+    /// The client's address, as far as trusted proxies tell it; port 0 when they do not tell that.
     pub remote: SocketAddr,
+    /// Whether the client came by HTTPS.
+    pub https: bool,
     /// The query string.
     pub query: Box<str>,
     /// `origin`, `authorization`, `cookie`, `user-agent` and `x-forwarded-for`, those that were there.
@@ -25,6 +29,16 @@ impl RequestInfo {
     }
 }
 
+impl OpeningRequest for RequestInfo {
+    fn header(&self, name: &str) -> Option<&str> {
+        Self::header(self, name)
+    }
+
+    fn query(&self) -> &str {
+        &self.query
+    }
+}
+
 /// A CONNECT.
 #[derive(Clone, Debug)]
 pub struct Handshake {
@@ -34,6 +48,8 @@ pub struct Handshake {
     pub auth: Option<Bytes>,
     /// The request that opened the connection.
     pub request: Arc<RequestInfo>,
+    /// Who its token says it is; `None`: authentication is off, or the client is anonymous.
+    pub identity: Option<Arc<Identity>>,
 }
 
 impl Handshake {
@@ -69,5 +85,11 @@ impl ConnectRefusal {
     #[must_use]
     pub fn new(message: impl Into<String>) -> Self {
         Self { message: message.into(), data: None }
+    }
+
+    /// A refusal whose data are `{"code": code}`, for programs. The code is letters and underscores.
+    pub(crate) fn with_code(message: &str, code: &'static str) -> Self {
+        let data = RawValue::from_string(format!("{{\"code\":\"{code}\"}}")).ok();
+        Self { message: message.to_owned(), data }
     }
 }

@@ -53,6 +53,8 @@ pub use vedfolnir_cluster::state::{Event, EventId, EventKind, KvEntry, KvPage, L
 pub use vedfolnir_cluster::state::{Member, MemberCursor, MemberPage, RoomCount, UserPage, UserSessions};
 pub use vedfolnir_cluster::{EventStream, EventsError, EventsFrom};
 
+pub use crate::security::auth::{Action, Identity};
+
 /// An application: its namespaces and their handlers. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct App {

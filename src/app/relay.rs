@@ -11,11 +11,11 @@
 //! | `echo(…args)` | `…args` |
 //!
 //! Errors are acks `{error: {code, message}}`: `bad_request`, `no_quorum`, `overloaded`, `stale_session`,
-//! `limit_exceeded`. Without an ack `echo`, `rooms` and `members` do nothing.
+//! `limit_exceeded`, `forbidden` (the policy of the namespaces). Without an ack `echo`, `rooms` and `members` do nothing.
 
 use std::sync::Arc;
 
-use super::{App, Args, ArgsRefused, EmitError, EventPayload, Reply, Socket};
+use super::{Action, App, Args, ArgsRefused, EmitError, EventPayload, Reply, Socket};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -24,29 +24,31 @@ use serde_json::json;
 pub fn app() -> App {
     App::builder()
         .namespace("/", |ns| {
-            ns.on("join", |socket: Socket, args: Args| async move { change(&args, |room| socket.join(room)).await })
-                .on("leave", |socket: Socket, args: Args| async move { change(&args, |room| socket.leave(room)).await })
-                .on("rooms", |socket: Socket, _: Args| async move {
-                    let rooms = socket.rooms();
-                    Reply::json(&rooms.iter().map(AsRef::as_ref).collect::<Vec<&str>>())
-                })
-                .on("members", members)
-                .on("publish", publish)
-                .on("publish_volatile", |socket: Socket, args: Args| async move { publish_volatile(&socket, &args) })
-                .on("echo", |_: Socket, args: Args| async move {
-                    let (array, attachments) = args.tail(0);
-                    Reply::raw(array, attachments)
-                })
+            ns.on("join", |socket: Socket, args: Args| async move {
+                change(&args, |room| socket.may(Action::Join(&room)).map(|()| socket.join(room))).await
+            })
+            .on("leave", |socket: Socket, args: Args| async move { change(&args, |room| Ok(socket.leave(room))).await })
+            .on("rooms", |socket: Socket, _: Args| async move {
+                let rooms = socket.rooms();
+                Reply::json(&rooms.iter().map(AsRef::as_ref).collect::<Vec<&str>>())
+            })
+            .on("members", members)
+            .on("publish", publish)
+            .on("publish_volatile", |socket: Socket, args: Args| async move { publish_volatile(&socket, &args) })
+            .on("echo", |_: Socket, args: Args| async move {
+                let (array, attachments) = args.tail(0);
+                Reply::raw(array, attachments)
+            })
         })
         .build()
 }
 
-async fn change(args: &Args, change: impl FnOnce(Arc<str>) -> super::RoomChange) -> Reply {
-    let room = match room(args) {
-        Ok(room) => room,
-        Err(error) => return error.into(),
+async fn change(args: &Args, change: impl FnOnce(Arc<str>) -> Result<super::RoomChange, EmitError>) -> Reply {
+    let changed = match room(args).and_then(change) {
+        Ok(changing) => changing.await,
+        Err(error) => Err(error),
     };
-    match change(room).await {
+    match changed {
         Ok(()) => Reply::json(&json!({})),
         Err(error) => error.into(),
     }
@@ -60,7 +62,8 @@ struct MembersOptions {
 }
 
 async fn members(socket: Socket, args: Args) -> Reply {
-    let room = match room(&args) {
+    // Who is in a room is for those who may enter it.
+    let room = match room(&args).and_then(|room| socket.may(Action::Join(&room)).map(|()| room)) {
         Ok(room) => room,
         Err(error) => return error.into(),
     };
@@ -85,7 +88,7 @@ async fn members(socket: Socket, args: Args) -> Reply {
 }
 
 async fn publish(socket: Socket, args: Args) -> Reply {
-    let (room, payload) = match addressed(&args) {
+    let (room, payload) = match may_publish(&socket, &args) {
         Ok(addressed) => addressed,
         Err(error) => return error.into(),
     };
@@ -96,13 +99,20 @@ async fn publish(socket: Socket, args: Args) -> Reply {
 }
 
 fn publish_volatile(socket: &Socket, args: &Args) -> Reply {
-    match addressed(args) {
+    match may_publish(socket, args) {
         Ok((room, payload)) => {
             socket.server().to(room).volatile().emit_payload(payload);
             Reply::json(&json!({}))
         }
         Err(error) => error.into(),
     }
+}
+
+/// What is published where, if the client may.
+fn may_publish(socket: &Socket, args: &Args) -> Result<(Arc<str>, EventPayload), EmitError> {
+    let (room, payload) = addressed(args)?;
+    socket.may(Action::Publish(&room))?;
+    Ok((room, payload))
 }
 
 /// The room that stands first.

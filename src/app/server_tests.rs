@@ -1,11 +1,13 @@
 //! The store, presence and events as an application reaches them, on a real node.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use vedfolnir_cluster::state::{Command, PidHash, Register, Response, limits};
 use vedfolnir_cluster::{Cluster, ClusterConfig};
 
 use super::{App, EventKind, EventsError, EventsFrom, ReadError, ServerHandle, StoreError};
+use crate::security::guard::Guard;
 use crate::service::{Service, ServiceConfig};
 
 /// Nothing here takes longer unless it is broken.
@@ -24,7 +26,8 @@ async fn node() -> (Node, ServerHandle) {
         Cluster::start(ClusterConfig::on_loopback(dir.path(), "127.0.0.1:0".parse().unwrap())).await.unwrap();
     let app = App::builder().build();
     assert!(app.server().is_none(), "nothing runs it yet");
-    let service = Service::start(ServiceConfig::default(), app.clone(), cluster.clone(), notices);
+    let service =
+        Service::start(ServiceConfig::default(), Arc::new(Guard::open()), app.clone(), cluster.clone(), notices);
     let mut readiness = cluster.readiness();
     tokio::time::timeout(CEILING, readiness.wait_for(|readiness| readiness.ready)).await.unwrap().unwrap();
     let server = app.server().expect("it runs");

@@ -11,6 +11,7 @@ use vedfolnir_cluster::ProposeError;
 use vedfolnir_cluster::state::{Command, Response};
 
 use super::emit::{Emission, EmitError, Emitter, Volatile};
+use crate::security::auth::Action;
 use crate::service::session::SessionSocket;
 
 /// A client in a namespace; cheap to clone. What it proposes is refused once its session has another owner.
@@ -40,6 +41,21 @@ impl Socket {
     #[must_use]
     pub fn user(&self) -> Option<&str> {
         self.inner.user.as_deref()
+    }
+
+    /// Its roles, as its token has them.
+    #[must_use]
+    pub fn has_role(&self, role: &str) -> bool {
+        self.inner.identity.as_ref().is_some_and(|identity| identity.roles().contains(role))
+    }
+
+    /// Whether the policy of the namespaces lets this client do something. Handlers that do what clients ask for should
+    /// ask; what the application does by itself is its own affair.
+    ///
+    /// # Errors
+    /// [`EmitError::Forbidden`].
+    pub fn may(&self, action: Action<'_>) -> Result<(), EmitError> {
+        self.inner.service.guard.may(self.namespace(), action, self.inner.identity.as_deref())
     }
 
     /// The application's data, as committed when the session opened.

@@ -6,7 +6,8 @@ use std::time::Duration;
 use clap::Args;
 use serde::Serialize;
 use vedfolnir::admin::{self, Done, SOCKET_NAME, Target};
-use vedfolnir::config::DEFAULT_ADMIN_ADDR;
+use vedfolnir::config::DEFAULT_ADMIN_BIND;
+use vedfolnir::security::secret::Secret;
 
 use super::Failure;
 
@@ -19,15 +20,42 @@ pub(crate) struct Door {
     /// The node's data directory, or that of vedfolnir dev: its socket is asked
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
+    /// File of the token that the admin listener asks for [default: what WEBSOCKET_ADMIN_TOKEN or WEBSOCKET_ADMIN_TOKEN_FILE
+    /// give, if anything]
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
 }
 
+/// A token's file is no larger, in bytes.
+const TOKEN_FILE_BYTES_MAX: u64 = 64 << 10;
+
 impl Door {
+    /// The token to show, if there is one.
+    pub(crate) fn token(&self) -> Result<Option<Secret>, Failure> {
+        let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.trim().is_empty());
+        let named = self.token_file.clone().or_else(|| variable("WEBSOCKET_ADMIN_TOKEN_FILE").map(PathBuf::from));
+        let Some(path) = named else {
+            return Ok(variable("WEBSOCKET_ADMIN_TOKEN").map(|token| token.trim().to_owned().into()));
+        };
+        let refused = |reason: String| {
+            Failure::configuration(format!(
+                "--token-file = {path:?} is refused: {reason}; accepted: a file that holds a token"
+            ))
+        };
+        let length = std::fs::metadata(&path).map_err(|error| refused(error.to_string()))?.len();
+        if length > TOKEN_FILE_BYTES_MAX {
+            return Err(refused(format!("{length} bytes are no token")));
+        }
+        let text = std::fs::read_to_string(&path).map_err(|error| refused(error.to_string()))?;
+        Ok(Some(text.trim().to_owned().into()))
+    }
+
     /// Where the node may be, to be tried in turn.
     pub(crate) fn targets(&self) -> Result<Vec<Target>, Failure> {
         if let Some(data_dir) = &self.data_dir {
             return Ok(sockets(data_dir));
         }
-        let addr = self.addr.as_deref().unwrap_or(DEFAULT_ADMIN_ADDR);
+        let addr = self.addr.as_deref().unwrap_or(DEFAULT_ADMIN_BIND);
         let target =
             addr.parse().map_err(|form| Failure::configuration(format!("--addr = {addr:?} is refused: {form}")))?;
         Ok(vec![target])
@@ -47,7 +75,7 @@ impl Door {
     /// Posts a request to the one node, and returns what was done.
     pub(crate) async fn post<B: Serialize>(&self, path: &str, body: &B, timeout: Duration) -> Result<Done, Failure> {
         let target = self.target()?;
-        post_to(&target, path, body, timeout).await
+        post_to(&target, self.token()?.as_ref(), path, body, timeout).await
     }
 
     /// The same for a node that speaks for its cluster: of a directory with several, the first that answers.
@@ -58,11 +86,14 @@ impl Door {
         timeout: Duration,
     ) -> Result<Done, Failure> {
         let targets = self.targets()?;
+        let token = self.token()?;
         let mut last = Failure::other("there is no node to ask");
         for target in &targets {
             // Whether it answers at all; what it answers to the request is its own word.
-            match admin::get(target, "/status", timeout).await {
-                Ok((status, _)) if status.is_success() => return post_to(target, path, body, timeout).await,
+            match admin::get(target, token.as_ref(), "/status", timeout).await {
+                Ok((status, _)) if status.is_success() => {
+                    return post_to(target, token.as_ref(), path, body, timeout).await;
+                }
                 Ok((status, body)) => last = Failure::other(format!("{target}: {}", reason(status.as_u16(), &body))),
                 Err(error) => last = Failure::other(error.to_string()),
             }
@@ -71,10 +102,16 @@ impl Door {
     }
 }
 
-async fn post_to<B: Serialize>(target: &Target, path: &str, body: &B, timeout: Duration) -> Result<Done, Failure> {
+async fn post_to<B: Serialize>(
+    target: &Target,
+    token: Option<&Secret>,
+    path: &str,
+    body: &B,
+    timeout: Duration,
+) -> Result<Done, Failure> {
     let body = serde_json::to_vec(body).map_err(|error| Failure::other(error.to_string()))?;
     let (status, answer) =
-        admin::post(target, path, body, timeout).await.map_err(|error| Failure::other(error.to_string()))?;
+        admin::post(target, token, path, body, timeout).await.map_err(|error| Failure::other(error.to_string()))?;
     if !status.is_success() {
         return Err(Failure::other(reason(status.as_u16(), &answer)));
     }

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use vedfolnir::config::ConfigError;
+use vedfolnir::config::{ConfigError, Severity};
 use vedfolnir::server::ServerError;
 
 /// `EX_CONFIG` of sysexits.h: what was asked for cannot be done; nothing was started.
@@ -10,22 +10,22 @@ const CONFIGURATION: u8 = 78;
 /// Everything else.
 const OTHER: u8 = 1;
 
-/// Why the process ends with an error.
+/// Why the process ends with an error: one line, or one for each setting that is refused.
 #[derive(Debug)]
 pub(crate) struct Failure {
     code: u8,
-    line: String,
+    lines: Vec<String>,
 }
 
 impl Failure {
     /// The arguments or settings are refused.
     pub(crate) fn configuration(line: impl Into<String>) -> Self {
-        Self { code: CONFIGURATION, line: line.into() }
+        Self { code: CONFIGURATION, lines: vec![line.into()] }
     }
 
     /// Anything else went wrong.
     pub(crate) fn other(line: impl Into<String>) -> Self {
-        Self { code: OTHER, line: line.into() }
+        Self { code: OTHER, lines: vec![line.into()] }
     }
 
     /// The command line was not understood: clap's first line, which names the argument, and where to read on.
@@ -43,21 +43,26 @@ impl Failure {
         Self::configuration(format!("{} (see vedfolnir --help)", [&[first], detail.as_slice()].concat().join(" ")))
     }
 
-    /// Says why, in one line, and gives the exit code.
+    /// Says why and gives the exit code.
     pub(crate) fn report(&self) -> ExitCode {
-        super::out::stderr_line(&format!("vedfolnir: {}", self.line()));
+        for line in self.lines() {
+            super::out::stderr_line(&format!("vedfolnir: {line}"));
+        }
         ExitCode::from(self.code)
     }
 
-    /// The message with anything that would break the line replaced.
-    pub(crate) fn line(&self) -> String {
-        self.line.split('\n').map(str::trim).filter(|part| !part.is_empty()).collect::<Vec<_>>().join("; ")
+    /// The lines, each with anything that would break it replaced.
+    pub(crate) fn lines(&self) -> impl Iterator<Item = String> {
+        self.lines
+            .iter()
+            .map(|line| line.split('\n').map(str::trim).filter(|part| !part.is_empty()).collect::<Vec<_>>().join("; "))
     }
 }
 
 impl From<ConfigError> for Failure {
     fn from(error: ConfigError) -> Self {
-        Self::configuration(error.to_string())
+        let errors = error.problems.iter().filter(|problem| problem.severity == Severity::Error);
+        Self { code: CONFIGURATION, lines: errors.map(ToString::to_string).collect() }
     }
 }
 

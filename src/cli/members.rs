@@ -51,10 +51,11 @@ pub(crate) struct TransferArgs {
 
 pub(crate) fn members(arguments: MembersArgs) -> Result<(), Failure> {
     let targets = arguments.door.targets()?;
+    let token = arguments.door.token()?;
     runtime::block_on(Some(1), async move {
         let mut last = Failure::other("there is no node to ask");
         for target in &targets {
-            match admin::get(target, "/members", TIMEOUT).await {
+            match admin::get(target, token.as_ref(), "/members", TIMEOUT).await {
                 Ok((status, body)) if status.is_success() => {
                     if arguments.json {
                         out::stdout(&format!("{}\n", String::from_utf8_lossy(&body)));

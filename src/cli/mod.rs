@@ -1,12 +1,15 @@
 //! The command line: one file for each subcommand.
 
 mod cert;
+mod config;
 mod dev;
 mod door;
 mod exit;
 mod members;
+mod open_files;
 mod out;
 mod runtime;
+mod settings;
 mod signal;
 mod start;
 mod status;
@@ -29,7 +32,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// Run one node; without any option a cluster of its own on loopback.
-    Start(Box<vedfolnir::config::Settings>),
+    Start(Box<settings::SettingsArgs>),
     /// Run a whole cluster of real node processes on this machine, to try things out.
     Dev(dev::DevArgs),
     /// Show the cluster as one of its nodes sees it.
@@ -42,6 +45,9 @@ enum Verb {
     Leave(members::LeaveArgs),
     /// Have another voter lead.
     TransferLeadership(members::TransferArgs),
+    /// What applies, whether it would start, files to begin with.
+    #[command(subcommand)]
+    Config(config::ConfigVerb),
     /// Tokens that let a new node in.
     #[command(subcommand)]
     Token(token::TokenVerb),
@@ -69,6 +75,7 @@ pub(crate) fn run() -> Result<(), Failure> {
         Verb::Remove(arguments) => members::remove(arguments),
         Verb::Leave(arguments) => members::leave(arguments),
         Verb::TransferLeadership(arguments) => members::transfer(arguments),
+        Verb::Config(verb) => config::run(verb),
         Verb::Token(verb) => token::run(verb),
         Verb::Cert(verb) => cert::run(verb),
     }

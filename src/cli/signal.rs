@@ -1,6 +1,6 @@
 //! When to stop: SIGINT, SIGTERM, or the end of standard input for a supervisor's child.
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 
 use super::Failure;
@@ -16,6 +16,12 @@ pub(crate) fn stop_signal() -> Result<impl Future<Output = &'static str>, Failur
             _ = terminate.recv() => "SIGTERM",
         }
     })
+}
+
+/// SIGHUP: read the configuration again.
+pub(crate) fn hang_ups() -> Result<Signal, Failure> {
+    signal(SignalKind::hangup())
+        .map_err(|error| Failure::other(format!("signal handlers cannot be installed: {error}")))
 }
 
 /// Ends when standard input does; without the wish for it, never.

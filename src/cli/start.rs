@@ -3,23 +3,33 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use vedfolnir::config::{Config, Settings};
+use tokio::signal::unix::Signal;
+use vedfolnir::config::{self, Loaded, Severity};
 use vedfolnir::observability::log;
-use vedfolnir::server::{Server, StartReport};
+use vedfolnir::server::{Reloader, Server, StartReport};
 
+use super::settings::SettingsArgs;
 use super::{Failure, out, runtime, signal};
 
 /// After a stop was asked for, the process is gone within this time whatever hangs.
 const STOP_TIMEOUT: Duration = Duration::from_millis(4800);
 
-pub(crate) fn run(settings: &Settings) -> Result<(), Failure> {
-    let config = settings.validate()?;
-    log::init(&config.log);
-    raise_file_limit();
-    runtime::block_on(config.worker_threads, serve(config, settings.exit_with_stdin))
+pub(crate) fn run(settings: &SettingsArgs) -> Result<(), Failure> {
+    let loaded = config::load(&settings.inputs())?;
+    log::init(&loaded.config.log);
+    for doubt in &loaded.doubts {
+        match doubt.severity {
+            Severity::Note => tracing::info!("configuration: {doubt}"),
+            _ => tracing::warn!("configuration: {doubt}"),
+        }
+    }
+    runtime::block_on(loaded.config.node.worker_threads, serve(loaded, settings.clone()))
 }
 
-async fn serve(config: Config, exit_with_stdin: bool) -> Result<(), Failure> {
+async fn serve(loaded: Loaded, settings: SettingsArgs) -> Result<(), Failure> {
+    let exit_with_stdin = settings.exit_with_stdin;
+    // Before anything else: from here on a SIGHUP is a wish, not the end.
+    let hang_ups = signal::hang_ups()?;
     let signalled = signal::stop_signal()?;
     let asked = async move {
         tokio::select! {
@@ -29,7 +39,7 @@ async fn serve(config: Config, exit_with_stdin: bool) -> Result<(), Failure> {
     };
     tokio::pin!(asked);
     let server = tokio::select! {
-        started = Server::start(config) => started?,
+        started = Server::start(loaded.config.clone()) => started?,
         reason = &mut asked => {
             tracing::info!(reason, "stopped before the node was a member of its cluster");
             return Ok(());
@@ -37,6 +47,7 @@ async fn serve(config: Config, exit_with_stdin: bool) -> Result<(), Failure> {
     };
     let block = start_block(server.report());
     let ready = server.ready();
+    let reloads = reload_at(hang_ups, server.reloader(), loaded, settings);
     let (stopping, stopped) = tokio::sync::oneshot::channel::<()>();
     let run = server.run_until(async move {
         let reason = asked.await;
@@ -56,6 +67,7 @@ async fn serve(config: Config, exit_with_stdin: bool) -> Result<(), Failure> {
     };
     tokio::select! {
         () = announced => Ok(()),
+        () = reloads => Ok(()),
         ended = run => ended.map_err(Failure::from),
         () = overdue => {
             tracing::warn!(?STOP_TIMEOUT, "the shutdown hangs: ending without it");
@@ -64,11 +76,36 @@ async fn serve(config: Config, exit_with_stdin: bool) -> Result<(), Failure> {
     }
 }
 
-/// As many open files as the system allows: one for each client.
-fn raise_file_limit() {
-    match rlimit::increase_nofile_limit(u64::MAX) {
-        Ok(limit) => tracing::debug!(limit, "open files"),
-        Err(error) => tracing::warn!(%error, "the limit of open files could not be raised"),
+/// At each SIGHUP reads everything again and puts in force what may change; never ends.
+async fn reload_at(mut hang_ups: Signal, reloader: Reloader, mut loaded: Loaded, settings: SettingsArgs) {
+    loop {
+        if hang_ups.recv().await.is_none() {
+            return std::future::pending().await;
+        }
+        let (reading, certificates) = (settings.clone(), reloader.clone());
+        // Both read files.
+        let read = tokio::task::spawn_blocking(move || {
+            certificates.reload_certificates();
+            config::load(&reading.inputs())
+        });
+        match read.await {
+            Ok(Ok(new)) => {
+                reloader.apply(&new.config);
+                log::change_filter(&new.config.log);
+                for name in loaded.needs_restart(&new) {
+                    tracing::warn!(setting = name, "changed, and needs a restart; the old value stays in force");
+                }
+                tracing::info!("the configuration was read again and is in force");
+                loaded = loaded.with_reloaded(new);
+            }
+            Ok(Err(refused)) => {
+                for problem in refused.problems {
+                    tracing::error!("configuration: {problem}");
+                }
+                tracing::error!("the new configuration is refused; the old one stays in force");
+            }
+            Err(error) => tracing::error!(%error, "the configuration could not be read again"),
+        }
     }
 }
 
@@ -76,8 +113,9 @@ fn start_block(report: &StartReport) -> String {
     let mut block = format!("\nvedfolnir {} is ready: {}\n\n", env!("CARGO_PKG_VERSION"), report.start);
     let rows = [
         ("Socket.IO", report.url.clone()),
-        ("health", format!("{}/websocket/health", report.url)),
-        ("metrics", format!("{}/websocket/metrics", report.url)),
+        ("over TLS", report.tls_url.clone().unwrap_or_else(|| "off".to_owned())),
+        ("health", report.health_url.clone().unwrap_or_else(|| "off".to_owned())),
+        ("metrics", report.metrics_url.clone().unwrap_or_else(|| "off".to_owned())),
         ("admin", report.admin_url.clone()),
         ("cluster", format!("{} (QUIC, UDP)", report.cluster_addr)),
         ("data directory", report.data_dir.display().to_string()),

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 use vedfolnir::admin::{self, StatusView, Target};
+use vedfolnir::security::secret::Secret;
 
 use super::door::Door;
 use super::{Failure, out, runtime};
@@ -24,14 +25,15 @@ pub(crate) struct StatusArgs {
 
 pub(crate) fn run(arguments: StatusArgs) -> Result<(), Failure> {
     let targets = arguments.door.targets()?;
+    let token = arguments.door.token()?;
     runtime::block_on(Some(1), async move {
-        let body = ask(&targets).await?;
+        let body = ask(&targets, token.as_ref()).await?;
         if arguments.json {
             out::stdout(&format!("{}\n", String::from_utf8_lossy(&body)));
         } else {
             let view = serde_json::from_slice(&body)
                 .map_err(|error| Failure::other(format!("the node's answer is not understood: {error}")))?;
-            let applied = applied(&view).await;
+            let applied = applied(&view, token.as_ref()).await;
             out::stdout(&render(&view, &applied));
         }
         Ok(())
@@ -39,10 +41,10 @@ pub(crate) fn run(arguments: StatusArgs) -> Result<(), Failure> {
 }
 
 /// The first node that answers.
-async fn ask(targets: &[Target]) -> Result<Vec<u8>, Failure> {
+async fn ask(targets: &[Target], token: Option<&Secret>) -> Result<Vec<u8>, Failure> {
     let mut last = Failure::other("there is no node to ask");
     for target in targets {
-        match admin::get(target, "/status", TIMEOUT).await {
+        match admin::get(target, token, "/status", TIMEOUT).await {
             Ok((status, body)) if status.is_success() => return Ok(body.to_vec()),
             Ok((status, body)) => {
                 let reason = serde_json::from_slice::<serde_json::Value>(&body)
@@ -59,13 +61,13 @@ async fn ask(targets: &[Target]) -> Result<Vec<u8>, Failure> {
 
 /// What each member has applied: the asked one said so, the others are asked at their own doors where those can be
 /// reached from here.
-async fn applied(view: &StatusView) -> Vec<Option<u64>> {
+async fn applied(view: &StatusView, token: Option<&Secret>) -> Vec<Option<u64>> {
     futures_util::future::join_all(view.nodes.iter().map(|node| async move {
         if node.id == view.node_id {
             return Some(view.applied_index);
         }
         let target: Target = node.admin_url.parse().ok()?;
-        let (_, body) = admin::get(&target, "/status", PEER_TIMEOUT).await.ok()?;
+        let (_, body) = admin::get(&target, token, "/status", PEER_TIMEOUT).await.ok()?;
         let peer: StatusView = serde_json::from_slice(&body).ok()?;
         // Another cluster's node may have the same loopback address on another host.
         (peer.node_id == node.id).then_some(peer.applied_index)

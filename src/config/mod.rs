@@ -1,117 +1,109 @@
 //! Validated configuration: what [`crate::server::Server`] is started with.
 //!
-//! [`Settings`] holds the words as they were typed (option or environment variable); [`Settings::validate`] turns them
-//! into a [`Config`] or into one line that names the setting, the value, the reason and the accepted form.
-//! Nothing below this module reads the environment.
+//! ```text
+//!   command line, environment, files ──► layers ──► values ──► compose ──► Config
+//!                                          ▲           ▲
+//!                            names ────────┴── schema ─┴──► options · show · templates · JSON Schema · documentation
+//! ```
+//!
+//! The [`schema`] is the only place that lists settings. Nothing below this module reads the environment.
 
-mod error;
-mod secret;
-mod settings;
+mod compose;
+mod env_file;
+mod layers;
+mod names;
+mod options;
+mod parts;
+mod problem;
+mod render;
+pub(crate) mod schema;
+mod toml_file;
+mod values;
+
 #[cfg(test)]
+#[path = "tests.rs"]
+#[allow(clippy::unwrap_used, clippy::expect_used)]
 mod tests;
-mod tls;
-mod validate;
-mod value;
 
-use std::net::SocketAddr;
-use std::path::PathBuf;
-use std::time::Duration;
+use layers::Layers;
+use values::Values;
 
-use vedfolnir_cluster::state::Format;
-use vedfolnir_cluster::{ClusterTls, RaftTiming, ReplicatedLimits};
+pub use layers::{Inputs, Source};
+pub use options::{OptionSpec, options};
+pub use parts::{
+    AdminConfig, AdminTokens, ClusterPart, Config, JwksConfig, LogConfig, LogFormat, LogLevel, MonitoringConfig,
+    NodeConfig, PublicConfig, SecurityConfig, TlsConfig, TlsReload,
+};
+pub use problem::{ConfigError, Problem, Severity};
+pub use render::{Shown, ShownSetting, Template, json_schema, markdown, template};
+pub use schema::kind::parse_duration;
+pub use schema::mode::DEFAULT_ADMIN_BIND;
 
-pub use error::ConfigError;
-pub use secret::Secret;
-pub use settings::{DEFAULT_ADMIN_ADDR, DEFAULT_DATA_DIR, LogSettings, Settings};
-pub use value::parse_duration;
-
-/// A node's whole configuration; every value has been checked, alone and against the others.
+/// A configuration that a node can be started with.
 #[derive(Clone, Debug)]
-pub struct Config {
-    /// Production mode: no built-in application unless asked for, JSON logs unless asked otherwise.
+pub struct Loaded {
+    /// Every part.
+    pub config: Config,
+    /// What is doubtful about it, worth a line each.
+    pub doubts: Vec<Problem>,
+    /// What it was made of: for [`Loaded::needs_restart`].
+    layers: Layers,
+}
+
+/// What `vedfolnir config check` and `show` tell.
+#[derive(Clone, Debug)]
+pub struct Checked {
+    /// All that is refused or doubtful.
+    pub problems: Vec<Problem>,
+    /// What applies.
+    pub shown: Shown,
+    /// Whether production mode is on.
     pub production: bool,
-    /// Where the node keeps its state.
-    pub data_dir: PathBuf,
-    /// The public listener.
-    pub public: PublicConfig,
-    /// The operators' listener.
-    pub admin_bind: SocketAddr,
-    /// The cluster floor's part.
-    pub cluster: ClusterPart,
-    /// Whether the built-in relay application answers.
-    pub relay: bool,
-    /// Logs.
-    pub log: LogConfig,
-    /// Threads of the runtime; `None`: one per core.
-    pub worker_threads: Option<usize>,
-    /// How long a shutdown may drain clients before it goes on.
-    pub drain_timeout: Duration,
 }
 
-/// The public listener.
-#[derive(Clone, Debug)]
-pub struct PublicConfig {
-    /// Where it listens; port 0: chosen by the system.
-    pub bind: SocketAddr,
-    /// URL that clients use, without a trailing slash; `None`: made from the bound address.
-    pub url: Option<String>,
-    /// Engine.IO sessions at once.
-    pub connections_max: usize,
-    /// From one ping to the next.
-    pub ping_interval: Duration,
-    /// How long a pong may take.
-    pub ping_timeout: Duration,
+/// Reads and judges everything.
+///
+/// # Errors
+/// All that is wrong.
+pub fn load(inputs: &Inputs) -> Result<Loaded, ConfigError> {
+    let layers = Layers::read(inputs);
+    let (config, problems) = judge(&layers, inputs);
+    if problems.iter().any(|problem| problem.severity == Severity::Error) {
+        return Err(ConfigError { problems });
+    }
+    Ok(Loaded { config, doubts: problems, layers })
 }
 
-/// What the cluster floor is told; addresses stay as they were given, they are resolved at every attempt.
-#[derive(Clone, Debug)]
-pub struct ClusterPart {
-    /// UDP address of the endpoint.
-    pub bind: SocketAddr,
-    /// HOST:PORT that peers use; `None`: the bound address.
-    pub advertise: Option<String>,
-    /// Peers to join through.
-    pub bootstrap: Vec<String>,
-    /// How many empty nodes form a new cluster.
-    pub bootstrap_expect: Option<usize>,
-    /// Certificates between peers.
-    pub tls: ClusterTls,
-    /// The authority's private key, on a node that signs certificates.
-    pub tls_ca_key: Option<PathBuf>,
-    /// The highest format that the node speaks.
-    pub format_version: Format,
-    /// Raft's clock.
-    pub timing: RaftTiming,
-    /// Limits that a new cluster commits.
-    pub limits: ReplicatedLimits,
-    /// Voters at most.
-    pub voters_max: usize,
-    /// Without quorum contact for this long, clients are let go.
-    pub isolation_after: Duration,
-    /// A peer unheard for this long is declared down.
-    pub node_down_after: Duration,
-    /// A voter unheard for this long is replaced by a learner.
-    pub replace_after: Duration,
-    /// Log entries between snapshots.
-    pub snapshot_every_entries: u64,
+/// Reads and judges everything, for a report.
+#[must_use]
+pub fn check(inputs: &Inputs) -> Checked {
+    let layers = Layers::read(inputs);
+    let shown = Shown::of(&Values::new(&layers));
+    let (config, problems) = judge(&layers, inputs);
+    Checked { problems, shown, production: config.node.production }
 }
 
-/// Logs.
-#[derive(Clone, Debug)]
-pub struct LogConfig {
-    /// `tracing` filter directives.
-    pub filter: String,
-    /// How a line looks.
-    pub format: LogFormat,
+fn judge(layers: &Layers, inputs: &Inputs) -> (Config, Vec<Problem>) {
+    let values = Values::new(layers);
+    let config = Config::compose(&values, inputs);
+    (config, values.into_problems())
 }
 
-/// How a log line looks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LogFormat {
-    /// For people.
-    Human,
-    /// One JSON object a line.
-    Json,
-    /// One JSON object a line, in the Bunyan schema.
-    Bunyan,
+impl Loaded {
+    /// What is in force once the reloadable part of `new` is: what needs a restart is still compared with the start.
+    #[must_use]
+    pub fn with_reloaded(self, new: Self) -> Self {
+        Self { layers: self.layers, ..new }
+    }
+
+    /// Settings that differ from `new` and take effect at the next start only: their names.
+    #[must_use]
+    pub fn needs_restart(&self, new: &Self) -> Vec<&'static str> {
+        let text = |layers: &Layers, about| layers.given(about).map(|given| given.text.clone());
+        schema::all()
+            .map(schema::Describe::about)
+            .filter(|about| !about.reload && text(&self.layers, about) != text(&new.layers, about))
+            .map(|about| about.name)
+            .collect()
+    }
 }

@@ -15,7 +15,9 @@ use super::families::Families;
 use super::health::readiness_reason;
 use super::node::Node;
 use super::process;
+use crate::security::events::{SecurityCounters, SecurityEvent};
 use crate::service::{PROCESSING_BUCKETS_US, ServiceStats};
+use crate::tls::{HandshakeFailureKind, ListenerTls};
 
 pub(super) async fn metrics(State(node): State<Arc<Node>>) -> Response {
     match page(&node) {
@@ -30,6 +32,8 @@ fn page(node: &Node) -> Result<String, String> {
     match node.parts() {
         Some(parts) => {
             of_service(&mut families, parts.service.stats());
+            of_security(&mut families, parts.service.security_counters());
+            of_tls(&mut families, parts.tls.as_deref());
             of_cluster(&mut families, parts.cluster.metrics());
             of_storage(&mut families, parts.cluster.storage_metrics());
             of_status(&mut families, Some(&parts.cluster.status()));
@@ -40,6 +44,8 @@ fn page(node: &Node) -> Result<String, String> {
         // Not a member yet: everything is there, and zero.
         None => {
             of_service(&mut families, &ServiceStats::default());
+            of_security(&mut families, &SecurityCounters::default());
+            of_tls(&mut families, None);
             of_cluster(&mut families, &ClusterMetrics::default());
             of_storage(&mut families, &StorageMetrics::default());
             of_status(&mut families, None);
@@ -67,6 +73,61 @@ fn of_node(families: &mut Families, node: &Node) {
     families.gauge("vedfolnir_draining", "1 while the node is shutting down", f64::from(u8::from(node.draining())));
 }
 
+/// What was refused, and why; all labels are known beforehand.
+fn of_security(families: &mut Families, counters: &SecurityCounters) {
+    let sum = |kind: &str| -> f64 {
+        let of_kind = SecurityEvent::ALL.into_iter().filter(|event| event.kind() == kind);
+        of_kind.map(|event| counters.get(event) as f64).sum()
+    };
+    let mut kinds: Vec<&str> = SecurityEvent::ALL.iter().map(|event| event.kind()).collect();
+    kinds.dedup();
+    let events: Vec<_> = kinds.iter().map(|kind| ("type", *kind, sum(kind))).collect();
+    families.counters("websocket_security_events_total", "Security events, by type", &events);
+    let refusals: Vec<_> = kinds
+        .iter()
+        .filter(|kind| SecurityEvent::ALL.iter().any(|event| event.kind() == **kind && event.is_refusal()))
+        .map(|kind| ("reason", *kind, sum(kind)))
+        .collect();
+    families.counters(
+        "websocket_security_blocked_connections_total",
+        "Connections and requests that were refused, by reason",
+        &refusals,
+    );
+    let scoped = |kind: &str| -> Vec<_> {
+        let of_kind = SecurityEvent::ALL.into_iter().filter(|event| event.kind() == kind);
+        of_kind.filter_map(|event| Some(("scope", event.scope()?, counters.get(event) as f64))).collect()
+    };
+    families.counters("websocket_security_rate_limited_total", "Too many in too short a time", &scoped("rate_limited"));
+    families.counters("websocket_security_connection_limit_total", "Too many at once", &scoped("connection_limit"));
+    families.counter(
+        "websocket_security_auth_failures_total",
+        "Clients that failed to authenticate",
+        counters.get(SecurityEvent::AuthFailure) as f64,
+    );
+    families.counter(
+        "websocket_security_csrf_failures_total",
+        "Requests with a login's cookie that were not proved to be the user's",
+        counters.get(SecurityEvent::CsrfFailure) as f64,
+    );
+}
+
+/// The public listener's certificates: the first that expires; 0 without TLS.
+fn of_tls(families: &mut Families, tls: Option<&ListenerTls>) {
+    let status = tls.map(ListenerTls::status);
+    let expiry = status.as_ref().and_then(|status| status.certificates.iter().map(|report| report.not_after).min());
+    families.gauge(
+        "websocket_tls_certificate_expiry_timestamp_seconds",
+        "When the first certificate in use expires, since the Unix epoch; 0 without TLS",
+        expiry.unwrap_or(0) as f64,
+    );
+    let (ok, failed) = status.map_or((0, 0), |status| (status.reloads_ok, status.reloads_failed));
+    families.counters(
+        "websocket_tls_reloads_total",
+        "Times that the certificates' files were read again",
+        &[("outcome", "ok", ok as f64), ("outcome", "failed", failed as f64)],
+    );
+}
+
 fn of_service(families: &mut Families, stats: &ServiceStats) {
     families.counter("websocket_connections_total", "Engine.IO sessions opened", get(&stats.connections_total));
     families.gauge("websocket_connections_active", "Engine.IO sessions now", stats.connections_active() as f64);
@@ -86,6 +147,17 @@ fn of_service(families: &mut Families, stats: &ServiceStats) {
             ("reason", "limit", get(&stats.tcp_refused_total)),
         ],
     );
+    families.counter(
+        "websocket_handshake_timeouts_total",
+        "Connections that did not say in time what they were to say first",
+        get(&stats.handshake_timeouts_total),
+    );
+    let failures: Vec<_> = HandshakeFailureKind::ALL
+        .iter()
+        .zip(&stats.tls_failures)
+        .map(|(kind, count)| ("reason", kind.as_str(), get(count)))
+        .collect();
+    families.counters("websocket_tls_handshake_failures_total", "TLS handshakes that failed", &failures);
     families.gauge("websocket_tcp_connections_active", "TCP connections now", get(&stats.tcp_active));
     families.counter(
         "websocket_upgrades_total",

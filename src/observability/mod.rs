@@ -17,31 +17,59 @@ mod timestamp;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::http::{HeaderValue, header};
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+
+use crate::config::MonitoringConfig;
+use crate::security::bearer;
 
 pub(crate) use health::readiness_reason;
 pub use node::{LeaveRequest, Node, Parts};
 pub(crate) use server_id::host_name;
 pub use server_id::server_id;
 
-/// The public routes beside Socket.IO: `/websocket/health`, `/ready`, `/live`, `/websocket/metrics`, and a word of
-/// welcome at `/`.
-pub fn router(node: Arc<Node>) -> Router {
-    Router::new()
-        .route("/", get(welcome))
-        .route("/websocket/health", get(health::health))
-        .route("/websocket/health/ready", get(health::ready))
-        .route("/websocket/health/live", get(health::live))
-        .route("/websocket/metrics", get(metrics::metrics))
-        .with_state(node)
+/// Where everything is when nothing else is said; the operators' listener has it there always.
+#[must_use]
+pub fn usual_paths() -> MonitoringConfig {
+    MonitoringConfig {
+        health: Some("/websocket/health".to_owned()),
+        health_alias: None,
+        metrics: Some("/websocket/metrics".to_owned()),
+        metrics_token: None,
+    }
+}
+
+/// The routes beside Socket.IO: health with `/ready` and `/live` below it, a load balancer's own path, metrics, and a word
+/// of welcome at `/`.
+pub fn router(node: Arc<Node>, paths: &MonitoringConfig) -> Router {
+    let mut router = Router::new().route("/", get(welcome));
+    if let Some(path) = &paths.health {
+        router = router
+            .route(path, get(health::health))
+            .route(&format!("{path}/ready"), get(health::ready))
+            .route(&format!("{path}/live"), get(health::live));
+    }
+    if let Some(path) = &paths.health_alias {
+        router = router.route(path, get(health::ready));
+    }
+    if let Some(path) = &paths.metrics {
+        let token = paths.metrics_token.clone().map(Arc::new);
+        router = router.route(
+            path,
+            get(move |State(node): State<Arc<Node>>, headers: HeaderMap| async move {
+                if token.as_ref().is_some_and(|token| !bearer::shows(&headers, token)) {
+                    return bearer::unauthorized();
+                }
+                metrics::metrics(State(node)).await
+            }),
+        );
+    }
+    router.with_state(node)
 }
 
 async fn welcome() -> Response {
-    const WELCOME: &str = "Vedfolnir, a clustered Socket.IO server.\n\
-        Socket.IO   /socket.io/\n\
-        health      /websocket/health  /websocket/health/ready  /websocket/health/live\n\
-        metrics     /websocket/metrics\n";
+    const WELCOME: &str = "Vedfolnir, a clustered Socket.IO server.\nSocket.IO   /socket.io/\n";
     ([(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"))], WELCOME).into_response()
 }

@@ -1,14 +1,15 @@
 //! The node as its doors see it: who it is, since when, and its floors once they stand.
 
 use std::path::PathBuf;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Instant, SystemTime};
 
 use tokio::sync::{mpsc, oneshot};
 use vedfolnir_cluster::Cluster;
 
 use crate::service::Service;
+use crate::tls::ListenerTls;
 
 /// Shared by the public and the admin routes, from before the cluster is reached until the process ends.
 pub struct Node {
@@ -26,6 +27,8 @@ pub struct Parts {
     pub cluster: Cluster,
     /// The service floor.
     pub service: Service,
+    /// TLS of the public listener.
+    pub tls: Option<Arc<ListenerTls>>,
     /// Takes the wish that the node leaves its cluster; one at a time.
     pub leave: mpsc::Sender<LeaveRequest>,
 }

@@ -7,12 +7,12 @@ use axum::http::{Request, StatusCode};
 use http_body_util::BodyExt;
 use tower::ServiceExt;
 
-use super::{Node, router, server_id};
+use super::{Node, router, server_id, usual_paths};
 
 async fn ask(method: &str, path: &str) -> (StatusCode, String, String) {
     let node = Arc::new(Node::new(server_id(), "unused".into()));
     let request = Request::builder().method(method).uri(path).body(Body::empty()).expect("a request");
-    let response = router(node).oneshot(request).await.expect("an answer");
+    let response = router(node, &usual_paths()).oneshot(request).await.expect("an answer");
     let status = response.status();
     let kind = response.headers().get("content-type").map_or("", |kind| kind.to_str().unwrap_or("?")).to_owned();
     let body = response.into_body().collect().await.expect("a body").to_bytes();

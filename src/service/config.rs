@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::link::Transport;
-use super::origin::OriginPolicy;
 use super::outbox::OutboxLimits;
+use crate::security::proxy_protocol::Mode as ProxyProtocol;
 
 /// Settings of the WebSocket service.
 #[derive(Clone, Debug)]
@@ -25,14 +25,18 @@ pub struct ServiceConfig {
     pub transports: Vec<Transport>,
     /// Engine.IO sessions at once; one more is answered with 503.
     pub connections_max: usize,
-    /// Which web pages may connect.
-    pub origins: OriginPolicy,
+    /// Whether requests of sessions of other nodes are passed on.
+    pub forwards: bool,
+    /// Whether TCP keep-alive is on.
+    pub keep_alive: bool,
+    /// Versions of the PROXY protocol that are spoken.
+    pub proxy_protocol: ProxyProtocol,
+    /// Paths that are served by plain HTTP under any host, too: health checks and metrics.
+    pub exempt_paths: Vec<String>,
     /// How long a handler's publish waits for its quorum.
     pub publish_timeout: Duration,
-    /// How long a request's headers may take.
-    pub header_read_timeout: Duration,
-    /// How long a POST's body may take.
-    pub body_read_timeout: Duration,
+    /// How long each step of a handshake may take: the PROXY header, TLS, a request's head, a POST's body.
+    pub handshake_timeout: Duration,
     /// Bounds of each socket's outbox.
     pub outbox: OutboxLimits,
     /// Handlers of one connection in flight; beyond them the connection is not read.
@@ -52,10 +56,12 @@ impl Default for ServiceConfig {
             max_http_buffer_size: 1_000_000,
             transports: vec![Transport::Polling, Transport::WebSocket],
             connections_max: 200_000,
-            origins: OriginPolicy::Any,
+            forwards: true,
+            keep_alive: true,
+            proxy_protocol: ProxyProtocol::Off,
+            exempt_paths: Vec::new(),
             publish_timeout: Duration::from_secs(10),
-            header_read_timeout: Duration::from_secs(10),
-            body_read_timeout: Duration::from_secs(30),
+            handshake_timeout: Duration::from_secs(30),
             outbox: OutboxLimits::default(),
             handlers_in_flight_max: 64,
             handlers_bytes_max: 4 << 20,

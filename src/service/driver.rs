@@ -18,6 +18,8 @@ use super::session::{Pulled, SessionSocket};
 use super::stats::ServiceStats;
 use super::{Inner, affinity, release};
 use crate::app::RequestInfo;
+use crate::security::events::SecurityEvent;
+use crate::security::guard::{Budget, Place};
 
 /// Bytes that wait to be written to one connection; beyond them it is not read, since answers would only add to them.
 const UNWRITTEN_BYTES_MAX: usize = 2 << 20;
@@ -52,13 +54,19 @@ pub(crate) struct Session {
     handlers_in_flight: usize,
     handlers_bytes: usize,
     started: Instant,
+    /// What is left of this client's messages and bytes.
+    budget: Budget,
+    /// When the first of its tokens expires.
+    expires: Option<Instant>,
+    /// Its place among the connections of its address.
+    _place: Place,
     /// Under which transport it counts as active; `None` once it is released.
     counted_as: Option<Transport>,
 }
 
 impl Session {
     /// A session that has just been opened.
-    pub(crate) fn new(service: Arc<Inner>, link: Arc<Link>, request: Arc<RequestInfo>) -> Self {
+    pub(crate) fn new(service: Arc<Inner>, link: Arc<Link>, request: Arc<RequestInfo>, place: Place) -> Self {
         let config = ConnectionConfig {
             ping_interval_ms: millis(service.config.ping_interval),
             ping_timeout_ms: millis(service.config.ping_timeout),
@@ -82,6 +90,9 @@ impl Session {
             handlers_in_flight: 0,
             handlers_bytes: 0,
             started: Instant::now(),
+            budget: Budget::full(Instant::now()),
+            expires: None,
+            _place: place,
             counted_as: Some(counted_as),
             link,
             service,
@@ -124,6 +135,11 @@ impl Session {
     pub(crate) fn receive(&mut self, packet: Packet) {
         if let Packet::Message(message) = &packet {
             ServiceStats::add(&self.service.stats.bytes_in_total, message.len() as u64);
+            if let Err(scope) = self.service.guard.spend(&mut self.budget, message.len()) {
+                self.service.guard.rate_limited(scope, self.request.remote.ip());
+                self.link.close(CloseCause::RateLimited);
+                return;
+            }
         }
         self.inbox.push_back(packet);
     }
@@ -177,14 +193,29 @@ impl Session {
 
     /// When the protocol's clock has something to do.
     pub(crate) fn deadline(&self) -> Option<tokio::time::Instant> {
-        let at = self.connection.poll_timeout()?;
-        Some(tokio::time::Instant::from_std(self.started + Duration::from_millis(at)))
+        let protocol = self.connection.poll_timeout().map(|at| self.started + Duration::from_millis(at));
+        let first = match (protocol, self.expires) {
+            (Some(protocol), Some(expires)) => Some(protocol.min(expires)),
+            (protocol, expires) => protocol.or(expires),
+        };
+        first.map(tokio::time::Instant::from_std)
+    }
+
+    /// The client's token is good until then; with several, the first that expires ends the connection.
+    pub(super) fn expires_at(&mut self, expires: Instant) {
+        self.expires = Some(self.expires.map_or(expires, |known| known.min(expires)));
     }
 
     /// Lets the protocol look at the clock.
     pub(crate) fn handle_timeout(&mut self) {
         let now = self.now_ms();
         self.connection.handle_timeout(now);
+        if self.expires.is_some_and(|expires| expires <= Instant::now()) {
+            // It comes back with a new one, or is told why not.
+            self.service.guard.event(SecurityEvent::TokenExpired, self.request.remote.ip(), "a client's token expired");
+            self.expires = None;
+            self.link.close(CloseCause::TokenExpired);
+        }
     }
 
     // ---- handlers in flight ----

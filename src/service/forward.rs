@@ -18,7 +18,6 @@ use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::future::BoxFuture;
 use hyper::body::Incoming;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
 use vedfolnir_cluster::state::NodeId;
 use vedfolnir_cluster::{PeerReceiver, PeerSender, PeerService, PeerStream};
 use vedfolnir_protocol::{ENGINE_SID_LEN, EngineSid, HandshakeError};
@@ -126,7 +125,7 @@ pub(super) async fn request(
         Verb::Upgrade => {
             let mut stream = open(service, node, verb, &sid).await?;
             match answer(in_time(stream.recv()).await) {
-                Ok(_) => http::accept_websocket(request, move |tcp, read_ahead| tunnel(tcp, read_ahead, stream)),
+                Ok(_) => http::accept_websocket(request, move |io, read_ahead| tunnel(io, read_ahead, stream)),
                 Err(error) => Err(error),
             }
         }
@@ -154,8 +153,8 @@ fn answer(frame: Option<Bytes>) -> Result<Bytes, HandshakeError> {
 }
 
 /// Bytes of a WebSocket between a client and the owner, until one of them ends it.
-async fn tunnel(tcp: TcpStream, read_ahead: Vec<u8>, stream: PeerStream) {
-    let (read, write) = tcp.into_split();
+async fn tunnel(io: Io, read_ahead: Vec<u8>, stream: PeerStream) {
+    let (read, write) = tokio::io::split(io);
     let (mut sender, receiver) = stream.split();
     if !read_ahead.is_empty() && !sender.send(read_ahead.into()).await {
         return;

@@ -5,14 +5,16 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use axum::body::Body;
-use axum::http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, UPGRADE};
-use axum::http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use axum::http::header::{
+    CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE,
+};
+use axum::http::{HeaderValue, Method, Request, Response, StatusCode};
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::body::Incoming;
+use hyper::ext::Protocol;
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use vedfolnir_protocol::{EngineSid, HandshakeError};
@@ -37,40 +39,39 @@ pub(super) struct Query<'a> {
     sid: Option<&'a str>,
 }
 
-/// Answers a request under the service's path.
-pub(crate) async fn handle(service: Arc<Inner>, remote: SocketAddr, request: Request<Incoming>) -> Response<Body> {
-    let headers = request.headers().clone();
-    let origins = &service.config.origins;
-    if request.method() == Method::OPTIONS {
-        let mut response = respond::preflight();
-        origins.apply_preflight(&headers, response.headers_mut());
-        return response;
-    }
-    let answer =
-        if origins.allows(&headers) { route(&service, remote, request).await } else { Err(HandshakeError::Forbidden) };
-    let mut response = answer.unwrap_or_else(|error| {
+/// Who asks, as far as the gate has found out.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asking {
+    /// The client's address; port 0 when a proxy does not tell it.
+    pub(super) address: SocketAddr,
+    /// Whether the request came by HTTPS.
+    pub(super) https: bool,
+}
+
+/// Answers a request under the service's path that the gate has let in.
+pub(super) async fn answer(service: &Arc<Inner>, asking: Asking, request: Request<Incoming>) -> Response<Body> {
+    route(service, asking, request).await.unwrap_or_else(|error| {
         ServiceStats::one(&service.stats.connections_failed_total);
         respond::error(error)
-    });
-    origins.apply(&headers, response.headers_mut());
-    response
+    })
 }
 
 async fn route(
     service: &Arc<Inner>,
-    remote: SocketAddr,
+    asking: Asking,
     request: Request<Incoming>,
 ) -> Result<Response<Body>, HandshakeError> {
     let query = parse(request.uri().query().unwrap_or_default());
-    let upgrades = is_websocket_upgrade(request.headers());
+    let upgrades = is_websocket_upgrade(&request);
     let transport = judge_transport(&query, &service.config.transports)?;
     let Some(sid) = query.sid else {
         judge_handshake(&query, transport, request.method(), upgrades)?;
-        return Ok(handshake(service, remote, transport, request));
+        return Ok(handshake(service, asking, transport, request));
     };
     let sid: EngineSid = sid.parse().map_err(|_| HandshakeError::SessionIdUnknown)?;
     let link = match affinity::owner(service, &sid) {
         Owner::This => service.registry.get(&sid).ok_or(HandshakeError::SessionIdUnknown)?,
+        Owner::Peer(_) if !service.config.forwards => return Err(HandshakeError::SessionIdUnknown),
         Owner::Peer(node) => {
             // The owner judges by the transport that the session is on; this much is wrong on any.
             if (transport == Transport::WebSocket) != upgrades {
@@ -84,8 +85,8 @@ async fn route(
     match (upgrades, request.method()) {
         (true, _) => {
             let (service, link) = (Arc::clone(service), link);
-            accept_websocket(request, move |tcp, read_ahead| async move {
-                let stream = websocket::stream(Io::Tcp(tcp), read_ahead, &service.config).await;
+            accept_websocket(request, move |io, read_ahead| async move {
+                let stream = websocket::stream(io, read_ahead, &service.config).await;
                 upgrade::probe(service, link, stream).await;
             })
         }
@@ -108,7 +109,8 @@ pub(super) fn judge_handshake(
     method: &Method,
     upgrades: bool,
 ) -> Result<(), HandshakeError> {
-    if method != Method::GET {
+    // A WebSocket inside HTTP/2 begins with CONNECT (RFC 8441).
+    if method != Method::GET && !(upgrades && method == Method::CONNECT) {
         return Err(HandshakeError::BadHandshakeMethod);
     }
     if (transport == Transport::WebSocket) != upgrades {
@@ -144,7 +146,11 @@ pub(super) fn parse(query: &str) -> Query<'_> {
     parsed
 }
 
-pub(super) fn is_websocket_upgrade(headers: &HeaderMap) -> bool {
+pub(super) fn is_websocket_upgrade<B>(request: &Request<B>) -> bool {
+    if request.method() == Method::CONNECT {
+        return request.extensions().get::<Protocol>().is_some_and(|protocol| protocol.as_str() == "websocket");
+    }
+    let headers = request.headers();
     let has = |name, token: &str| {
         headers
             .get_all(name)
@@ -155,12 +161,7 @@ pub(super) fn is_websocket_upgrade(headers: &HeaderMap) -> bool {
     has(UPGRADE, "websocket") && has(CONNECTION, "upgrade")
 }
 
-fn handshake(
-    service: &Arc<Inner>,
-    remote: SocketAddr,
-    transport: Transport,
-    request: Request<Incoming>,
-) -> Response<Body> {
+fn handshake(service: &Arc<Inner>, asking: Asking, transport: Transport, request: Request<Incoming>) -> Response<Body> {
     let refusal = service.refusal().or_else(|| {
         let full = service.registry.len() >= service.config.connections_max;
         full.then(|| format!("the node has its {} connections", service.config.connections_max))
@@ -169,20 +170,27 @@ fn handshake(
         ServiceStats::one(&service.stats.connections_failed_total);
         return respond::unavailable(&reason);
     }
-    let info = Arc::new(request_info(remote, &request));
+    let place = match service.guard.enter(asking.address.ip()) {
+        Ok(place) => place,
+        Err(refused) => {
+            ServiceStats::one(&service.stats.connections_failed_total);
+            return respond::too_many(&refused);
+        }
+    };
+    let info = Arc::new(request_info(asking, &request));
     match transport {
         Transport::Polling => {
             let (sender, receiver) = mpsc::channel(polling::REQUESTS_MAX);
-            let session = Session::new(Arc::clone(service), Arc::new(Link::polling(sender)), info);
+            let session = Session::new(Arc::clone(service), Arc::new(Link::polling(sender)), info, place);
             let open = vedfolnir_protocol::engine_io::payload::encode([&session.open_packet()]);
             tokio::spawn(polling::drive(session, receiver));
             respond::payload(open)
         }
         Transport::WebSocket => {
             let service = Arc::clone(service);
-            let accepted = accept_websocket(request, move |tcp, read_ahead| async move {
-                let stream = websocket::stream(Io::Tcp(tcp), read_ahead, &service.config).await;
-                let session = Session::new(service, Arc::new(Link::websocket()), info);
+            let accepted = accept_websocket(request, move |io, read_ahead| async move {
+                let stream = websocket::stream(io, read_ahead, &service.config).await;
+                let session = Session::new(service, Arc::new(Link::websocket()), info, place);
                 websocket::open(websocket::Connected::new(session, stream)).await;
             });
             accepted.unwrap_or_else(respond::error)
@@ -190,46 +198,62 @@ fn handshake(
     }
 }
 
-fn request_info(remote: SocketAddr, request: &Request<Incoming>) -> RequestInfo {
+fn request_info(asking: Asking, request: &Request<Incoming>) -> RequestInfo {
     let kept = HEADERS_KEPT.iter().filter_map(|name| {
         let value = request.headers().get(*name)?.to_str().ok()?;
         Some((*name, value.into()))
     });
-    RequestInfo { remote, query: request.uri().query().unwrap_or_default().into(), headers: kept.collect() }
+    RequestInfo {
+        remote: asking.address,
+        https: asking.https,
+        query: request.uri().query().unwrap_or_default().into(),
+        headers: kept.collect(),
+    }
 }
 
-/// Answers 101; once the connection has switched, its own task goes on with `then`.
+/// Answers 101, or 200 inside HTTP/2; once the connection has switched, its own task goes on with `then`.
 pub(super) fn accept_websocket<F, R>(mut request: Request<Incoming>, then: F) -> Result<Response<Body>, HandshakeError>
 where
-    F: FnOnce(TcpStream, Vec<u8>) -> R + Send + 'static,
+    F: FnOnce(Io, Vec<u8>) -> R + Send + 'static,
     R: Future<Output = ()> + Send,
 {
-    let version = request.headers().get("sec-websocket-version").map(HeaderValue::as_bytes);
-    let key = request.headers().get(SEC_WEBSOCKET_KEY).ok_or(HandshakeError::BadRequest)?;
-    if version != Some(b"13") {
+    if request.headers().get(SEC_WEBSOCKET_VERSION).map(HeaderValue::as_bytes) != Some(b"13") {
         return Err(HandshakeError::BadRequest);
     }
-    let accept = HeaderValue::from_str(&derive_accept_key(key.as_bytes())).map_err(|_| HandshakeError::BadRequest)?;
+    let mut response = Response::new(Body::empty());
+    if request.method() != Method::CONNECT {
+        let key = request.headers().get(SEC_WEBSOCKET_KEY).filter(|key| is_key(key.as_bytes()));
+        let key = key.ok_or(HandshakeError::BadRequest)?;
+        let accept =
+            HeaderValue::from_str(&derive_accept_key(key.as_bytes())).map_err(|_| HandshakeError::BadRequest)?;
+        *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+        let headers = response.headers_mut();
+        headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+        headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+        headers.insert(SEC_WEBSOCKET_ACCEPT, accept);
+    }
     let upgraded = hyper::upgrade::on(&mut request);
     tokio::spawn(async move {
         let Ok(upgraded) = upgraded.await else { return };
-        let Some((tcp, read_ahead)) = take_over(upgraded) else { return };
-        then(tcp, read_ahead).await;
+        let (io, read_ahead) = take_over(upgraded);
+        then(io, read_ahead).await;
     });
-    let mut response = Response::new(Body::empty());
-    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-    let headers = response.headers_mut();
-    headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
-    headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
-    headers.insert(SEC_WEBSOCKET_ACCEPT, accept);
     Ok(response)
 }
 
+/// Sixteen bytes in Base64 (RFC 6455, section 4.1).
+fn is_key(key: &[u8]) -> bool {
+    use base64::Engine as _;
+    base64::engine::general_purpose::STANDARD.decode(key).is_ok_and(|bytes| bytes.len() == 16)
+}
+
 /// The connection, and what was read behind the request. hyper's buffer, of which that is a slice, is given back.
-fn take_over(upgraded: Upgraded) -> Option<(TcpStream, Vec<u8>)> {
-    // The listener serves nothing else, so the parts are always what it put in.
-    let parts = upgraded.downcast::<TokioIo<TcpStream>>().ok()?;
-    Some((parts.io.into_inner(), parts.read_buf.to_vec()))
+fn take_over(upgraded: Upgraded) -> (Io, Vec<u8>) {
+    match upgraded.downcast::<TokioIo<Io>>() {
+        Ok(parts) => (parts.io.into_inner(), parts.read_buf.to_vec()),
+        // A stream of an HTTP/2 connection.
+        Err(upgraded) => (Io::Http2(Box::new(TokioIo::new(upgraded))), Vec::new()),
+    }
 }
 
 /// Waits for the session's next payload.
@@ -309,11 +333,11 @@ pub(super) async fn read_post(service: &Inner, request: Request<Incoming>) -> Re
     if announced.is_some_and(|length| length > bytes_max as u64) {
         // A client that is still sending sees a broken connection instead of the answer: let it finish, within bounds.
         let rest = swallow(request.into_body(), SWALLOWED_BYTES_MAX);
-        let _ = tokio::time::timeout(service.config.body_read_timeout, rest).await;
+        let _ = tokio::time::timeout(service.config.handshake_timeout, rest).await;
         return Ok(Posted::Answered(respond::too_large()));
     }
     let body = Limited::new(request.into_body(), bytes_max).collect();
-    match tokio::time::timeout(service.config.body_read_timeout, body).await {
+    match tokio::time::timeout(service.config.handshake_timeout, body).await {
         Ok(Ok(body)) => Ok(Posted::Body(body.to_bytes())),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Ok(Posted::Answered(respond::too_large())),
         Ok(Err(_)) => Err(HandshakeError::BadRequest),

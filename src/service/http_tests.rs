@@ -48,11 +48,30 @@ fn requests_of_a_session() {
 }
 
 #[test]
-fn upgrades_are_told_by_both_headers() {
-    let headers = |pairs: &[(&'static str, &'static str)]| -> HeaderMap {
-        pairs.iter().map(|(name, value)| (name.parse().unwrap(), HeaderValue::from_static(value))).collect()
+fn upgrades_are_told_by_both_headers_or_by_the_protocol_of_a_connect() {
+    let request = |method: Method, pairs: &[(&'static str, &'static str)]| {
+        let mut request = Request::builder().method(method);
+        for (name, value) in pairs {
+            request = request.header(*name, *value);
+        }
+        request.body(()).unwrap()
     };
-    assert!(is_websocket_upgrade(&headers(&[("connection", "keep-alive, Upgrade"), ("upgrade", "WebSocket")])));
-    assert!(!is_websocket_upgrade(&headers(&[("connection", "keep-alive"), ("upgrade", "websocket")])));
-    assert!(!is_websocket_upgrade(&headers(&[("connection", "upgrade")])));
+    let both = [("connection", "keep-alive, Upgrade"), ("upgrade", "WebSocket")];
+    assert!(is_websocket_upgrade(&request(Method::GET, &both)));
+    assert!(!is_websocket_upgrade(&request(Method::GET, &[("connection", "keep-alive"), ("upgrade", "websocket")])));
+    assert!(!is_websocket_upgrade(&request(Method::GET, &[("connection", "upgrade")])));
+    let mut connect = request(Method::CONNECT, &both);
+    assert!(!is_websocket_upgrade(&connect), "headers of HTTP/1.1 mean nothing there");
+    connect.extensions_mut().insert(Protocol::from_static("websocket"));
+    assert!(is_websocket_upgrade(&connect));
+    connect.extensions_mut().insert(Protocol::from_static("connect-udp"));
+    assert!(!is_websocket_upgrade(&connect));
+}
+
+#[test]
+fn a_websocket_s_key_is_sixteen_bytes() {
+    assert!(is_key(b"dGhlIHNhbXBsZSBub25jZQ=="));
+    for bad in [&b"test"[..], b"", b"dGhlIHNhbXBsZSBub25jZQ", b"dGhlIHNhbXBsZSBub25jZQAA"] {
+        assert!(!is_key(bad), "{bad:?}");
+    }
 }

@@ -24,17 +24,39 @@ pub enum CloseCause {
     NodeDown = 5,
     /// The session could not be opened in time, or not now.
     NotOpened = 6,
+    /// The client sends more than it may.
+    RateLimited = 7,
+    /// The client's token has expired.
+    TokenExpired = 8,
 }
 
 impl CloseCause {
-    const ALL: [Self; 6] = [Self::Fenced, Self::Isolated, Self::Draining, Self::Hole, Self::NodeDown, Self::NotOpened];
+    const ALL: [Self; 8] = [
+        Self::Fenced,
+        Self::Isolated,
+        Self::Draining,
+        Self::Hole,
+        Self::NodeDown,
+        Self::NotOpened,
+        Self::RateLimited,
+        Self::TokenExpired,
+    ];
+
+    /// What the WebSocket's close frame says (1008, RFC 6455, section 7.4.1), where the client is to know.
+    pub(crate) const fn policy(self) -> Option<&'static str> {
+        match self {
+            Self::RateLimited => Some("rate limited"),
+            Self::TokenExpired => Some("token expired"),
+            _ => None,
+        }
+    }
 
     /// As the protocol names it.
     pub(crate) const fn reason(self) -> CloseReason {
         match self {
             Self::Draining => CloseReason::ServerShuttingDown,
             Self::NotOpened => CloseReason::ForcedServerClose,
-            Self::Fenced | Self::Isolated | Self::Hole | Self::NodeDown => CloseReason::ForcedClose,
+            _ => CloseReason::ForcedClose,
         }
     }
 }

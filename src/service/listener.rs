@@ -1,4 +1,4 @@
-//! The accept loop: Engine.IO's requests under its path, everything else to the fallback routes.
+//! The accept loops: Engine.IO's requests under its path, everything else to the fallback routes.
 
 use std::convert::Infallible;
 use std::io;
@@ -8,23 +8,45 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::Body;
-use hyper::server::conn::http1;
+use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
-use tower::ServiceExt as _;
 
+use super::arrival::{Arrived, Spoken, greet};
 use super::stats::ServiceStats;
-use super::{Inner, Service, http};
+use super::{Inner, Service, gate};
+use crate::tls::ListenerTls;
 
 /// hyper's buffer for a request's head, in bytes; given back after an upgrade.
 const HEAD_BYTES_MAX: usize = 16 << 10;
+/// The same for HTTP/2, where it is a limit of the decoded headers.
+const HTTP2_HEADER_BYTES_MAX: u32 = 16 << 10;
+/// Requests and WebSockets at once on one HTTP/2 connection.
+const HTTP2_STREAMS_MAX: u32 = 128;
+/// What one HTTP/2 stream and one connection may have on their way to us.
+const HTTP2_STREAM_WINDOW_BYTES: u32 = 64 << 10;
+const HTTP2_CONNECTION_WINDOW_BYTES: u32 = 256 << 10;
+/// An HTTP/2 connection is asked this often whether it still lives ...
+const HTTP2_PING_INTERVAL: Duration = Duration::from_secs(30);
+/// ... and given this long to answer.
+const HTTP2_PING_TIMEOUT: Duration = Duration::from_secs(20);
 /// TCP connections beyond the clients' own, for health and polling's second connection.
 const TCP_EXTRA: u64 = 1024;
 /// Pause after an accept that failed for want of file descriptors or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// TCP asks a silent peer after this long whether it is there.
+const KEEP_ALIVE_AFTER: Duration = Duration::from_secs(60);
+
+/// A public listener.
+pub struct Door {
+    /// Where connections come in.
+    pub listener: TcpListener,
+    /// With which certificates, if it speaks TLS.
+    pub tls: Option<Arc<ListenerTls>>,
+}
 
 /// Counts one TCP connection for as long as it lives.
 struct Counted(Arc<Inner>);
@@ -40,12 +62,12 @@ impl Service {
     ///
     /// # Errors
     /// When the listener itself is broken.
-    pub async fn serve(&self, listener: TcpListener, fallback: Router, shutdown: CancellationToken) -> io::Result<()> {
+    pub async fn serve(&self, door: Door, fallback: Router, shutdown: CancellationToken) -> io::Result<()> {
         // Every polling client may use two connections.
         let tcp_max = self.inner.config.connections_max as u64 * 2 + TCP_EXTRA;
         loop {
             let accepted = tokio::select! {
-                accepted = listener.accept() => accepted,
+                accepted = door.listener.accept() => accepted,
                 () = shutdown.cancelled() => return Ok(()),
             };
             let (stream, remote) = match accepted {
@@ -63,7 +85,8 @@ impl Service {
                 continue;
             }
             let counted = Counted(Arc::clone(&self.inner));
-            tokio::spawn(serve_connection(counted, stream, remote, fallback.clone(), shutdown.clone()));
+            let arriving = arrive(counted, stream, remote, door.tls.clone(), fallback.clone(), shutdown.clone());
+            tokio::spawn(arriving);
         }
     }
 }
@@ -75,39 +98,69 @@ fn is_of_connection(error: &io::Error) -> bool {
 }
 
 /// Serves HTTP on one connection, until it ends or becomes a WebSocket.
-async fn serve_connection(
+async fn arrive(
     counted: Counted,
     stream: TcpStream,
     remote: SocketAddr,
+    tls: Option<Arc<ListenerTls>>,
     fallback: Router,
     shutdown: CancellationToken,
 ) {
     // Small frames must not wait for more; a socket that refuses is about to fail anyway.
     let _ = stream.set_nodelay(true);
+    if counted.0.config.keep_alive {
+        let _ = SockRef::from(&stream).set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEP_ALIVE_AFTER));
+    }
+    // In a box of its own, so that a connection that lives has no room set aside for its handshake.
+    let arrived = tokio::select! {
+        arrived = Box::pin(greet(&counted.0, tls.as_deref(), stream, remote)) => arrived,
+        () = shutdown.cancelled() => return,
+    };
+    let Arrived::Ready(arrived) = arrived else { return };
+    let (io, peer, spoken) = *arrived;
     let service = Arc::clone(&counted.0);
-    let header_read_timeout = service.config.header_read_timeout;
+    let header_read_timeout = service.config.handshake_timeout;
     let handler = service_fn(move |request| {
         let (service, fallback) = (Arc::clone(&service), fallback.clone());
-        async move {
-            if request.uri().path().starts_with(&service.config.path) {
-                Ok::<_, Infallible>(http::handle(service, remote, request).await)
-            } else {
-                fallback.oneshot(request.map(Body::new)).await
+        async move { Ok::<_, Infallible>(gate::handle(service, peer, fallback, request).await) }
+    });
+    let io = TokioIo::new(io);
+    let result = match spoken {
+        Spoken::Http1 => {
+            let connection = http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(header_read_timeout)
+                .max_buf_size(HEAD_BYTES_MAX)
+                .serve_connection(io, handler)
+                .with_upgrades();
+            tokio::pin!(connection);
+            tokio::select! {
+                result = connection.as_mut() => result,
+                () = shutdown.cancelled() => {
+                    connection.as_mut().graceful_shutdown();
+                    connection.await
+                }
             }
         }
-    });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(header_read_timeout)
-        .max_buf_size(HEAD_BYTES_MAX)
-        .serve_connection(TokioIo::new(stream), handler)
-        .with_upgrades();
-    tokio::pin!(connection);
-    let result = tokio::select! {
-        result = connection.as_mut() => result,
-        () = shutdown.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+        Spoken::Http2 => {
+            let connection = http2::Builder::new(TokioExecutor::new())
+                .timer(TokioTimer::new())
+                .enable_connect_protocol()
+                .max_concurrent_streams(HTTP2_STREAMS_MAX)
+                .max_header_list_size(HTTP2_HEADER_BYTES_MAX)
+                .initial_stream_window_size(HTTP2_STREAM_WINDOW_BYTES)
+                .initial_connection_window_size(HTTP2_CONNECTION_WINDOW_BYTES)
+                .keep_alive_interval(HTTP2_PING_INTERVAL)
+                .keep_alive_timeout(HTTP2_PING_TIMEOUT)
+                .serve_connection(io, handler);
+            let mut connection = Box::pin(connection);
+            tokio::select! {
+                result = connection.as_mut() => result,
+                () = shutdown.cancelled() => {
+                    connection.as_mut().graceful_shutdown();
+                    connection.await
+                }
+            }
         }
     };
     if let Err(error) = result {

@@ -10,17 +10,18 @@
 //! One task drives one connection. The dispatcher alone changes the hub, in log order, and never waits for a socket.
 
 mod affinity;
+mod arrival;
 mod config;
 mod dispatcher;
 mod drain;
 mod driver;
 mod forward;
+mod gate;
 mod http;
 mod hub;
 mod io;
 mod link;
 mod listener;
-mod origin;
 mod outbox;
 mod polling;
 mod progress;
@@ -38,8 +39,8 @@ mod websocket;
 #[cfg(test)]
 mod service_tests;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use parking_lot::RwLock;
@@ -48,11 +49,15 @@ use vedfolnir_cluster::state::{Epoch, Incarnation, PidHash, SidKey};
 use vedfolnir_cluster::{Cluster, Notice, Readiness};
 
 use crate::app::App;
+use crate::security::csrf::CsrfGuard;
+use crate::security::events::SecurityCounters;
+use crate::security::guard::{Guard, csrf_guard};
+use crate::security::rules::CsrfRule;
 
 pub use config::ServiceConfig;
 pub(crate) use dispatcher::deliver_volatile;
 pub use link::{CloseCause, Transport};
-pub use origin::OriginPolicy;
+pub use listener::Door;
 pub use outbox::OutboxLimits;
 pub use stats::{PROCESSING_BUCKETS_US, ServiceStats};
 
@@ -65,6 +70,8 @@ pub struct Service {
 /// What all connections share.
 pub(crate) struct Inner {
     pub(crate) config: ServiceConfig,
+    /// Who may come in, and how often.
+    pub(crate) guard: Arc<Guard>,
     pub(crate) app: App,
     pub(crate) cluster: Cluster,
     pub(crate) hub: RwLock<hub::Hub<session::SessionSocket>>,
@@ -76,15 +83,24 @@ pub(crate) struct Inner {
     draining: AtomicBool,
     /// 0: not read yet.
     history_id: AtomicU64,
+    /// Judges requests that cookies authenticate, once the cluster's key is known.
+    csrf: OnceLock<Option<CsrfGuard>>,
 }
 
 impl Service {
     /// Starts the dispatcher and the watch over readiness. Must be called inside a tokio runtime.
     #[must_use]
-    pub fn start(config: ServiceConfig, app: App, cluster: Cluster, notices: mpsc::Receiver<Notice>) -> Self {
+    pub fn start(
+        config: ServiceConfig,
+        guard: Arc<Guard>,
+        app: App,
+        cluster: Cluster,
+        notices: mpsc::Receiver<Notice>,
+    ) -> Self {
         let inner = Arc::new(Inner {
             readiness: cluster.readiness(),
             config,
+            guard,
             app,
             cluster,
             hub: RwLock::default(),
@@ -94,6 +110,7 @@ impl Service {
             releases: release::Releases::default(),
             draining: AtomicBool::new(false),
             history_id: AtomicU64::new(0),
+            csrf: OnceLock::new(),
         });
         inner.app.attach(Arc::downgrade(&inner));
         inner.cluster.serve_peers(Arc::new(forward::Forwarded(Arc::downgrade(&inner))));
@@ -106,6 +123,12 @@ impl Service {
     #[must_use]
     pub fn stats(&self) -> &ServiceStats {
         &self.inner.stats
+    }
+
+    /// What was refused.
+    #[must_use]
+    pub fn security_counters(&self) -> &SecurityCounters {
+        self.inner.guard.counters()
     }
 
     /// Closes every transport, spread over `jitter`; clients come back by themselves, here or elsewhere.
@@ -158,6 +181,11 @@ impl Inner {
     /// The key of the cluster's session ids. A node is not ready before it is committed.
     pub(crate) fn sid_key(&self) -> SidKey {
         self.cluster.read(|state| state.configuration().map(|configuration| configuration.sid_key)).unwrap_or_default()
+    }
+
+    /// Judges requests that cookies authenticate.
+    pub(crate) fn csrf(&self, rule: &CsrfRule) -> Option<&CsrfGuard> {
+        self.csrf.get_or_init(|| csrf_guard(rule, &self.sid_key().0)).as_ref()
     }
 
     pub(crate) fn forget_history_id(&self) {

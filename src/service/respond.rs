@@ -1,10 +1,13 @@
 //! HTTP answers of Engine.IO, each in one place.
 
 use axum::body::Body;
-use axum::http::header::{CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
+use axum::http::header::{CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, LOCATION, RETRY_AFTER};
 use axum::http::{HeaderValue, Response, StatusCode};
 use bytes::Bytes;
 use vedfolnir_protocol::HandshakeError;
+
+use crate::security::events::SecurityEvent;
+use crate::security::guard::TooMany;
 
 fn response(status: StatusCode, content_type: &'static str, body: impl Into<Body>) -> Response<Body> {
     let mut response = Response::new(body.into());
@@ -46,6 +49,27 @@ pub(crate) fn timeout() -> Response<Body> {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::REQUEST_TIMEOUT;
     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    response
+}
+
+/// 429: too many of one address.
+pub(crate) fn too_many(refused: &TooMany) -> Response<Body> {
+    let mut response = self::refused(StatusCode::TOO_MANY_REQUESTS, refused.event);
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(refused.retry_after_seconds));
+    response
+}
+
+/// A refusal of the gate: a word for programs, a sentence for people.
+pub(crate) fn refused(status: StatusCode, event: SecurityEvent) -> Response<Body> {
+    response(status, "application/json", event.body())
+}
+
+/// 308: the same by HTTPS.
+pub(crate) fn moved(location: HeaderValue) -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::PERMANENT_REDIRECT;
+    response.headers_mut().insert(LOCATION, location);
+    response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
     response
 }
 

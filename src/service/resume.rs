@@ -1,6 +1,8 @@
 //! CONNECT: who it is, then its old session or a new one, committed before the client hears of it.
 
+use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ring::digest;
 use vedfolnir_cluster::ProposeError;
@@ -16,6 +18,9 @@ use super::release::{self, Opening};
 use super::session::{OpenedSession, SessionSocket};
 use super::stats::ServiceStats;
 use crate::app::{ConnectAccept, ConnectRefusal, Handshake, Namespace};
+use crate::security::auth::Identity;
+use crate::security::events::{ConnectionScope, SecurityEvent};
+use crate::security::guard::{self, Unidentified};
 
 /// What a CONNECT came to.
 pub(crate) enum Connected {
@@ -25,6 +30,8 @@ pub(crate) enum Connected {
         socket: SocketGuard,
         /// The bearer secret that the client resumes with; `None`: the namespace does not recover.
         pid: Option<String>,
+        /// How long the client's token is good; `None`: it has none, or it does not expire.
+        remaining: Option<Duration>,
     },
     /// `44`: final.
     Refused(ConnectRefusal),
@@ -69,23 +76,52 @@ async fn open(
     service: Arc<Inner>,
     namespace: Arc<Namespace>,
     link: Arc<Link>,
-    handshake: Handshake,
+    mut handshake: Handshake,
 ) -> Result<Connected, CloseCause> {
     let (pid, offset) = match &handshake.auth {
         Some(auth) if namespace.recovery() => recovery_of(auth),
         _ => (None, None),
     };
-    let accept = match namespace.connect(handshake).await {
+    let address = handshake.request.remote.ip();
+    let identity = match service.guard.identify(&mut handshake).await {
+        Ok(identity) => identity,
+        Err(Unidentified::Refused(refusal)) => return Ok(Connected::Refused(refusal)),
+        Err(Unidentified::NotNow) => return Err(CloseCause::NotOpened),
+    };
+    let mut accept = match namespace.connect(handshake).await {
         Ok(accept) => accept,
         Err(refusal) => return Ok(Connected::Refused(refusal)),
     };
+    // Who the token names stands, whatever the application says: the policy goes by it as well.
+    accept.user = identity.as_ref().and_then(|identity| identity.user().cloned()).or(accept.user);
     if let Some(pid) = pid
         && let Some((opened, position)) = resume(&service, &namespace, &accept, &pid, offset.as_deref()).await?
     {
-        return attach(service, namespace, link, opened, position, Some(pid));
+        return attach(service, namespace, link, opened, identity, position, Some(pid));
+    }
+    if let Some(refusal) = too_many_of_user(&service, &namespace, accept.user.as_ref(), address) {
+        return Ok(Connected::Refused(refusal));
     }
     let (pid, opened, position) = register(&service, &namespace, accept).await?;
-    attach(service, namespace, link, opened, position, Some(pid))
+    attach(service, namespace, link, opened, identity, position, Some(pid))
+}
+
+/// A user has as many sessions as one may. A resume brings none, so it is never refused for that. The count is this node's
+/// replica's: connects at the same time on several nodes may pass together.
+fn too_many_of_user(
+    service: &Inner,
+    namespace: &Namespace,
+    user: Option<&Arc<str>>,
+    address: IpAddr,
+) -> Option<ConnectRefusal> {
+    let (user, max) = user.zip(service.guard.sessions_per_user())?;
+    let sessions = service.cluster.read(|state| state.user_sessions(namespace.shared_name(), None, user));
+    if sessions < u64::from(max) {
+        return None;
+    }
+    let event = SecurityEvent::ConnectionLimit(ConnectionScope::User);
+    service.guard.event(event, address, "a user has as many sessions as one may");
+    Some(ConnectRefusal::with_code(event.message(), "too_many_connections"))
 }
 
 fn attach(
@@ -93,15 +129,17 @@ fn attach(
     namespace: Arc<Namespace>,
     link: Arc<Link>,
     opened: OpenedSession,
+    identity: Option<Arc<Identity>>,
     position: LogPosition,
     pid: Option<String>,
 ) -> Result<Connected, CloseCause> {
     let pid = pid.filter(|_| namespace.recovery());
-    let socket = Arc::new(SessionSocket::new(Arc::clone(&service), namespace, link, opened));
+    let remaining = identity.as_ref().and_then(|identity| identity.remaining(guard::unix_now()));
+    let socket = Arc::new(SessionSocket::new(Arc::clone(&service), namespace, link, opened, identity));
     let attached = service.hub.write().attach(&socket, position.index);
     let socket = SocketGuard(Some(socket));
     match attached {
-        Attached::Yes => Ok(Connected::Accepted { socket, pid }),
+        Attached::Yes => Ok(Connected::Accepted { socket, pid, remaining }),
         // Fenced already: its release is refused by epoch.
         Attached::Gone => Err(CloseCause::Fenced),
     }

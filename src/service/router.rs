@@ -48,8 +48,12 @@ impl Session {
             self.control.push(encode_connect_error(name, "Invalid namespace", None));
             return;
         };
-        let handshake =
-            Handshake { namespace: Arc::clone(namespace.shared_name()), auth, request: Arc::clone(&self.request) };
+        let handshake = Handshake {
+            namespace: Arc::clone(namespace.shared_name()),
+            auth,
+            request: Arc::clone(&self.request),
+            identity: None,
+        };
         let (service, link) = (Arc::clone(&self.service), Arc::clone(&self.link));
         self.spawn_connect(Box::pin(async move {
             let connected = resume::connect(service, Arc::clone(&namespace), link, handshake).await;
@@ -60,7 +64,7 @@ impl Session {
     /// A CONNECT is decided.
     pub(super) fn connected(&mut self, namespace: &Namespace, connected: Connected) {
         match connected {
-            Connected::Accepted { socket, pid } => {
+            Connected::Accepted { socket, pid, remaining } => {
                 if !self.connection.connect_accepted(namespace.name()) {
                     // The connection has ended meanwhile: the guard lets the session go.
                     return;
@@ -71,6 +75,9 @@ impl Session {
                 ServiceStats::one(&self.service.stats.sockets_active);
                 self.sockets.reserve_exact(1);
                 self.sockets.push(socket);
+                if let Some(remaining) = remaining {
+                    self.expires_at(Instant::now() + remaining);
+                }
             }
             Connected::Refused(refusal) => {
                 self.connection.connect_refused(namespace.name());

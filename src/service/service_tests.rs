@@ -1,6 +1,7 @@
 //! A real single-node cluster, the relay and raw clients: what the wire carries, in which order.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{SinkExt as _, StreamExt as _};
@@ -11,8 +12,9 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_util::sync::CancellationToken;
 use vedfolnir_cluster::{Cluster, ClusterConfig};
 
-use super::{Service, ServiceConfig};
+use super::{Door, Service, ServiceConfig};
 use crate::app::relay;
+use crate::security::guard::Guard;
 
 /// Nothing here takes longer unless it is broken.
 const CEILING: Duration = Duration::from_secs(30);
@@ -29,14 +31,14 @@ async fn node(config: ServiceConfig) -> Node {
     let dir = tempfile::tempdir().unwrap();
     let (cluster, notices) =
         Cluster::start(ClusterConfig::on_loopback(dir.path(), "127.0.0.1:0".parse().unwrap())).await.unwrap();
-    let service = Service::start(config, relay::app(), cluster.clone(), notices);
+    let service = Service::start(config, Arc::new(Guard::open()), relay::app(), cluster.clone(), notices);
     within(cluster.readiness().wait_for(|readiness| readiness.ready)).await.unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = listener.local_addr().unwrap();
     let stop = CancellationToken::new();
     let serving = service.clone();
     let stopped = stop.clone();
-    tokio::spawn(async move { serving.serve(listener, axum::Router::new(), stopped).await });
+    tokio::spawn(async move { serving.serve(Door { listener, tls: None }, axum::Router::new(), stopped).await });
     Node { service, cluster, addr, stop, _dir: dir }
 }
 

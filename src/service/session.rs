@@ -14,6 +14,7 @@ use super::link::Link;
 use super::outbox::{Frame, Outbox, Pushed};
 use super::stats::ServiceStats;
 use crate::app::Namespace;
+use crate::security::auth::Identity;
 
 /// Emits that nobody waits for and whose acks still do; older ones are no longer waited for.
 const ORPHANS_MAX: usize = 1024;
@@ -30,6 +31,8 @@ pub(crate) struct SessionSocket {
     pub(crate) epoch: Epoch,
     pub(crate) sid: Arc<str>,
     pub(crate) user: Option<Arc<str>>,
+    /// Who it showed to be; `None`: authentication is off.
+    pub(crate) identity: Option<Arc<Identity>>,
     pub(crate) data: Bytes,
     pub(crate) outbox: Outbox,
     pub(crate) link: Arc<Link>,
@@ -53,11 +56,17 @@ pub(crate) enum Pulled {
 }
 
 impl SessionSocket {
-    pub(crate) fn new(service: Arc<Inner>, namespace: Arc<Namespace>, link: Arc<Link>, opened: OpenedSession) -> Self {
+    pub(crate) fn new(
+        service: Arc<Inner>,
+        namespace: Arc<Namespace>,
+        link: Arc<Link>,
+        opened: OpenedSession,
+        identity: Option<Arc<Identity>>,
+    ) -> Self {
         let OpenedSession { pid, epoch, sid, user, data, replay_after } = opened;
         let outbox = Outbox::new(service.config.outbox, replay_after);
         let (orphans, emitted) = (Mutex::new(Vec::new()), AtomicU64::new(0));
-        Self { service, namespace, pid, epoch, sid, user, data, outbox, link, orphans, emitted }
+        Self { service, namespace, pid, epoch, sid, user, identity, data, outbox, link, orphans, emitted }
     }
 
     /// Whether clients of the namespace can resume.

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::link::Transport;
+use crate::tls::HandshakeFailureKind;
 
 /// Upper bounds of the processing-time buckets, in microseconds; one more bucket holds the rest.
 pub const PROCESSING_BUCKETS_US: [u64; 10] = [10, 50, 100, 500, 1_000, 5_000, 10_000, 50_000, 100_000, 1_000_000];
@@ -25,6 +26,10 @@ pub struct ServiceStats {
     pub tcp_active: AtomicU64,
     /// TCP connections closed at once because there were too many.
     pub tcp_refused_total: AtomicU64,
+    /// Connections that did not say within the time what they were to say first.
+    pub handshake_timeouts_total: AtomicU64,
+    /// TLS handshakes that failed, by [`HandshakeFailureKind::ALL`].
+    pub tls_failures: [AtomicU64; HandshakeFailureKind::ALL.len()],
     /// Requests of clients that came to this node although another one owns their session.
     pub forwarded_total: AtomicU64,
     /// Those of them that the owner refused or that did not reach it.
@@ -94,6 +99,13 @@ impl ServiceStats {
         match transport {
             Transport::Polling => &self.connections_polling_active,
             Transport::WebSocket => &self.connections_websocket_active,
+        }
+    }
+
+    pub(crate) fn tls_failed(&self, kind: HandshakeFailureKind) {
+        let place = HandshakeFailureKind::ALL.iter().position(|known| *known == kind);
+        if let Some(counter) = place.and_then(|place| self.tls_failures.get(place)) {
+            Self::one(counter);
         }
     }
 

@@ -16,6 +16,7 @@ use vedfolnir_protocol::{CloseReason, Message, Packet};
 use super::config::ServiceConfig;
 use super::driver::{Session, count_out};
 use super::io::Io;
+use super::link::CloseCause;
 use super::outbox::Frame;
 use super::stats::ServiceStats;
 
@@ -88,10 +89,11 @@ pub(crate) async fn drive(mut connected: Box<Connected>) {
     tracing::debug!(sid = ?session.sid, ?end, "WebSocket closed");
     session.release();
     let Connected { session, stream } = *connected;
+    let policy = session.link.close_cause().and_then(CloseCause::policy);
     drop(session);
     let frame = match end {
         End::Oversize => Some(CloseFrame { code: CloseCode::Size, reason: "".into() }),
-        End::Closed(_) => None,
+        End::Closed(_) => policy.map(|reason| CloseFrame { code: CloseCode::Policy, reason: reason.into() }),
     };
     // In a box of its own, so that a connection that lives has no room set aside for its end.
     Box::pin(goodbye(stream, frame)).await;

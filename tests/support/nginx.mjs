@@ -1,4 +1,5 @@
 // A real NGINX in front of nodes, as plain as can be: round robin, no sticky sessions, no second try of a request.
+// On request TLS ends at it as well.
 
 import { spawn } from 'node:child_process';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -7,7 +8,7 @@ import path from 'node:path';
 import { freePort, temporaryDirectory } from './cluster.mjs';
 import { until } from './wait.mjs';
 
-const config = (directory, port, urls) => `
+const config = (directory, port, urls, tls, location) => `
 daemon off;
 ${process.getuid() === 0 ? 'user root;' : ''}
 worker_processes 1;
@@ -22,6 +23,7 @@ http {
   upstream nodes { ${urls.map((url) => `server ${new URL(url).host} max_fails=1 fail_timeout=5s;`).join(' ')} }
   server {
     listen 127.0.0.1:${port};
+    ${tls ? `listen 127.0.0.1:${tls.port} ssl; ssl_certificate ${tls.certificate}; ssl_certificate_key ${tls.key};` : ''}
     location / {
       proxy_pass http://nodes;
       proxy_http_version 1.1;
@@ -32,6 +34,7 @@ http {
       proxy_request_buffering off;
       proxy_buffering off;
       proxy_read_timeout 120s;
+      ${location}
     }
   }
 }
@@ -40,14 +43,16 @@ http {
 export class Nginx {
   #child;
 
-  static async start(urls) {
+  /** `tls`: { port, certificate, key } of a second listener; `location`: directives about what is passed on. */
+  static async start(urls, { tls = null, location = '' } = {}) {
     const nginx = new Nginx();
     const directory = temporaryDirectory();
     mkdirSync(path.join(directory, 'client_body'), { recursive: true });
     const port = await freePort();
     nginx.url = `http://127.0.0.1:${port}`;
+    if (tls) nginx.secureUrl = `https://localhost:${tls.port}`;
     const file = path.join(directory, 'nginx.conf');
-    writeFileSync(file, config(directory, port, urls));
+    writeFileSync(file, config(directory, port, urls, tls, location));
     nginx.#child = spawn('nginx', ['-c', file, '-p', directory, '-e', path.join(directory, 'error.log')], {
       env: { ...process.env, PATH: `${process.env.PATH}:/usr/sbin` },
       stdio: ['ignore', 'ignore', 'pipe'],

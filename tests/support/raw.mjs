@@ -88,8 +88,9 @@ export class Socket {
   received = [];
   closed = null;
 
-  constructor(url, query = {}) {
-    this.ws = new WebSocket(endpoint(url.replace('http', 'ws'), { EIO: 4, transport: 'websocket', ...query }));
+  /** `options` of `ws`, such as headers. */
+  constructor(url, query = {}, options = {}) {
+    this.ws = new WebSocket(endpoint(url.replace('http', 'ws'), { EIO: 4, transport: 'websocket', ...query }), options);
     this.ws.on('message', (data, isBinary) => {
       const packet = isBinary ? data : String(data);
       this.received.push(packet);

@@ -111,8 +111,9 @@ impl Large<'_> {
                 .await?;
             if looked.elapsed() > LOOK_EVERY {
                 looked = Instant::now();
-                // What one more would exceed is full.
-                if Page::of(url).await?.value("vedfolnir_history_bytes")? >= bytes_max * 0.999 {
+                // What a few more would exceed is full: the last record that fits leaves a rest.
+                let rest = 4.0 * (self.arguments.payload as f64 + 1024.0);
+                if Page::of(url).await?.value("vedfolnir_history_bytes")? >= bytes_max * 0.999 - rest {
                     break;
                 }
             }

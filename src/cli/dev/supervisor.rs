@@ -276,7 +276,7 @@ fn spawn(program: &Path, node: &NodePlan, log: &Path) -> std::io::Result<Child> 
 /// The node's status, once its operators' door and its public door both say that it serves.
 async fn look_at(node: &Running) -> Result<StatusView, String> {
     let target = Target::Tcp(format!("127.0.0.1:{}", node.plan.ports.admin));
-    let (status, body) = admin::get(&target, "/status", POLL_TIMEOUT).await.map_err(|error| error.to_string())?;
+    let (status, body) = admin::get(&target, None, "/status", POLL_TIMEOUT).await.map_err(|error| error.to_string())?;
     if !status.is_success() {
         return Err(reason_in(&body));
     }
@@ -286,7 +286,7 @@ async fn look_at(node: &Running) -> Result<StatusView, String> {
     }
     let public = Target::Tcp(format!("127.0.0.1:{}", node.plan.ports.service));
     let (status, body) =
-        admin::get(&public, "/websocket/health/ready", POLL_TIMEOUT).await.map_err(|error| error.to_string())?;
+        admin::get(&public, None, "/websocket/health/ready", POLL_TIMEOUT).await.map_err(|error| error.to_string())?;
     if status.is_success() { Ok(view) } else { Err(reason_in(&body)) }
 }
 

@@ -1,0 +1,157 @@
+//! Who may do what at the operators' listener, and the audit log of what was done.
+//!
+//! Three tokens, three roles: read (GET), operate (also what can be undone), admin (everything). Without any token the
+//! listener is bound to loopback, and whoever reaches it may do everything.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::extract::{ConnectInfo, Request, State};
+use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+
+use crate::config::AdminTokens;
+use crate::security::bearer;
+use crate::security::ip_key::IpKey;
+use crate::security::keyed_limit::KeyedLimiter;
+use crate::security::rate_limit::Rate;
+
+/// Wrong tokens of one address before it has to wait, and how long for each further one.
+const WRONG_AT_ONCE: u32 = 5;
+const WRONG_PAUSE: Duration = Duration::from_secs(10);
+/// Addresses that are told apart.
+const ADDRESSES_MAX: usize = 1_024;
+/// What an operator may change besides reading: it can be undone, or hurts nobody.
+const OPERATE_PATHS: [&str; 1] = ["/leadership/transfer"];
+
+/// What a token lets its bearer do; each does what the ones before do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Role {
+    /// Read.
+    Read,
+    /// Operate.
+    Operate,
+    /// Everything.
+    Admin,
+}
+
+impl Role {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Operate => "operate",
+            Self::Admin => "admin",
+        }
+    }
+
+    /// The least role for a request.
+    fn needed(method: &Method, path: &str) -> Self {
+        match *method {
+            Method::GET | Method::HEAD => Self::Read,
+            _ if OPERATE_PATHS.contains(&path) => Self::Operate,
+            _ => Self::Admin,
+        }
+    }
+}
+
+/// Judges requests by their tokens.
+pub struct Doorkeeper {
+    tokens: AdminTokens,
+    wrong: Option<KeyedLimiter<IpKey>>,
+}
+
+impl Doorkeeper {
+    /// With these tokens; none: everybody is an administrator.
+    #[must_use]
+    pub fn new(tokens: AdminTokens) -> Arc<Self> {
+        let rate = Rate::new(1, WRONG_PAUSE, WRONG_AT_ONCE).ok();
+        let wrong = rate.map(|rate| KeyedLimiter::new(rate, rate, ADDRESSES_MAX, Instant::now()));
+        Arc::new(Self { tokens, wrong })
+    }
+
+    /// Puts it in front of the routes.
+    pub fn guard(self: &Arc<Self>, router: Router) -> Router {
+        audited(router).layer(from_fn_with_state(Arc::clone(self), judge))
+    }
+
+    fn role(&self, headers: &HeaderMap) -> Option<Role> {
+        if self.tokens.is_none() {
+            return Some(Role::Admin);
+        }
+        let shown = bearer::token(headers)?;
+        let known =
+            [(&self.tokens.admin, Role::Admin), (&self.tokens.operate, Role::Operate), (&self.tokens.read, Role::Read)];
+        // All are compared, whichever fits.
+        let fitting = known.into_iter().filter_map(|(token, role)| {
+            token.as_ref().is_some_and(|token| bearer::is_same(shown, token)).then_some(role)
+        });
+        fitting.max()
+    }
+}
+
+async fn judge(
+    State(door): State<Arc<Doorkeeper>>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let Some(role) = door.role(request.headers()) else {
+        let taken = door.wrong.as_ref().map(|wrong| wrong.take(IpKey::from(peer.ip()), Instant::now()));
+        if let Some(seconds) = taken.and_then(|taken| taken.decision.retry_after_seconds()) {
+            tracing::error!(category = "security", client_ip = %peer.ip(), "security: many wrong tokens at the operators' listener");
+            let retry = [(header::RETRY_AFTER, seconds.to_string())];
+            return (StatusCode::TOO_MANY_REQUESTS, retry, "too many wrong tokens\n").into_response();
+        }
+        tracing::warn!(category = "security", client_ip = %peer.ip(), "security: no right token at the operators' listener");
+        return bearer::unauthorized();
+    };
+    let needed = Role::needed(request.method(), request.uri().path());
+    if role < needed {
+        tracing::warn!(
+            category = "security",
+            client_ip = %peer.ip(),
+            role = role.as_str(),
+            path = request.uri().path(),
+            "security: an operator's role does not allow a request"
+        );
+        let body = format!("this needs the role {}, the token's is {}\n", needed.as_str(), role.as_str());
+        return (StatusCode::FORBIDDEN, body).into_response();
+    }
+    request.extensions_mut().insert(role);
+    next.run(request).await
+}
+
+/// Puts every request that changes something into the log: by whom, and what came of it.
+pub fn audited(router: Router) -> Router {
+    router.layer(from_fn(audit))
+}
+
+async fn audit(request: Request, next: Next) -> Response {
+    if matches!(*request.method(), Method::GET | Method::HEAD) {
+        return next.run(request).await;
+    }
+    let method = request.method().clone();
+    let path = request.uri().path().to_owned();
+    let role = request.extensions().get::<Role>().copied().unwrap_or(Role::Admin);
+    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0.to_string());
+    let response = next.run(request).await;
+    tracing::info!(
+        category = "security",
+        event_type = "admin_action",
+        role = role.as_str(),
+        client = peer.as_deref().unwrap_or("the socket in the data directory"),
+        %method,
+        path,
+        status = response.status().as_u16(),
+        "audit: an operator changed something, or tried to"
+    );
+    response
+}
+
+#[cfg(test)]
+#[path = "doorkeeper_tests.rs"]
+#[allow(clippy::unwrap_used, clippy::expect_used)]
+mod tests;

@@ -1,0 +1,63 @@
+use axum::body::Body;
+use axum::http::Request;
+use axum::routing::{get, post};
+use tower::ServiceExt as _;
+
+use super::*;
+
+fn tokens() -> AdminTokens {
+    AdminTokens {
+        admin: Some("admin-0123456789abcdef".to_owned().into()),
+        operate: Some("operate-0123456789abcdef".to_owned().into()),
+        read: Some("read-0123456789abcdef".to_owned().into()),
+    }
+}
+
+async fn ask(door: &Arc<Doorkeeper>, method: &str, path: &str, token: Option<&str>, from: &str) -> StatusCode {
+    let ok = || async { "ok" };
+    let routes = Router::new()
+        .route("/status", get(ok))
+        .route("/leadership/transfer", post(ok))
+        .route("/members/remove", post(ok));
+    let mut request = Request::builder().method(method).uri(path);
+    if let Some(token) = token {
+        request = request.header("authorization", format!("Bearer {token}"));
+    }
+    let mut request = request.body(Body::empty()).unwrap();
+    request.extensions_mut().insert(ConnectInfo(from.parse::<SocketAddr>().unwrap()));
+    door.guard(routes).oneshot(request).await.unwrap().status()
+}
+
+#[tokio::test]
+async fn each_role_does_what_it_may_and_no_more() {
+    let door = Doorkeeper::new(tokens());
+    for (token, read, operate, admin) in [
+        (Some("read-0123456789abcdef"), 200, 403, 403),
+        (Some("operate-0123456789abcdef"), 200, 200, 403),
+        (Some("admin-0123456789abcdef"), 200, 200, 200),
+    ] {
+        let asked =
+            [("GET", "/status", read), ("POST", "/leadership/transfer", operate), ("POST", "/members/remove", admin)];
+        for (method, path, expected) in asked {
+            let status = ask(&door, method, path, token, "127.0.0.1:1").await;
+            assert_eq!(status, expected, "{token:?} {method} {path}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn without_tokens_everybody_may_do_everything() {
+    let door = Doorkeeper::new(AdminTokens::default());
+    assert_eq!(ask(&door, "POST", "/members/remove", None, "127.0.0.1:1").await, 200);
+}
+
+#[tokio::test]
+async fn guessing_is_slowed_down_by_address_and_the_right_token_still_works() {
+    let door = Doorkeeper::new(tokens());
+    for _ in 0..WRONG_AT_ONCE {
+        assert_eq!(ask(&door, "GET", "/status", Some("wrong"), "127.0.0.1:1").await, 401);
+    }
+    assert_eq!(ask(&door, "GET", "/status", Some("wrong"), "127.0.0.1:2").await, 429);
+    assert_eq!(ask(&door, "GET", "/status", None, "127.0.0.2:1").await, 401, "another address");
+    assert_eq!(ask(&door, "GET", "/status", Some("read-0123456789abcdef"), "127.0.0.1:3").await, 200);
+}

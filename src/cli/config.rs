@@ -1,0 +1,104 @@
+//! `vedfolnir config`: what applies, whether it would start, files to begin with. Nothing is started or written.
+
+use clap::{Args, Subcommand, ValueEnum};
+use vedfolnir::config::{self, Severity, Template};
+
+use super::settings::SettingsArgs;
+use super::{Failure, out};
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigVerb {
+    /// Judge the whole configuration, all errors at once; exit code 78 when a start would be refused.
+    Check(ReportArgs),
+    /// Show each setting's value and where it comes from; secrets are hidden.
+    Show(ReportArgs),
+    /// Print an environment file to begin with, for a shell, systemd and docker alike.
+    Template(TemplateArgs),
+    /// Print a JSON Schema of the TOML file.
+    Schema,
+    /// Print the documentation of all settings, in Markdown.
+    Docs,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ReportArgs {
+    /// One JSON document on standard output
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    settings: SettingsArgs,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct TemplateArgs {
+    /// Which environment
+    #[arg(value_enum)]
+    environment: Environment,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Environment {
+    Development,
+    Staging,
+    Production,
+    #[value(alias = "docker")]
+    Kubernetes,
+}
+
+pub(crate) fn run(verb: ConfigVerb) -> Result<(), Failure> {
+    match verb {
+        ConfigVerb::Check(arguments) => return check(&arguments),
+        ConfigVerb::Show(arguments) => return show(&arguments),
+        ConfigVerb::Template(arguments) => out::stdout(&config::template(match arguments.environment {
+            Environment::Development => Template::Development,
+            Environment::Staging => Template::Staging,
+            Environment::Production => Template::Production,
+            Environment::Kubernetes => Template::Kubernetes,
+        })),
+        ConfigVerb::Schema => out::stdout(&json(&config::json_schema())?),
+        ConfigVerb::Docs => out::stdout(&config::markdown()),
+    }
+    Ok(())
+}
+
+fn check(arguments: &ReportArgs) -> Result<(), Failure> {
+    let checked = config::check(&arguments.settings.inputs());
+    let refused = checked.problems.iter().filter(|problem| problem.severity == Severity::Error).count();
+    if arguments.json {
+        out::stdout(&json(&checked.problems)?);
+    } else {
+        for problem in &checked.problems {
+            let severity = match problem.severity {
+                Severity::Error => "error",
+                Severity::Warning => "warning",
+                Severity::Note => "note",
+            };
+            out::stdout(&format!("{severity}: {problem}\n"));
+        }
+        if checked.production {
+            out::stdout(
+                "production mode is on: unknown names, expired certificates, readable keys, missing proxies and the \
+                         like are errors, not warnings\n",
+            );
+        }
+        if refused == 0 {
+            out::stdout("the configuration is valid\n");
+        }
+    }
+    if refused == 0 {
+        return Ok(());
+    }
+    let settings = if refused == 1 { "one setting is".to_owned() } else { format!("{refused} settings are") };
+    Err(Failure::configuration(format!("{settings} refused")))
+}
+
+fn show(arguments: &ReportArgs) -> Result<(), Failure> {
+    let checked = config::check(&arguments.settings.inputs());
+    out::stdout(&if arguments.json { json(&checked.shown)? } else { checked.shown.to_string() });
+    Ok(())
+}
+
+fn json<T: serde::Serialize>(value: &T) -> Result<String, Failure> {
+    let text = serde_json::to_string_pretty(value).map_err(|error| Failure::other(error.to_string()))?;
+    Ok(text + "\n")
+}

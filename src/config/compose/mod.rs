@@ -1,0 +1,35 @@
+//! [`Values`] to [`Config`]: each floor's part beside the settings that it is made of, judged against each other.
+
+mod auth;
+mod balancer;
+mod cluster;
+mod log;
+mod monitoring;
+mod node;
+mod peers;
+mod recovery;
+mod security;
+mod service;
+mod tls;
+
+use super::values::Values;
+use super::{Config, Inputs};
+
+impl Config {
+    /// Every part. What is wrong is in `values` afterwards; what is made of it then is not to be used.
+    pub(super) fn compose(values: &Values<'_>, inputs: &Inputs) -> Self {
+        let node = node::compose(values);
+        let tls = tls::compose(values, inputs);
+        let proxies = balancer::compose(values, tls.is_some());
+        let public = service::compose(values, inputs, tls);
+        Self {
+            cluster: cluster::compose(values, &node.data_dir),
+            admin: security::admin(values),
+            security: security::compose(values, &public, proxies),
+            monitoring: monitoring::compose(values),
+            log: log::compose(values),
+            public,
+            node,
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! Category 5: where health and metrics are served.
+
+use crate::config::MonitoringConfig;
+use crate::config::problem::Severity;
+use crate::config::schema::{Setting, balancer, kind::UrlPath, monitoring as schema};
+use crate::config::values::Values;
+
+/// Engine.IO's own path.
+const ENGINE_IO: &str = "/socket.io";
+
+pub(super) fn compose(values: &Values<'_>) -> MonitoringConfig {
+    let health = values.get(&schema::HEALTH_ENDPOINT);
+    let metrics = values.get(&schema::METRICS_ENDPOINT);
+    let alias = values.given(&balancer::HEALTH_CHECK_PATH).filter(|alias| *alias != health);
+    let is_below =
+        |path: &str, base: &str| path == base || path.strip_prefix(base).is_some_and(|rest| rest.starts_with('/'));
+    let check = |setting: &Setting<UrlPath>, path: &str, others: &[&str]| {
+        if let Some(other) = others.iter().find(|other| is_below(path, other) || is_below(other, path)) {
+            values.refuse(setting, format!("{other} is there already"), "a path of its own");
+        }
+    };
+    check(&schema::HEALTH_ENDPOINT, &health, &[ENGINE_IO]);
+    check(&schema::METRICS_ENDPOINT, &metrics, &[ENGINE_IO, &health]);
+    if let Some(alias) = &alias {
+        check(&balancer::HEALTH_CHECK_PATH, alias, &[ENGINE_IO, &metrics]);
+        if is_below(alias, &health) {
+            values.refuse(&balancer::HEALTH_CHECK_PATH, format!("{health} serves it already"), "another path, or none");
+        }
+    }
+    if !values.get(&schema::HEALTH_CHECKS) {
+        let reason = "health checks of balancers and orchestrators will fail";
+        values.say(Severity::Warning, &schema::HEALTH_CHECKS, reason, "true, if anything checks");
+    }
+    MonitoringConfig {
+        health: values.get(&schema::HEALTH_CHECKS).then_some(health),
+        health_alias: alias,
+        metrics: values.get(&schema::METRICS_ENABLED).then_some(metrics),
+        metrics_token: values.given(&schema::METRICS_TOKEN).map(Into::into),
+    }
+}

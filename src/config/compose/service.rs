@@ -1,0 +1,61 @@
+//! The WebSocket service's part: listeners, times, sizes, how many clients.
+
+use super::node::host_bind;
+use crate::config::schema::{balancer, mode, performance as schema, tls};
+use crate::config::values::Values;
+use crate::config::{Inputs, PublicConfig, TlsConfig};
+
+/// Connections at once when nothing else limits them.
+const CONNECTIONS_MAX: u64 = 200_000;
+/// Open files that are not clients': logs, storage, peers, health checks, second connections of polling clients.
+const FILES_RESERVED: u64 = 512;
+
+pub(super) fn compose(values: &Values<'_>, inputs: &Inputs, tls: Option<TlsConfig>) -> PublicConfig {
+    let transports = values.get(&schema::TRANSPORTS);
+    if transports.is_empty() {
+        values.refuse(&schema::TRANSPORTS, "clients could not connect", "polling, websocket or both");
+    }
+    let production_plain = tls.is_none() && values.production() && !values.get(&balancer::TRUST_PROXY_HEADERS);
+    if production_plain {
+        let reason = "SSL/TLS not configured for production: neither a certificate nor a trusted proxy that has one";
+        let accepted = "a certificate and a key (--ssl-key-file), or --trust-proxy-headers with --trusted-proxies";
+        values.say(crate::config::Severity::Warning, &tls::SSL_CERT_FILE, reason, accepted);
+    }
+    PublicConfig {
+        bind: host_bind(values, values.get(&mode::PORT), &mode::PORT),
+        tls,
+        url: values.given(&mode::PUBLIC_URL),
+        connections_max: connections_max(values, inputs),
+        ping_interval: values.get(&schema::PING_INTERVAL),
+        ping_timeout: values.get(&schema::PING_TIMEOUT),
+        connect_timeout: values.get(&schema::CONNECT_TIMEOUT),
+        upgrade_timeout: values.get(&schema::UPGRADE_TIMEOUT),
+        handshake_timeout: values.get(&balancer::CONNECTION_TIMEOUT),
+        payload_bytes_max: usize::try_from(values.get(&schema::MAX_PAYLOAD)).unwrap_or(usize::MAX),
+        transports,
+        forwards: values.get(&balancer::STICKY_SESSIONS),
+        keep_alive: values.get(&balancer::KEEP_ALIVE),
+        proxy_protocol: values.get(&balancer::PROXY_PROTOCOL),
+    }
+}
+
+fn connections_max(values: &Values<'_>, inputs: &Inputs) -> usize {
+    let allowed = inputs.open_files_max.map(|files| files.saturating_sub(FILES_RESERVED).max(1));
+    let connections = match (values.given(&balancer::MAX_CONNECTIONS_PER_SERVER), allowed) {
+        (Some(connections), Some(allowed)) if connections > allowed => {
+            let files = inputs.open_files_max.unwrap_or_default();
+            values.refuse(
+                &balancer::MAX_CONNECTIONS_PER_SERVER,
+                format!(
+                    "each connection is an open file; the process may have {files}, {FILES_RESERVED} of them for itself"
+                ),
+                format!("at most {allowed}, or a higher limit of open files (LimitNOFILE, ulimit -n)"),
+            );
+            connections
+        }
+        (Some(connections), _) => connections,
+        (None, Some(allowed)) => allowed.min(CONNECTIONS_MAX),
+        (None, None) => CONNECTIONS_MAX,
+    };
+    usize::try_from(connections).unwrap_or(usize::MAX)
+}

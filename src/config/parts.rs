@@ -1,0 +1,256 @@
+//! A node's whole configuration, by part; every value has been checked, alone and against the others.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use vedfolnir_cluster::state::Format;
+use vedfolnir_cluster::{ClusterTls, RaftTiming, ReplicatedLimits};
+
+use crate::security::auth::{Authenticator, JwksUrl};
+use crate::security::proxy_protocol::Mode as ProxyProtocol;
+use crate::security::rules::Rules;
+use crate::security::secret::Secret;
+use crate::service::Transport;
+use crate::tls::{TlsFiles, TlsSettings};
+
+/// See the module.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// What the node is.
+    pub node: NodeConfig,
+    /// The public listeners.
+    pub public: PublicConfig,
+    /// The operators' listener.
+    pub admin: AdminConfig,
+    /// The cluster floor's part.
+    pub cluster: ClusterPart,
+    /// Who may come in.
+    pub security: SecurityConfig,
+    /// Where health and metrics are served.
+    pub monitoring: MonitoringConfig,
+    /// Logs.
+    pub log: LogConfig,
+}
+
+/// What the node is.
+#[derive(Clone, Debug)]
+pub struct NodeConfig {
+    /// Production mode: no built-in application unless asked for, JSON logs unless asked otherwise.
+    pub production: bool,
+    /// Debug mode.
+    pub debug: bool,
+    /// Where the node keeps its state.
+    pub data_dir: PathBuf,
+    /// The name that it goes by; `None`: made of the host's name and the start.
+    pub server_id: Option<String>,
+    /// Whether the built-in relay application answers.
+    pub relay: bool,
+    /// Threads of the runtime; `None`: one per core.
+    pub worker_threads: Option<usize>,
+    /// How long a shutdown may drain clients before it goes on.
+    pub drain_timeout: Duration,
+}
+
+/// The public listeners.
+#[derive(Clone, Debug)]
+pub struct PublicConfig {
+    /// Where the plain one listens; port 0: chosen by the system.
+    pub bind: SocketAddr,
+    /// The one with TLS.
+    pub tls: Option<TlsConfig>,
+    /// URL that clients use, without a trailing slash; `None`: made from the bound address.
+    pub url: Option<String>,
+    /// Engine.IO sessions at once.
+    pub connections_max: usize,
+    /// From one ping to the next.
+    pub ping_interval: Duration,
+    /// How long a pong may take.
+    pub ping_timeout: Duration,
+    /// How long a client may take to join a namespace.
+    pub connect_timeout: Duration,
+    /// How long an upgrade may take.
+    pub upgrade_timeout: Duration,
+    /// How long each step of a handshake may take.
+    pub handshake_timeout: Duration,
+    /// The largest message and polling payload, in bytes.
+    pub payload_bytes_max: usize,
+    /// Transports that clients may use.
+    pub transports: Vec<Transport>,
+    /// Whether requests of sessions of other nodes are passed on.
+    pub forwards: bool,
+    /// Whether TCP keep-alive is on.
+    pub keep_alive: bool,
+    /// Versions of the PROXY protocol that are spoken.
+    pub proxy_protocol: ProxyProtocol,
+}
+
+/// TLS of the public listener.
+#[derive(Clone, Debug)]
+pub struct TlsConfig {
+    /// Where it listens.
+    pub bind: SocketAddr,
+    /// Its files.
+    pub files: TlsFiles,
+    /// What it speaks.
+    pub settings: TlsSettings,
+    /// When its files are read again.
+    pub reload: TlsReload,
+}
+
+/// When changed certificate files are read again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TlsReload {
+    /// By themselves, some seconds later, and at SIGHUP.
+    Auto,
+    /// At SIGHUP only.
+    Sighup,
+}
+
+/// The operators' listener.
+#[derive(Clone, Debug)]
+pub struct AdminConfig {
+    /// Where it listens.
+    pub bind: SocketAddr,
+    /// Its tokens.
+    pub tokens: AdminTokens,
+}
+
+/// The operators' tokens; none: whoever reaches the listener may do everything.
+#[derive(Clone, Debug, Default)]
+pub struct AdminTokens {
+    /// Everything.
+    pub admin: Option<Secret>,
+    /// Reading, and what can be undone.
+    pub operate: Option<Secret>,
+    /// Reading.
+    pub read: Option<Secret>,
+}
+
+impl AdminTokens {
+    /// Whether nobody needs one.
+    #[must_use]
+    pub const fn is_none(&self) -> bool {
+        self.admin.is_none() && self.operate.is_none() && self.read.is_none()
+    }
+}
+
+/// Who may come in.
+#[derive(Clone, Debug)]
+pub struct SecurityConfig {
+    /// What can change while the node runs.
+    pub rules: Arc<Rules>,
+    /// Who clients are.
+    pub authenticator: Arc<Authenticator>,
+    /// Where keys are fetched.
+    pub jwks: Option<JwksConfig>,
+}
+
+/// Where keys of tokens are fetched.
+#[derive(Clone, Debug)]
+pub struct JwksConfig {
+    /// The address.
+    pub url: JwksUrl,
+    /// Authorities of that server, besides the system's.
+    pub ca_file: Option<PathBuf>,
+    /// How often.
+    pub refresh: Duration,
+}
+
+/// Where health and metrics are served on the public listener.
+#[derive(Clone, Debug)]
+pub struct MonitoringConfig {
+    /// Health; `/ready` and `/live` are below it. `None`: not at all.
+    pub health: Option<String>,
+    /// A load balancer's own path.
+    pub health_alias: Option<String>,
+    /// Metrics. `None`: not at all.
+    pub metrics: Option<String>,
+    /// What a scraper must show.
+    pub metrics_token: Option<Secret>,
+}
+
+/// What the cluster floor is told; addresses stay as they were given, they are resolved at every attempt.
+#[derive(Clone, Debug)]
+pub struct ClusterPart {
+    /// UDP address of the endpoint.
+    pub bind: SocketAddr,
+    /// HOST:PORT that peers use; `None`: the bound address.
+    pub advertise: Option<String>,
+    /// Peers to join through.
+    pub bootstrap: Vec<String>,
+    /// How many empty nodes form a new cluster.
+    pub bootstrap_expect: Option<usize>,
+    /// Certificates between peers.
+    pub tls: ClusterTls,
+    /// The authority's private key, on a node that signs certificates.
+    pub tls_ca_key: Option<PathBuf>,
+    /// The highest format that the node speaks.
+    pub format_version: Format,
+    /// Raft's clock.
+    pub timing: RaftTiming,
+    /// Limits that a new cluster commits.
+    pub limits: ReplicatedLimits,
+    /// Voters at most.
+    pub voters_max: usize,
+    /// Without quorum contact for this long, clients are let go.
+    pub isolation_after: Duration,
+    /// A peer unheard for this long is declared down.
+    pub node_down_after: Duration,
+    /// A voter unheard for this long is replaced by a learner.
+    pub replace_after: Duration,
+    /// Log entries between snapshots.
+    pub snapshot_every_entries: u64,
+}
+
+/// Logs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogConfig {
+    /// `tracing` filter directives.
+    pub filter: String,
+    /// How a line looks.
+    pub format: LogFormat,
+}
+
+/// How a log line looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Human,
+    /// One JSON object a line.
+    Json,
+    /// One JSON object a line, in the Bunyan schema.
+    Bunyan,
+}
+
+/// The least level that is logged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogLevel {
+    /// Everything.
+    Trace,
+    /// What developers ask for.
+    Debug,
+    /// What happens.
+    Info,
+    /// What should not.
+    Warning,
+    /// What failed.
+    Error,
+    /// What failed for good; logged as errors.
+    Critical,
+}
+
+impl LogLevel {
+    /// As a `tracing` directive.
+    #[must_use]
+    pub const fn directive(self) -> &'static str {
+        match self {
+            Self::Trace => "trace",
+            Self::Debug => "debug",
+            Self::Info => "info",
+            Self::Warning => "warn",
+            Self::Error | Self::Critical => "error",
+        }
+    }
+}

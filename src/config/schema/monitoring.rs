@@ -1,0 +1,203 @@
+//! Category 5: metrics, health, alerts, traces.
+
+use std::collections::BTreeMap;
+
+use super::kind::{Boolean, Choice, Parsed, Span, Text, UrlPath, WebAddress};
+use super::{Setting, settings};
+
+const ALERTS: &str = "alerts";
+const FAMILIES: &str = "families of metrics that can be switched off";
+/// What an alert may be told by.
+const THRESHOLDS: [&str; 4] = ["connection_errors", "message_errors", "response_time_ms", "memory_usage_mb"];
+
+settings! {
+    METRICS_ENABLED: Boolean = Setting::new(
+        "WEBSOCKET_METRICS_ENABLED",
+        "metrics",
+        Boolean,
+        "Whether the public listener serves metrics; the operators' listener always does",
+    )
+    .default("true")
+    .production("true");
+
+    METRICS_ENDPOINT: UrlPath = Setting::new(
+        "WEBSOCKET_METRICS_ENDPOINT",
+        "metrics-endpoint",
+        UrlPath,
+        "Where",
+    )
+    .default("/websocket/metrics")
+    .production("/websocket/metrics");
+
+    METRICS_FORMAT: Choice<&'static str> = Setting::new(
+        "WEBSOCKET_METRICS_FORMAT",
+        "metrics-format",
+        Choice::of(&[("prometheus", "prometheus"), ("openmetrics", "openmetrics"), ("json", "json")]),
+        "The form in which metrics are served",
+    )
+    .default("prometheus")
+    .later("other forms of metrics than Prometheus' text")
+    .production("prometheus");
+
+    METRICS_TOKEN: Text = Setting::new(
+        "WEBSOCKET_METRICS_TOKEN",
+        "metrics-token",
+        Text::of("a bearer token", 4_096),
+        "What a scraper of the public listener must show (Authorization: Bearer)",
+    )
+    .secret()
+    .reloads();
+
+    PERFORMANCE_MONITORING: Boolean = Setting::new(
+        "WEBSOCKET_PERFORMANCE_MONITORING",
+        "performance-monitoring",
+        Boolean,
+        "Metrics of the process and of response times",
+    )
+    .default("true")
+    .later(FAMILIES)
+    .production("true");
+
+    CONNECTION_METRICS: Boolean = Setting::new(
+        "WEBSOCKET_CONNECTION_METRICS",
+        "connection-metrics",
+        Boolean,
+        "Metrics of connections",
+    )
+    .default("true")
+    .later(FAMILIES)
+    .production("true");
+
+    MESSAGE_METRICS: Boolean = Setting::new(
+        "WEBSOCKET_MESSAGE_METRICS",
+        "message-metrics",
+        Boolean,
+        "Metrics of messages",
+    )
+    .default("true")
+    .later(FAMILIES)
+    .production("true");
+
+    ERROR_METRICS: Boolean = Setting::new(
+        "WEBSOCKET_ERROR_METRICS",
+        "error-metrics",
+        Boolean,
+        "Metrics of errors; the shipped alert rules need them",
+    )
+    .default("true")
+    .later(FAMILIES)
+    .production("true");
+
+    HEALTH_CHECKS: Boolean = Setting::new(
+        "WEBSOCKET_HEALTH_CHECKS",
+        "health-checks",
+        Boolean,
+        "Whether the public listener answers health checks",
+    )
+    .default("true")
+    .production("true");
+
+    HEALTH_ENDPOINT: UrlPath = Setting::new(
+        "WEBSOCKET_HEALTH_ENDPOINT",
+        "health-endpoint",
+        UrlPath,
+        "Where; /ready and /live are below it",
+    )
+    .default("/websocket/health")
+    .production("/websocket/health");
+
+    DETAILED_HEALTH: Boolean = Setting::new(
+        "WEBSOCKET_DETAILED_HEALTH",
+        "detailed-health",
+        Boolean,
+        "Each part's state, for operators",
+    )
+    .default("false")
+    .later("detailed health")
+    .production("true");
+
+    ALERTING_ENABLED: Boolean = Setting::new(
+        "WEBSOCKET_ALERTING_ENABLED",
+        "alerting",
+        Boolean,
+        "Whether alerts are sent",
+    )
+    .default("false")
+    .later(ALERTS)
+    .production("true");
+
+    ALERT_WEBHOOK_URL: WebAddress = Setting::new(
+        "WEBSOCKET_ALERT_WEBHOOK_URL",
+        "alert-webhook-url",
+        WebAddress,
+        "Where to",
+    )
+    .secret()
+    .later(ALERTS)
+    .production("https://alerts.example.com/webhook");
+
+    ALERT_WEBHOOK_SECRET: Text = Setting::new(
+        "WEBSOCKET_ALERT_WEBHOOK_SECRET",
+        "alert-webhook-secret",
+        Text::of("a shared secret", 4_096),
+        "Key of the signature by which the receiver knows us",
+    )
+    .secret()
+    .later(ALERTS);
+
+    ALERT_THRESHOLDS: Parsed<BTreeMap<String, f64>> = Setting::new(
+        "WEBSOCKET_ALERT_THRESHOLDS",
+        "alert-thresholds",
+        Parsed {
+            read: thresholds,
+            what: "a JSON object of numbers above 0 with the keys connection_errors, message_errors, response_time_ms, memory_usage_mb",
+        },
+        "What an alert is sent for, in each window",
+    )
+    .default("{}")
+    .reloads()
+    .later(ALERTS)
+    .production(r#"{"connection_errors":10,"message_errors":50,"response_time_ms":1000,"memory_usage_mb":500}"#);
+
+    ALERT_WINDOW: Span = Setting::new(
+        "WEBSOCKET_ALERT_WINDOW",
+        "alert-window",
+        Span::seconds(1, 86_400),
+        "The window over which thresholds count",
+    )
+    .default("60")
+    .later(ALERTS);
+
+    ALERT_REPEAT: Span = Setting::new(
+        "WEBSOCKET_ALERT_REPEAT",
+        "alert-repeat",
+        Span::seconds(1, 30 * 86_400),
+        "An alert that goes on is sent again after this long",
+    )
+    .default("4h")
+    .later(ALERTS);
+
+    OTEL_EXPORTER_OTLP_ENDPOINT: WebAddress = Setting::new(
+        "WEBSOCKET_OTEL_EXPORTER_OTLP_ENDPOINT",
+        "otel-exporter-otlp-endpoint",
+        WebAddress,
+        "A receiver of traces",
+    )
+    .in_file()
+    .later("traces");
+}
+
+/// Reads the thresholds; a reason quotes the position in the text.
+fn thresholds(text: &str) -> Result<BTreeMap<String, f64>, String> {
+    let read: BTreeMap<String, serde_json::Value> = serde_json::from_str(text).map_err(|error| error.to_string())?;
+    let one = |(key, value): (String, serde_json::Value)| {
+        if !THRESHOLDS.contains(&key.as_str()) {
+            return Err(format!("{key:?} is no threshold"));
+        }
+        match value.as_f64() {
+            Some(number) if number > 0.0 && number.is_finite() => Ok((key, number)),
+            _ => Err(format!("{key:?} has {value}, not a number above 0")),
+        }
+    };
+    read.into_iter().map(one).collect()
+}
