@@ -13,6 +13,7 @@ mod report;
 mod scrape;
 mod server;
 mod summary;
+mod tls;
 mod websocket;
 mod workload;
 

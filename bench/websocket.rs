@@ -11,13 +11,13 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::handshake::client::generate_key;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::frame::FrameHeader;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Control, Data, OpCode};
 
 use crate::error::{BenchError, LinkError};
+use crate::tls::Stream;
 
 /// Bytes that one read takes at most.
 const READ_BYTES_MAX: usize = 64 << 10;
@@ -37,15 +37,17 @@ thread_local! {
 pub(crate) struct Endpoint {
     pub(crate) url: String,
     authority: String,
+    tls: bool,
 }
 
 impl Endpoint {
     pub(crate) fn parse(url: &str) -> Result<Self, BenchError> {
-        let authority = url.strip_prefix("http://").or_else(|| url.strip_prefix("ws://")).unwrap_or(url);
-        let authority = authority.trim_end_matches('/');
+        let secure = url.strip_prefix("https://").or_else(|| url.strip_prefix("wss://"));
+        let plain = url.strip_prefix("http://").or_else(|| url.strip_prefix("ws://"));
+        let authority = secure.or(plain).unwrap_or(url).trim_end_matches('/');
         match authority.rsplit_once(':') {
             Some((host, port)) if !host.is_empty() && !host.contains('/') && port.parse::<u16>().is_ok() => {
-                Ok(Self { url: url.to_owned(), authority: authority.to_owned() })
+                Ok(Self { url: url.to_owned(), authority: authority.to_owned(), tls: secure.is_some() })
             }
             _ => Err(BenchError::Url(url.to_owned())),
         }
@@ -75,7 +77,7 @@ impl Outbox {
 
 /// An open WebSocket.
 pub(crate) struct Link {
-    stream: TcpStream,
+    stream: Stream,
     /// What was read and is not a whole frame yet.
     remainder: Vec<u8>,
     /// Whether the remainder may hold whole frames after all: what came with the answer to the upgrade.
@@ -86,8 +88,7 @@ pub(crate) struct Link {
 impl Link {
     /// Connects and upgrades.
     pub(crate) async fn open(endpoint: &Endpoint) -> Result<Self, LinkError> {
-        let stream = TcpStream::connect(&endpoint.authority).await?;
-        stream.set_nodelay(true)?;
+        let stream = Stream::connect(&endpoint.authority, endpoint.tls).await?;
         let mut link = Self { stream, remainder: Vec::new(), unread: false, outbox: Outbox::default() };
         let key = generate_key();
         link.outbox.bytes.extend_from_slice(
@@ -130,9 +131,7 @@ impl Link {
     /// Ends the connection as a client does that loses its network: no close frame, and a reset instead of a goodbye, so
     /// that this machine does not keep the port for a minute.
     pub(crate) fn vanish(self) -> Result<(), LinkError> {
-        #[allow(deprecated, reason = "with a time of zero nothing blocks, which is why others were deprecated")]
-        self.stream.set_linger(Some(std::time::Duration::ZERO))?;
-        Ok(())
+        Ok(self.stream.vanish()?)
     }
 
     /// Waits for data, hands every whole text frame to `each`, and sends what that queued. Cancel-safe.
@@ -169,6 +168,9 @@ impl Link {
 
     /// Sends what is queued. Cancel-safe: what was sent is remembered.
     pub(crate) async fn flush(&mut self) -> Result<(), LinkError> {
+        if self.outbox.bytes.is_empty() {
+            return Ok(());
+        }
         while self.outbox.sent < self.outbox.bytes.len() {
             let Outbox { bytes, sent } = &mut self.outbox;
             let written = poll_fn(|context| Pin::new(&mut self.stream).poll_write(context, &bytes[*sent..])).await?;
@@ -177,6 +179,8 @@ impl Link {
             }
             *sent += written;
         }
+        // What TLS has not written yet.
+        poll_fn(|context| Pin::new(&mut self.stream).poll_flush(context)).await?;
         self.outbox.bytes.clear();
         self.outbox.sent = 0;
         Ok(())
@@ -184,7 +188,7 @@ impl Link {
 }
 
 fn poll_read(
-    stream: &mut TcpStream,
+    stream: &mut Stream,
     context: &mut Context<'_>,
     read: impl FnOnce(&[u8]) -> Result<(), LinkError>,
 ) -> Poll<Result<(), LinkError>> {

@@ -1,22 +1,15 @@
-// Configuration from outside: what `vedfolnir config` says, where values come from, what a running node takes anew at SIGHUP.
+// `vedfolnir config check` and `show`: everything that is wrong, at once; every value, and where it comes from.
 
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
-import { chmodSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
-import net from 'node:net';
 import { once } from 'node:events';
+import { readdirSync, writeFileSync } from 'node:fs';
+import net from 'node:net';
 import path from 'node:path';
-import { before, describe, test } from 'node:test';
-import { fileURLToPath } from 'node:url';
+import { describe, test } from 'node:test';
 
-import { atEnd } from './support/cleanup.mjs';
-import { Authority } from './support/certificates.mjs';
-import { closeClients, connect } from './support/client.mjs';
-import { BINARY, Node, portsOfNode, run, startSingle, temporaryDirectory } from './support/cluster.mjs';
-import { ask, POLLING_PATH } from './support/tls.mjs';
-import { until } from './support/wait.mjs';
+import './support/cleanup.mjs';
+import { run, temporaryDirectory } from './support/cluster.mjs';
 
-const root = fileURLToPath(new URL('..', import.meta.url));
 const directory = temporaryDirectory();
 let files = 0;
 /** A file of this content; its path. */
@@ -40,10 +33,6 @@ async function show(env = {}, args = []) {
   assert.equal(code, 0, stderr);
   return Object.fromEntries(JSON.parse(stdout).settings.map((setting) => [setting.var, setting]));
 }
-
-const valuesOf = (shown) => Object.fromEntries(Object.entries(shown).map(([name, { value }]) => [name, value]));
-
-atEnd(closeClients);
 
 describe('config check', () => {
   const SECRET = 'planted-secret';
@@ -79,11 +68,20 @@ describe('config check', () => {
   });
 
   test('every error says what is accepted, in the place for it', async () => {
-    const { problems } = await check(BAD);
-    for (const problem of problems) {
-      assert.ok(problem.accepted.length > 0, JSON.stringify(problem));
-      assert.doesNotMatch(problem.reason, /accepted:/, JSON.stringify(problem));
-    }
+    const more = {
+      ...BAD,
+      WEBSOCKET_ALLOWED_HOSTS: 'a/b',
+      WEBSOCKET_CORS_ALLOWED_ORIGINS: '*',
+      WEBSOCKET_CORS_CREDENTIALS: 'true',
+      WEBSOCKET_SSL_CIPHERS: 'DHE+AESGCM',
+      WEBSOCKET_SSL_VERSION: 'TLSv1',
+      WEBSOCKET_HSTS_ENABLED: 'true',
+      WEBSOCKET_HSTS_PRELOAD: 'true',
+      WEBSOCKET_HSTS_MAX_AGE: '300',
+    };
+    const errors = [...(await check(BAD)).problems, ...(await check(more)).problems].filter(({ severity }) => severity === 'error');
+    const misplaced = errors.filter(({ accepted, reason }) => accepted === '' || /accepted:/.test(reason));
+    assert.deepEqual(misplaced.map(({ var: name, reason, accepted }) => [name, reason.slice(-60), accepted]), []);
   });
 
   test('without --json each has a line that names all four; start refuses the same with 78 on standard error', async () => {
@@ -114,7 +112,7 @@ describe('config check', () => {
       for (const command of [['config', 'check'], ['config', 'check', '--json'], ['config', 'show'], ['config', 'show', '--json']]) {
         const { stdout, stderr } = await run([...command, ...args], { env });
         assert.doesNotMatch(stdout + stderr, /planted/, command.join(' '));
-        assert.match(stdout, /\*\*\*/);
+        if (command[1] === 'show') assert.match(stdout, /\*\*\*/);
       }
     }
   });

@@ -3,6 +3,7 @@
 mod cert;
 mod config;
 mod dev;
+mod doctor;
 mod door;
 mod exit;
 mod members;
@@ -48,6 +49,9 @@ enum Verb {
     /// What applies, whether it would start, files to begin with.
     #[command(subcommand)]
     Config(config::ConfigVerb),
+    /// Look for what keeps clients away.
+    #[command(subcommand)]
+    Doctor(doctor::DoctorVerb),
     /// Tokens that let a new node in.
     #[command(subcommand)]
     Token(token::TokenVerb),
@@ -76,6 +80,7 @@ pub(crate) fn run() -> Result<(), Failure> {
         Verb::Leave(arguments) => members::leave(arguments),
         Verb::TransferLeadership(arguments) => members::transfer(arguments),
         Verb::Config(verb) => config::run(verb),
+        Verb::Doctor(verb) => doctor::run(verb),
         Verb::Token(verb) => token::run(verb),
         Verb::Cert(verb) => cert::run(verb),
     }

@@ -28,6 +28,7 @@ mod tests;
 use layers::Layers;
 use values::Values;
 
+pub use compose::tls::TlsPlan;
 pub use layers::{Inputs, Source};
 pub use options::{OptionSpec, options};
 pub use parts::{
@@ -38,6 +39,8 @@ pub use problem::{ConfigError, Problem, Severity};
 pub use render::{Shown, ShownSetting, Template, json_schema, markdown, template};
 pub use schema::kind::parse_duration;
 pub use schema::mode::DEFAULT_ADMIN_BIND;
+
+pub use crate::tls::inspect::show_time;
 
 /// A configuration that a node can be started with.
 #[derive(Clone, Debug)]
@@ -81,6 +84,12 @@ pub fn check(inputs: &Inputs) -> Checked {
     let shown = Shown::of(&Values::new(&layers));
     let (config, problems) = judge(&layers, inputs);
     Checked { problems, shown, production: config.node.production }
+}
+
+/// The files of the public listener's TLS, for whoever examines them; `None` without a certificate.
+#[must_use]
+pub fn tls_files(inputs: &Inputs) -> Option<TlsPlan> {
+    compose::tls::plan(&Values::new(&Layers::read(inputs)))
 }
 
 fn judge(layers: &Layers, inputs: &Inputs) -> (Config, Vec<Problem>) {

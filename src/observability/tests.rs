@@ -92,3 +92,36 @@ fn a_server_id_is_host_epoch_and_six_digits() {
     assert!(parts.next().is_some_and(|host| !host.is_empty()));
     assert_ne!(id, server_id());
 }
+
+async fn status_of(paths: &crate::config::MonitoringConfig, path: &str, token: Option<&str>) -> StatusCode {
+    let node = Arc::new(Node::new(server_id(), "unused".into()));
+    let mut request = Request::builder().uri(path);
+    if let Some(token) = token {
+        request = request.header("authorization", format!("Bearer {token}"));
+    }
+    let request = request.body(Body::empty()).expect("a request");
+    router(node, paths).oneshot(request).await.expect("an answer").status()
+}
+
+#[tokio::test]
+async fn paths_are_where_the_configuration_says() {
+    let paths = crate::config::MonitoringConfig {
+        health: Some("/hz".to_owned()),
+        health_alias: Some("/healthz".to_owned()),
+        metrics: Some("/metrics".to_owned()),
+        metrics_token: Some("sesame-0123456789".to_owned().into()),
+    };
+    assert_eq!(status_of(&paths, "/hz/live", None).await, StatusCode::OK);
+    for not_ready in ["/hz", "/hz/ready", "/healthz"] {
+        assert_eq!(status_of(&paths, not_ready, None).await, StatusCode::SERVICE_UNAVAILABLE, "{not_ready}");
+    }
+    for gone in ["/websocket/health", "/websocket/metrics", "/healthz/live"] {
+        assert_eq!(status_of(&paths, gone, None).await, StatusCode::NOT_FOUND, "{gone}");
+    }
+    assert_eq!(status_of(&paths, "/metrics", None).await, StatusCode::UNAUTHORIZED);
+    assert_eq!(status_of(&paths, "/metrics", Some("sesame")).await, StatusCode::UNAUTHORIZED);
+    assert_eq!(status_of(&paths, "/metrics", Some("sesame-0123456789")).await, StatusCode::OK);
+    let none = crate::config::MonitoringConfig { health: None, metrics: None, ..paths };
+    assert_eq!(status_of(&none, "/hz/live", None).await, StatusCode::NOT_FOUND);
+    assert_eq!(status_of(&none, "/metrics", None).await, StatusCode::NOT_FOUND);
+}

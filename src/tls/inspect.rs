@@ -122,7 +122,7 @@ pub fn subject(certificate: &CertificateDer<'_>) -> Option<String> {
 }
 
 /// A time in seconds since 1970 as people read it, in UTC.
-pub(super) fn show_time(seconds: i64) -> String {
+pub fn show_time(seconds: i64) -> String {
     ASN1Time::from_timestamp(seconds).map_or_else(|_| format!("second {seconds}"), |time| time.to_string())
 }
 

@@ -10,7 +10,7 @@ mod peers;
 mod recovery;
 mod security;
 mod service;
-mod tls;
+pub(super) mod tls;
 
 use super::values::Values;
 use super::{Config, Inputs};

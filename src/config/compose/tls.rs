@@ -15,36 +15,34 @@ use crate::tls::{
 /// What is negotiated, by preference.
 const ALPN: [&[u8]; 2] = [b"h2", b"http/1.1"];
 
+/// Files of the public listener's TLS, and the host that they are for.
+#[derive(Clone, Debug)]
+pub struct TlsPlan {
+    /// The files.
+    pub files: TlsFiles,
+    /// The public URL's host, if that is to be named by the certificate.
+    pub public_host: Option<String>,
+}
+
+/// The files, if a certificate is given.
+pub(in crate::config) fn plan(values: &Values<'_>) -> Option<TlsPlan> {
+    let (certificate, key) = (values.given(&schema::SSL_CERT_FILE)?, values.given(&schema::SSL_KEY_FILE)?);
+    let pair = CertificateFiles { certificate, key, chain: values.given(&schema::SSL_CERT_CHAIN_FILE) };
+    let strictness = if values.production() { Strictness::Production } else { Strictness::Relaxed };
+    let files = TlsFiles { pairs: vec![pair], client_ca: values.given(&schema::SSL_CA_FILE), strictness };
+    let url = values.given(&mode::PUBLIC_URL).filter(|_| values.get(&schema::SSL_CHECK_HOSTNAME));
+    Some(TlsPlan { files, public_host: url.as_deref().and_then(host_of_https) })
+}
+
 /// `None` without a certificate.
 pub(super) fn compose(values: &Values<'_>, inputs: &Inputs) -> Option<TlsConfig> {
     let settings = settings(values);
-    let (certificate, key) = match (values.given(&schema::SSL_CERT_FILE), values.given(&schema::SSL_KEY_FILE)) {
-        (Some(certificate), Some(key)) => (certificate, key),
-        (Some(_), None) => {
-            values.refuse(
-                &schema::SSL_KEY_FILE,
-                "a certificate is given (--ssl-cert-file)",
-                "its private key's PEM file",
-            );
-            return None;
-        }
-        (None, Some(_)) => {
-            values.refuse(&schema::SSL_CERT_FILE, "a key is given (--ssl-key-file)", "its certificate's PEM file");
-            return None;
-        }
-        (None, None) => {
-            for setting in [&schema::SSL_CERT_CHAIN_FILE, &schema::SSL_CA_FILE] {
-                if values.is_given(setting) {
-                    values.refuse(setting, "there is no certificate (--ssl-cert-file)", "also a certificate and a key");
-                }
-            }
-            return None;
-        }
+    let Some(plan) = plan(values) else {
+        say_missing(values);
+        return None;
     };
-    let pair = CertificateFiles { certificate, key, chain: values.given(&schema::SSL_CERT_CHAIN_FILE) };
-    let client_ca = values.given(&schema::SSL_CA_FILE);
     let client_auth = values.get(&schema::SSL_CLIENT_AUTH);
-    if client_auth != ClientAuth::None && client_ca.is_none() {
+    if client_auth != ClientAuth::None && plan.files.client_ca.is_none() {
         values.refuse(
             &schema::SSL_CA_FILE,
             format!("client certificates are {client_auth} (--ssl-client-auth)"),
@@ -52,14 +50,35 @@ pub(super) fn compose(values: &Values<'_>, inputs: &Inputs) -> Option<TlsConfig>
         );
         return None;
     }
-    let strictness = if values.production() { Strictness::Production } else { Strictness::Relaxed };
-    let files = TlsFiles { pairs: vec![pair], client_ca, strictness };
     let settings = settings?;
-    if examined(values, inputs, &files) {
-        load(values, inputs, &files, &settings);
+    if examined(values, inputs, &plan) {
+        load(values, inputs, &plan.files, &settings);
     }
     let bind = host_bind(values, values.get(&mode::TLS_PORT), &mode::TLS_PORT);
-    Some(TlsConfig { bind, files, settings, reload: values.get(&schema::SSL_RELOAD) })
+    Some(TlsConfig { bind, files: plan.files, settings, reload: values.get(&schema::SSL_RELOAD) })
+}
+
+/// Half a pair, or files of a certificate that is not there.
+fn say_missing(values: &Values<'_>) {
+    match (values.is_given(&schema::SSL_CERT_FILE), values.is_given(&schema::SSL_KEY_FILE)) {
+        (true, false) => {
+            values.refuse(
+                &schema::SSL_KEY_FILE,
+                "a certificate is given (--ssl-cert-file)",
+                "its private key's PEM file",
+            );
+        }
+        (false, true) => {
+            values.refuse(&schema::SSL_CERT_FILE, "a key is given (--ssl-key-file)", "its certificate's PEM file");
+        }
+        _ => {
+            for setting in [&schema::SSL_CERT_CHAIN_FILE, &schema::SSL_CA_FILE] {
+                if values.is_given(setting) {
+                    values.refuse(setting, "there is no certificate (--ssl-cert-file)", "also a certificate and a key");
+                }
+            }
+        }
+    }
 }
 
 fn settings(values: &Values<'_>) -> Option<TlsSettings> {
@@ -79,15 +98,13 @@ fn settings(values: &Values<'_>) -> Option<TlsSettings> {
 }
 
 /// Whether the files can be loaded; says what is wrong with them.
-fn examined(values: &Values<'_>, inputs: &Inputs, files: &TlsFiles) -> bool {
-    let url = values.given(&mode::PUBLIC_URL).filter(|_| values.get(&schema::SSL_CHECK_HOSTNAME));
-    let host = url.as_deref().and_then(host_of_https);
+fn examined(values: &Values<'_>, inputs: &Inputs, plan: &TlsPlan) -> bool {
     let diagnosis = examine(&Examination {
-        pairs: &files.pairs,
-        client_ca: files.client_ca.as_deref(),
+        pairs: &plan.files.pairs,
+        client_ca: plan.files.client_ca.as_deref(),
         trust: None,
-        public_host: host.as_deref(),
-        strictness: files.strictness,
+        public_host: plan.public_host.as_deref(),
+        strictness: plan.files.strictness,
         now: inputs.now_unix,
     });
     for finding in &diagnosis.findings {
