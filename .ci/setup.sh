@@ -18,8 +18,10 @@ need 'find /usr/lib /usr/local/lib -name "libclang.so*" -o -name "libclang-[0-9]
 need 'command -v python3' python3
 need 'python3 -c "import ensurepip, venv"' python3-venv
 need 'command -v curl' curl
+need 'command -v openssl' openssl
 # What the end-to-end tests put in front of the nodes.
 need 'command -v nginx || test -x /usr/sbin/nginx' nginx-light
+need 'command -v haproxy || test -x /usr/sbin/haproxy' haproxy
 
 for tool in cargo node npm; do
     if ! command -v "$tool" >/dev/null 2>&1; then

@@ -54,8 +54,7 @@ pub struct Server {
     /// Ends the public listeners, and what serves them.
     public_stop: CancellationToken,
     public: Vec<JoinHandle<io::Result<()>>>,
-    guard: Arc<Guard>,
-    tls: Option<Arc<ListenerTls>>,
+    reloader: Reloader,
     /// Ends the operators' listeners.
     admin_stop: CancellationToken,
     admin_doors: Vec<JoinHandle<()>>,
@@ -162,6 +161,7 @@ impl Server {
         let tls_door = config.public.tls.as_ref().map(bind_tls).transpose()?;
         let admin_listener = bind("--admin-addr (WEBSOCKET_ADMIN_BIND)", config.admin.bind)?;
 
+        let tls_port = tls_door.as_ref().map(|door| door.address.port());
         let plain_url = url_of("http", local(&public, config.public.bind));
         let tls_url = tls_door.as_ref().map(|door| url_of("https", door.address));
         let public_url =
@@ -169,13 +169,13 @@ impl Server {
         let admin_url = url_of("http", local(&admin_listener, config.admin.bind));
         let server_id = config.node.server_id.clone().unwrap_or_else(observability::server_id);
         let node = Arc::new(Node::new(server_id, data_dir.clone()));
+        node.set_metrics_token(config.monitoring.metrics_token.clone());
 
         let admin_stop = CancellationToken::new();
-        let admin_router = admin::router(Arc::clone(&node))
-            .merge(observability::router(Arc::clone(&node), &observability::usual_paths()));
-        let door = admin::Doorkeeper::new(config.admin.tokens.clone());
+        let admin_router = admin::router(Arc::clone(&node)).merge(observability::operators_router(Arc::clone(&node)));
+        let keeper = admin::Doorkeeper::new(config.admin.tokens.clone());
         let mut admin_doors =
-            vec![serve_operators(admin_listener, door.guard(admin_router.clone()), admin_stop.clone())];
+            vec![serve_operators(admin_listener, keeper.guard(admin_router.clone()), admin_stop.clone())];
         if let Some(socket) = admin_socket {
             // Who may open the socket may read the node's memory, too.
             admin_doors.push(serve_until(socket, admin::audited(admin_router), admin_stop.clone()));
@@ -196,7 +196,8 @@ impl Server {
         let app = if config.node.relay { relay::app() } else { App::builder().build() };
         let security = &config.security;
         let authenticator = Arc::clone(&security.authenticator);
-        let guard = Arc::new(Guard::new(Arc::clone(&security.rules), authenticator, config.public.connections_max));
+        let rules = Arc::new(security.rules.with_tls_port(tls_port));
+        let guard = Arc::new(Guard::new(rules, authenticator, config.public.connections_max));
         let service = Service::start(service_config(&config), Arc::clone(&guard), app, cluster.clone(), notices);
 
         let public_stop = CancellationToken::new();
@@ -238,6 +239,13 @@ impl Server {
             }
             listener_tls = Some(door.tls);
         }
+        let reloader = Reloader {
+            guard: Arc::clone(&guard),
+            tls: listener_tls.clone(),
+            tls_port,
+            door: keeper,
+            node: Arc::clone(&node),
+        };
         node.attach(Parts { cluster, service: service.clone(), leave, tls: listener_tls.clone() });
         let public = doors
             .into_iter()
@@ -262,24 +270,13 @@ impl Server {
             report.start
         );
         let drain_timeout = config.node.drain_timeout;
-        Ok(Self {
-            node,
-            report,
-            drain_timeout,
-            public_stop,
-            public,
-            guard,
-            tls: listener_tls,
-            admin_stop,
-            admin_doors,
-            leave_requests,
-        })
+        Ok(Self { node, report, drain_timeout, public_stop, public, reloader, admin_stop, admin_doors, leave_requests })
     }
 
     /// Puts in force what may change of a new configuration: rules, keys of tokens, certificates. Clients stay connected.
     /// It reads files.
     pub fn reloader(&self) -> Reloader {
-        Reloader { guard: Arc::clone(&self.guard), tls: self.tls.clone() }
+        self.reloader.clone()
     }
 
     /// What the start block shows.
@@ -389,12 +386,19 @@ impl Server {
 pub struct Reloader {
     guard: Arc<Guard>,
     tls: Option<Arc<ListenerTls>>,
+    /// Where the listener with TLS is.
+    tls_port: Option<u16>,
+    door: Arc<admin::Doorkeeper>,
+    node: Arc<Node>,
 }
 
 impl Reloader {
-    /// Puts the rules and keys of a new configuration in force.
+    /// Puts the rules, keys and tokens of a new configuration in force.
     pub fn apply(&self, config: &Config) {
-        self.guard.replace(Arc::clone(&config.security.rules), &config.security.authenticator);
+        let rules = Arc::new(config.security.rules.with_tls_port(self.tls_port));
+        self.guard.replace(rules, &config.security.authenticator);
+        self.door.replace(config.admin.tokens.clone());
+        self.node.set_metrics_token(config.monitoring.metrics_token.clone());
     }
 
     /// Reads the certificates' files again, whatever became of the configuration. What is no good leaves those in use.

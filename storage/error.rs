@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, thiserror::Error)]
 pub enum StorageError {
     /// The directory cannot be used.
-    #[error("--data-dir (WEBSOCKET_CLUSTER_DATA_DIR) {}: {reason}", path.display())]
+    #[error("--data-dir (WEBSOCKET_DATA_DIR) {}: {reason}", path.display())]
     Directory {
         /// The directory.
         path: PathBuf,
@@ -15,7 +15,7 @@ pub enum StorageError {
     },
     /// Another process has it open.
     #[error(
-        "--data-dir (WEBSOCKET_CLUSTER_DATA_DIR) {}: another process uses it; stop that one or choose another directory",
+        "--data-dir (WEBSOCKET_DATA_DIR) {}: another process uses it; stop that one or choose another directory",
         .0.display()
     )]
     Locked(PathBuf),

@@ -1,5 +1,5 @@
 // Who clients are: tokens by every way and algorithm, what is refused and how clients hear of it, what the policy allows.
-// That none of it is in the log is asked at the end, of the node that all of it was shown to.
+// At the end the log is asked whether any of it is in there.
 
 import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
@@ -93,7 +93,9 @@ describe('tokens that are good', () => {
   for (const [what, key] of users) {
     test(`${what} is accepted in the auth object and in the Authorization header`, async () => {
       const object = await connect(what, node.url, by(token({ sub: 'alice' }, key)));
-      const header = await connect(what, node.url, { extraHeaders: { authorization: `Bearer ${token({ sub: 'alice' }, key)}` } });
+      const header = await connect(what, node.url, {
+        extraHeaders: { authorization: `Bearer ${token({ sub: 'alice' }, key)}` },
+      });
       for (const client of [object, header]) {
         await client.join('inbox:alice');
         client.close();
@@ -121,13 +123,21 @@ describe('tokens that are refused', () => {
     ['an empty token', 'auth_required', () => ({ auth: { token: '' } })],
     ['a token in the query, which nobody configured', 'auth_required', () => ({ query: { token: token(good) } })],
     ['an expired token', 'token_expired', () => by(token({ ...good, exp: now() - 2 }))],
-    ['a token of another secret', 'token_invalid', () => by(token(good, Key.secret('another-secret-0123456789-abcdefghij')))],
+    [
+      'a token of another secret',
+      'token_invalid',
+      () => by(token(good, Key.secret('another-secret-0123456789-abcdefghij'))),
+    ],
     ['a token of another pair', 'token_invalid', () => by(token(good, Key.pair('ES256')))],
     ['a token of another pair under a known kid', 'token_invalid', () => by(token(good, Key.pair('ES256', 'first')))],
     ['a known pair under an unknown kid', 'token_invalid', () => by(token(good, set[0], { kid: 'unheard' }))],
     ['alg none', 'token_invalid', () => by(unsigned({ iss: ISSUER, aud: 'chat', ...good }))],
     ['alg none under a good signature', 'token_invalid', () => by(token(good, shared, { alg: 'none' }))],
-    ['tampered claims', 'token_invalid', () => by(tampered(token(good), { iss: ISSUER, aud: 'chat', sub: 'root', roles: ['moderator'] }))],
+    [
+      'tampered claims',
+      'token_invalid',
+      () => by(tampered(token(good), { iss: ISSUER, aud: 'chat', sub: 'root', roles: ['moderator'] })),
+    ],
     ['a public key used as a shared secret', 'token_invalid', () => by(token(good, Key.secret(pem[0].pem)))],
     ['a critical extension', 'token_invalid', () => by(token(good, shared, { crit: ['b64'], b64: false }))],
     ['a token without an end', 'token_invalid', () => by(token({ ...good, exp: undefined }))],
@@ -149,12 +159,13 @@ describe('tokens that are refused', () => {
   }
 
   test('each of these is one failed authentication more in the metrics', async () => {
-    const [failures, events] = await growth(node, [
-      ['websocket_security_auth_failures_total'],
-      ['websocket_security_events_total', { type: 'auth_failure' }],
-    ], async () => {
-      for (const [, , options] of cases) await refusal(node.url, options());
-    });
+    const [failures, events] = await growth(
+      node,
+      [['websocket_security_auth_failures_total'], ['websocket_security_events_total', { type: 'auth_failure' }]],
+      async () => {
+        for (const [, , options] of cases) await refusal(node.url, options());
+      },
+    );
     assert.deepEqual([failures, events], [cases.length, cases.length]);
   });
 
@@ -163,7 +174,7 @@ describe('tokens that are refused', () => {
     assert.equal(failures, 0);
   });
 
-  test('what is wrong with a signature is the log\'s to know: clients hear one and the same answer', async () => {
+  test("what is wrong with a signature is the log's to know: clients hear one and the same answer", async () => {
     const errors = [];
     for (const bad of [token(good, Key.secret('x'.repeat(40))), token({ ...good, aud: 'billing' }), 'a.b.c']) {
       errors.push(await refusal(node.url, by(bad)));
@@ -197,16 +208,25 @@ describe('tokens that are refused', () => {
 describe('the policy', () => {
   const forbidden = async (client, ...call) => {
     const [answer] = await client.ask(...call);
-    assert.equal(answer?.error?.code, 'forbidden', `${client.name}: ${JSON.stringify(call)} was answered ${JSON.stringify(answer)}`);
+    assert.equal(
+      answer?.error?.code,
+      'forbidden',
+      `${client.name}: ${JSON.stringify(call)} was answered ${JSON.stringify(answer)}`,
+    );
     assert.equal(typeof answer.error.message, 'string');
   };
 
   test('who may join which rooms, and who may not', async () => {
     const alice = await enter({ sub: 'alice' });
     for (const room of ['announcements', 'public:lobby', 'inbox:alice']) await alice.join(room);
-    for (const room of ['inbox:bob', 'inbox:alice:drafts', 'public:a:b', 'private', 'public', alice.id]) await forbidden(alice, 'join', room);
+    for (const room of ['inbox:bob', 'inbox:alice:drafts', 'public:a:b', 'private', 'public', alice.id])
+      await forbidden(alice, 'join', room);
     const rooms = await alice.call('rooms');
-    assert.deepEqual(rooms.filter((room) => room !== alice.id).sort(), ['announcements', 'inbox:alice', 'public:lobby']);
+    assert.deepEqual(rooms.filter((room) => room !== alice.id).sort(), [
+      'announcements',
+      'inbox:alice',
+      'public:lobby',
+    ]);
     alice.close();
   });
 
@@ -248,17 +268,19 @@ describe('the policy', () => {
 
   test('what the policy forbids is counted as forbidden, not as a failed authentication', async () => {
     const alice = await enter({ sub: 'alice' });
-    const [denied, failures] = await growth(node, [
-      ['websocket_security_events_total', { type: 'forbidden' }],
-      ['websocket_security_auth_failures_total'],
-    ], () => forbidden(alice, 'join', 'private'));
+    const [denied, failures] = await growth(
+      node,
+      [['websocket_security_events_total', { type: 'forbidden' }], ['websocket_security_auth_failures_total']],
+      () => forbidden(alice, 'join', 'private'),
+    );
     assert.deepEqual([denied, failures], [1, 0]);
     alice.close();
   });
 
   test('a namespace that is for others: connect_error forbidden for a user, and the connection goes on', async () => {
     const other = await startSingle({
-      options: ['--log-format', 'json', '--auth-policy', policyFor('role:staff')], env: { WEBSOCKET_AUTH_JWT_SECRET: SECRET },
+      options: ['--log-format', 'json', '--auth-policy', policyFor('role:staff')],
+      env: { WEBSOCKET_AUTH_JWT_SECRET: SECRET },
     });
     atEnd(() => other.kill());
     const error = await refusal(other.url, by(token({ sub: 'alice' })));
@@ -283,20 +305,27 @@ function policyFor(who) {
 describe('the log', () => {
   /** The first lines that hold one of these, shortened. */
   const leaks = (of, secrets) => {
-    const lines = of.output().split('\n').filter((line) => secrets.some((secret) => line.includes(secret)));
+    const lines = of
+      .output()
+      .split('\n')
+      .filter((line) => secrets.some((secret) => line.includes(secret)));
     return lines.slice(0, 3).map((line) => line.slice(0, 160));
   };
 
   test('no part of any token, nor the secret, is in the debug log of the node that was shown all of them', () => {
     assert.ok(shown.size > 50, `only ${shown.size} secrets were planted`);
-    assert.ok(logLines(node).some(({ level }) => level === 'DEBUG'), 'the log is not of the level debug');
+    assert.ok(
+      logLines(node).some(({ level }) => level === 'DEBUG'),
+      'the log is not of the level debug',
+    );
     assert.deepEqual(leaks(node, [SECRET, ...shown]), []);
   });
 
   for (const level of ['debug', 'trace']) {
     test(`at the level ${level} neither tokens nor resume secrets nor payloads are in the log, on either transport`, async () => {
       const talkative = await startSingle({
-        options: ['--log-format', 'json', '--log-level', level], env: { WEBSOCKET_AUTH_JWT_SECRET: SECRET },
+        options: ['--log-format', 'json', '--log-level', level],
+        env: { WEBSOCKET_AUTH_JWT_SECRET: SECRET },
       });
       atEnd(() => talkative.kill());
       const secrets = [SECRET, 'planted-payload'];

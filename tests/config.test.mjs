@@ -79,7 +79,8 @@ describe('config check', () => {
       WEBSOCKET_HSTS_PRELOAD: 'true',
       WEBSOCKET_HSTS_MAX_AGE: '300',
     };
-    const errors = [...(await check(BAD)).problems, ...(await check(more)).problems].filter(({ severity }) => severity === 'error');
+    const problems = [...(await check(BAD)).problems, ...(await check(more)).problems];
+    const errors = problems.filter(({ severity }) => severity === 'error');
     const misplaced = errors.filter(({ accepted, reason }) => accepted === '' || /accepted:/.test(reason));
     assert.deepEqual(misplaced.map(({ var: name, reason, accepted }) => [name, reason.slice(-60), accepted]), []);
   });
@@ -109,10 +110,10 @@ describe('config check', () => {
       { args: ['--config', file(`auth_jwt_secret = "${SECRET}"\nadmin_token = "${SECRET}\\u0007"\n`)] },
     ];
     for (const { env = {}, args = [] } of environments) {
-      for (const command of [['config', 'check'], ['config', 'check', '--json'], ['config', 'show'], ['config', 'show', '--json']]) {
-        const { stdout, stderr } = await run([...command, ...args], { env });
-        assert.doesNotMatch(stdout + stderr, /planted/, command.join(' '));
-        if (command[1] === 'show') assert.match(stdout, /\*\*\*/);
+      for (const verb of ['check', 'check --json', 'show', 'show --json']) {
+        const { stdout, stderr } = await run(['config', ...verb.split(' '), ...args], { env });
+        assert.doesNotMatch(stdout + stderr, /planted/, verb);
+        if (verb.startsWith('show')) assert.match(stdout, /\*\*\*/);
       }
     }
   });
@@ -122,7 +123,8 @@ describe('config check', () => {
     const server = net.createServer(() => assert.fail('a connection came')).listen(0, '127.0.0.1');
     await once(server, 'listening');
     const port = String(server.address().port);
-    const env = { WEBSOCKET_PORT: port, WEBSOCKET_ADMIN_BIND: `127.0.0.1:${port}`, WEBSOCKET_CLUSTER_ADDR: `127.0.0.1:${port}` };
+    const address = `127.0.0.1:${port}`;
+    const env = { WEBSOCKET_PORT: port, WEBSOCKET_ADMIN_BIND: address, WEBSOCKET_CLUSTER_ADDR: address };
     const { code, problems } = await check(env, [], { cwd: empty });
     server.close();
     assert.deepEqual([code, problems], [0, []]);
@@ -162,7 +164,8 @@ describe('config check', () => {
   });
 
   test('REDIS_URL and its kind are noted as without effect, also in production mode', async () => {
-    const { code, of } = await check({ REDIS_URL: 'redis://user:password@localhost', SOCKETIO_ASYNC_MODE: 'eventlet', WEBSOCKET_PRODUCTION_MODE: 'true' });
+    const env = { REDIS_URL: 'redis://user:password@localhost', SOCKETIO_ASYNC_MODE: 'eventlet' };
+    const { code, of } = await check({ ...env, WEBSOCKET_PRODUCTION_MODE: 'true' });
     assert.equal(code, 0);
     for (const name of ['REDIS_URL', 'SOCKETIO_ASYNC_MODE']) {
       assert.equal(of(name)[0].severity, 'note');
@@ -198,19 +201,20 @@ describe('config check', () => {
   });
 
   test('settings that contradict each other are refused', async () => {
-    const year = '31536000';
+    const preload = { WEBSOCKET_HSTS_ENABLED: 'true', WEBSOCKET_HSTS_PRELOAD: 'true' };
+    const proxied = { WEBSOCKET_TRUST_PROXY_HEADERS: 'true' };
+    const production = { WEBSOCKET_PRODUCTION_MODE: 'true' };
+    const subdomains = { WEBSOCKET_HSTS_INCLUDE_SUBDOMAINS: 'true' };
     for (const [name, env] of [
       ['WEBSOCKET_FORCE_HTTPS', { WEBSOCKET_FORCE_HTTPS: 'true' }],
-      ['WEBSOCKET_DEBUG_MODE', { WEBSOCKET_DEBUG_MODE: 'true', WEBSOCKET_PRODUCTION_MODE: 'true' }],
+      ['WEBSOCKET_DEBUG_MODE', { ...production, WEBSOCKET_DEBUG_MODE: 'true' }],
       ['WEBSOCKET_CORS_ALLOWED_ORIGINS', { WEBSOCKET_CORS_ALLOWED_ORIGINS: '*', WEBSOCKET_CORS_CREDENTIALS: 'true' }],
-      ['WEBSOCKET_HSTS_PRELOAD', { WEBSOCKET_HSTS_ENABLED: 'true', WEBSOCKET_HSTS_PRELOAD: 'true', WEBSOCKET_HSTS_MAX_AGE: year }],
-      ['WEBSOCKET_HSTS_PRELOAD', {
-        WEBSOCKET_HSTS_ENABLED: 'true', WEBSOCKET_HSTS_PRELOAD: 'true', WEBSOCKET_HSTS_MAX_AGE: '300', WEBSOCKET_HSTS_INCLUDE_SUBDOMAINS: 'true',
-      }],
-      ['WEBSOCKET_TRUSTED_PROXIES', { WEBSOCKET_TRUST_PROXY_HEADERS: 'true', WEBSOCKET_PRODUCTION_MODE: 'true' }],
-      ['WEBSOCKET_TRUSTED_PROXIES', { WEBSOCKET_TRUST_PROXY_HEADERS: 'true', WEBSOCKET_TRUSTED_PROXIES: '0.0.0.0/0', WEBSOCKET_PRODUCTION_MODE: 'true' }],
+      ['WEBSOCKET_HSTS_PRELOAD', { ...preload, WEBSOCKET_HSTS_MAX_AGE: '31536000' }],
+      ['WEBSOCKET_HSTS_PRELOAD', { ...preload, ...subdomains, WEBSOCKET_HSTS_MAX_AGE: '300' }],
+      ['WEBSOCKET_TRUSTED_PROXIES', { ...production, ...proxied }],
+      ['WEBSOCKET_TRUSTED_PROXIES', { ...production, ...proxied, WEBSOCKET_TRUSTED_PROXIES: '0.0.0.0/0' }],
       ['WEBSOCKET_ADMIN_BIND', { WEBSOCKET_ADMIN_BIND: '0.0.0.0:5002' }],
-      ['WEBSOCKET_HTTPS_REDIRECT', { WEBSOCKET_FORCE_HTTPS: 'true', WEBSOCKET_HTTPS_REDIRECT: 'true', WEBSOCKET_TRUST_PROXY_HEADERS: 'true' }],
+      ['WEBSOCKET_HTTPS_REDIRECT', { ...proxied, WEBSOCKET_FORCE_HTTPS: 'true', WEBSOCKET_HTTPS_REDIRECT: 'true' }],
     ]) {
       const { code, of } = await check(env);
       assert.deepEqual([code, of(name)[0]?.severity], [78, 'error'], `${name}: ${JSON.stringify(env)}`);
@@ -275,7 +279,8 @@ describe('where values come from', () => {
   });
 
   test('a value and a file of it at once are refused, and so is a file that is not there', async () => {
-    const both = await check({ WEBSOCKET_METRICS_TOKEN: 'some token or other', WEBSOCKET_METRICS_TOKEN_FILE: file('another\n') });
+    const valueFile = { WEBSOCKET_METRICS_TOKEN_FILE: file('another\n') };
+    const both = await check({ ...valueFile, WEBSOCKET_METRICS_TOKEN: 'some token or other' });
     assert.equal(both.code, 78);
     assert.match(JSON.stringify(both.problems), /WEBSOCKET_METRICS_TOKEN_FILE/);
     const gone = await check({ WEBSOCKET_METRICS_TOKEN_FILE: '/nowhere/token' });
@@ -283,7 +288,9 @@ describe('where values come from', () => {
   });
 
   test('a setting\'s own name wins over its other names, and SOCKETIO_ names work', async () => {
-    const socketio = { SOCKETIO_PING_TIMEOUT: '7s', SOCKETIO_TRANSPORTS: 'websocket', SOCKETIO_CORS_ORIGINS: 'https://a.example' };
+    const socketio = {
+      SOCKETIO_PING_TIMEOUT: '7s', SOCKETIO_TRANSPORTS: 'websocket', SOCKETIO_CORS_ORIGINS: 'https://a.example',
+    };
     const shown = await show(socketio);
     assert.equal(shown.WEBSOCKET_PING_TIMEOUT.value, '7s');
     assert.equal(shown.WEBSOCKET_TRANSPORTS.value, 'websocket');

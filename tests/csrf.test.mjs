@@ -18,7 +18,8 @@ const ALICE = login('alice');
 let node;
 const start = async (env) => {
   const started = await startSingle({
-    options: TELLING, env: { WEBSOCKET_AUTH_JWT_SECRET: SECRET, WEBSOCKET_AUTH_COOKIE: 'login', ...env },
+    options: TELLING,
+    env: { WEBSOCKET_AUTH_JWT_SECRET: SECRET, WEBSOCKET_AUTH_COOKIE: 'login', ...env },
   });
   atEnd(() => started.kill());
   return started;
@@ -32,7 +33,9 @@ before(async () => {
 async function statuses(headers, url = node.url) {
   const sid = await openSession(url);
   const post = ask(url, `${OPENING}&sid=${sid}`, { method: 'POST', body: '6', headers });
-  return Promise.all([ask(url, OPENING, { headers }), askUpgrade(url, { headers }), post].map(async (asked) => (await asked).status));
+  return Promise.all(
+    [ask(url, OPENING, { headers }), askUpgrade(url, { headers }), post].map(async (asked) => (await asked).status),
+  );
 }
 
 /** A polling session of somebody without a cookie. */
@@ -47,7 +50,7 @@ async function handshake(cookie = ALICE, url = node.url, more = {}) {
   return { sid: JSON.parse(text.slice(1)).sid, set, token: /^csrf_token=([^;]+)/.exec(set)?.[1] };
 }
 
-describe('requests with a login\'s cookie', () => {
+describe("requests with a login's cookie", () => {
   test('without an allowed Origin and without a token: 403 csrf_failure on both transports and on a POST', async () => {
     assert.deepEqual(await statuses({ Cookie: ALICE }), [403, 403, 403]);
     const { json } = await ask(node.url, OPENING, { headers: { Cookie: ALICE } });
@@ -59,7 +62,7 @@ describe('requests with a login\'s cookie', () => {
     assert.deepEqual(await statuses({ Cookie: ALICE, Origin: PAGE }), [200, 101, 200]);
   });
 
-  test('from another site\'s page: 403, whatever else they say', async () => {
+  test("from another site's page: 403, whatever else they say", async () => {
     assert.deepEqual(await statuses({ Cookie: ALICE, Origin: 'https://evil.example' }), [403, 403, 403]);
     const { token } = await handshake();
     const all = { Cookie: `${ALICE}; csrf_token=${token}`, 'X-CSRFToken': token, 'Sec-Fetch-Site': 'same-origin' };
@@ -78,22 +81,29 @@ describe('requests with a login\'s cookie', () => {
     assert.deepEqual(await statuses({ Cookie: ALICE, Referer: `${PAGE}/` }), [403, 403, 403]);
   });
 
-  test('a poll needs no proof: it changes nothing, and the page would have to know the session\'s id', async () => {
+  test("a poll needs no proof: it changes nothing, and the page would have to know the session's id", async () => {
     const { sid } = await handshake();
-    await ask(node.url, `${OPENING}&sid=${sid}`, { method: 'POST', body: '40', headers: { Origin: PAGE, Cookie: ALICE } });
+    await ask(node.url, `${OPENING}&sid=${sid}`, {
+      method: 'POST',
+      body: '40',
+      headers: { Origin: PAGE, Cookie: ALICE },
+    });
     const { status, text } = await ask(node.url, `${OPENING}&sid=${sid}`, { headers: { Cookie: ALICE } });
     assert.equal(status, 200);
     assert.match(text, /^40/);
   });
 
   test('requests without the cookie, or with other cookies only, are not meant', async () => {
-    for (const headers of [{}, { Cookie: 'theme=dark; xlogin=1; LOGIN=1' }]) assert.deepEqual(await statuses(headers), [200, 101, 200]);
+    for (const headers of [{}, { Cookie: 'theme=dark; xlogin=1; LOGIN=1' }])
+      assert.deepEqual(await statuses(headers), [200, 101, 200]);
   });
 
   test('each failure is counted and in the log', async () => {
-    const [failures, events] = await growth(node, [
-      ['websocket_security_csrf_failures_total'], ['websocket_security_events_total', { type: 'csrf_failure' }],
-    ], () => statuses({ Cookie: ALICE }));
+    const [failures, events] = await growth(
+      node,
+      [['websocket_security_csrf_failures_total'], ['websocket_security_events_total', { type: 'csrf_failure' }]],
+      () => statuses({ Cookie: ALICE }),
+    );
     assert.deepEqual([failures, events], [3, 3]);
     const line = securityLines(node).findLast(({ event_type: type }) => type === 'csrf_failure');
     assert.equal(line?.client_ip, '127.0.0.1');
@@ -120,11 +130,15 @@ describe('the token', () => {
   test('shown in X-CSRFToken beside its cookie it is a proof, without any Origin', async () => {
     const { token } = await handshake();
     for (const name of ['X-CSRFToken', 'X-CSRF-Token']) {
-      assert.deepEqual(await statuses({ Cookie: `${ALICE}; csrf_token=${token}`, [name]: token }), [200, 101, 200], name);
+      assert.deepEqual(
+        await statuses({ Cookie: `${ALICE}; csrf_token=${token}`, [name]: token }),
+        [200, 101, 200],
+        name,
+      );
     }
   });
 
-  test('a token that is not the cookie\'s, that was changed, or that was made for another login is none', async () => {
+  test("a token that is not the cookie's, that was changed, or that was made for another login is none", async () => {
     const { token } = await handshake();
     const other = (await handshake(login('bob'))).token;
     const changed = token.slice(0, 40) + (token[40] === 'A' ? 'B' : 'A') + token.slice(41);
@@ -133,7 +147,7 @@ describe('the token', () => {
       ['no header', { Cookie: `${ALICE}; csrf_token=${token}` }],
       ['another header', { Cookie: `${ALICE}; csrf_token=${token}`, 'X-CSRFToken': other }],
       ['both changed', { Cookie: `${ALICE}; csrf_token=${changed}`, 'X-CSRFToken': changed }],
-      ['another login\'s, planted', { Cookie: `${ALICE}; csrf_token=${other}`, 'X-CSRFToken': other }],
+      ["another login's, planted", { Cookie: `${ALICE}; csrf_token=${other}`, 'X-CSRFToken': other }],
       ['made up', { Cookie: `${ALICE}; csrf_token=x`, 'X-CSRFToken': 'x' }],
       ['empty', { Cookie: `${ALICE}; csrf_token=`, 'X-CSRFToken': '' }],
     ];
@@ -174,7 +188,10 @@ describe('clients that log in by cookie', () => {
 
   test('a bad cookie is refused with its code, as any bad token', async () => {
     assert.equal((await refusal(node.url, options('login=a.b.c'))).data?.code, 'token_invalid');
-    assert.equal((await refusal(node.url, options(`login=${shared.token({ sub: 'alice', exp: 1 })}`))).data?.code, 'token_expired');
+    assert.equal(
+      (await refusal(node.url, options(`login=${shared.token({ sub: 'alice', exp: 1 })}`))).data?.code,
+      'token_expired',
+    );
     assert.equal((await refusal(node.url, options('login='))).data?.code, 'auth_required');
   });
 
@@ -183,8 +200,11 @@ describe('clients that log in by cookie', () => {
     assert.equal(error.data?.code, 'token_invalid');
   });
 
-  test('a foreign page that knows the cookie\'s name gets no WebSocket, although CORS does not hold those back', async () => {
-    assert.equal((await askUpgrade(node.url, { headers: { cookie: ALICE, origin: 'https://evil.example' } })).status, 403);
+  test("a foreign page that knows the cookie's name gets no WebSocket, although CORS does not hold those back", async () => {
+    assert.equal(
+      (await askUpgrade(node.url, { headers: { cookie: ALICE, origin: 'https://evil.example' } })).status,
+      403,
+    );
     const socket = await openSocket(node.url, { headers: { cookie: ALICE, origin: PAGE } });
     socket.end();
   });

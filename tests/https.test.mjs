@@ -72,8 +72,8 @@ describe('HTTPS is forced, nothing is redirected', () => {
 
   test('a plain request of any kind is answered 403 https_required, and told nothing else', async () => {
     for (const [path, init] of [
-      ['/', {}], ['/x?y=1', {}], ['/', { method: 'HEAD' }], [POLLING_PATH, {}], [POLLING_PATH, { method: 'POST', body: '40' }],
-      ['/socket.io/', {}], ['/nowhere', { method: 'DELETE' }],
+      ['/', {}], ['/x?y=1', {}], ['/', { method: 'HEAD' }], ['/nowhere', { method: 'DELETE' }],
+      ['/socket.io/', {}], [POLLING_PATH, {}], [POLLING_PATH, { method: 'POST', body: '40' }],
     ]) {
       const { status, headers, json } = await ask(`${node.url}${path}`, init);
       assert.equal(status, 403, path);
@@ -198,7 +198,8 @@ describe('TLS ends at NGINX, a trusted proxy; plain requests are redirected to t
   });
 
   test('a foreign Host is refused and not reflected', async () => {
-    for (const host of ['foreign.example', 'foreign.example:443', 'localhost.foreign.example', 'localhost@foreign.example']) {
+    const names = ['foreign.example', 'foreign.example:443', 'localhost.foreign.example', 'localhost@foreign.example'];
+    for (const host of names) {
       const { status, headers, text } = await ask(`${node.url}/x`, { headers: { host } });
       assert.ok([400, 421].includes(status), `${host}: ${status}`);
       assert.doesNotMatch(JSON.stringify(headers) + text, /foreign/);
@@ -209,8 +210,8 @@ describe('TLS ends at NGINX, a trusted proxy; plain requests are redirected to t
   });
 
   test('the headers of a peer that is no trusted proxy are not believed', async () => {
-    for (const headers of [{ 'x-forwarded-proto': 'https' }, { forwarded: 'for=1.2.3.4;proto=https' }, { 'x-forwarded-ssl': 'on' }]) {
-      const { status, headers: answered } = await ask(`${node.url}/`, { headers });
+    for (const [name, value] of [['x-forwarded-proto', 'https'], ['forwarded', 'for=1.2.3.4;proto=https'], ['x-forwarded-ssl', 'on']]) {
+      const { status, headers: answered } = await ask(`${node.url}/`, { headers: { [name]: value } });
       assert.equal(status, 308);
       assert.equal(answered[HSTS], undefined);
     }

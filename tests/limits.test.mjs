@@ -1,15 +1,27 @@
 // How much and how often: connections, messages and bytes of one address, one client, one user, one node.
 
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { before, describe, test } from 'node:test';
 
-import { Cluster, startSingle } from './support/cluster.mjs';
+import { Cluster, run, startSingle } from './support/cluster.mjs';
 import { atEnd } from './support/cleanup.mjs';
 import { Client, closeClients, connect } from './support/client.mjs';
-import { ask, askUpgrade, farewell, growth, metric, openSocket, OPENING, refusal, securityLines, TELLING } from './support/doors.mjs';
+import {
+  ask,
+  askUpgrade,
+  farewell,
+  growth,
+  metric,
+  openSocket,
+  OPENING,
+  refusal,
+  securityLines,
+  TELLING,
+} from './support/doors.mjs';
 import { Polling } from './support/raw.mjs';
 import { Key } from './support/tokens.mjs';
-import { until } from './support/wait.mjs';
+import { pace, until } from './support/wait.mjs';
 
 async function start(env, options = []) {
   const node = await startSingle({ options: [...TELLING, ...options], env });
@@ -19,6 +31,12 @@ async function start(env, options = []) {
 before(() => atEnd(closeClients));
 
 const assertRetryAfter = ({ headers }) => assert.match(headers['retry-after'] ?? '', /^[1-9]\d*$/);
+/** Sends packets so that they arrive together. */
+function sendAtOnce(socket, packets) {
+  socket.ws._socket.cork();
+  socket.send(...packets);
+  socket.ws._socket.uncork();
+}
 /** Nothing about a client's address is limited for those who only look. */
 const looks = async (node, from) => (await ask(node.url, '/websocket/health', { from })).status;
 
@@ -30,7 +48,7 @@ describe('rates, with small numbers', () => {
       // One a minute: what the tests need of it is in the burst.
       WEBSOCKET_RATE_LIMIT_CONNECTS: '1/m',
       WEBSOCKET_RATE_LIMIT_CONNECTS_BURST: '10',
-      WEBSOCKET_RATE_LIMIT_MESSAGES: '5/s',
+      WEBSOCKET_RATE_LIMIT_MESSAGES: '20/s',
       WEBSOCKET_RATE_LIMIT_MESSAGES_BURST: '20',
       WEBSOCKET_RATE_LIMIT_BYTES: '1000',
       WEBSOCKET_RATE_LIMIT_BYTES_BURST: '20000',
@@ -44,17 +62,21 @@ describe('rates, with small numbers', () => {
       const asking = index % 2 ? ask(node.url, OPENING, { from }) : askUpgrade(node.url, { from });
       assert.ok([200, 101].includes((await asking).status));
     }
-    const [rate, events, blocked] = await growth(node, [
-      ['websocket_security_rate_limited_total', { scope: 'connects_per_ip' }],
-      ['websocket_security_events_total', { type: 'rate_limited' }],
-      ['websocket_security_blocked_connections_total', { reason: 'rate_limited' }],
-    ], async () => {
-      for (const answer of [await ask(node.url, OPENING, { from }), await askUpgrade(node.url, { from })]) {
-        assert.equal(answer.status, 429);
-        assertRetryAfter(answer);
-        assert.equal(answer.json?.error, 'rate_limited');
-      }
-    });
+    const [rate, events, blocked] = await growth(
+      node,
+      [
+        ['websocket_security_rate_limited_total', { scope: 'connects_per_ip' }],
+        ['websocket_security_events_total', { type: 'rate_limited' }],
+        ['websocket_security_blocked_connections_total', { reason: 'rate_limited' }],
+      ],
+      async () => {
+        for (const answer of [await ask(node.url, OPENING, { from }), await askUpgrade(node.url, { from })]) {
+          assert.equal(answer.status, 429);
+          assertRetryAfter(answer);
+          assert.equal(answer.json?.error, 'rate_limited');
+        }
+      },
+    );
     assert.deepEqual([rate, events, blocked], [2, 2, 2]);
     assert.equal((await ask(node.url, OPENING, { from: '127.0.0.12' })).status, 200);
     assert.equal(await looks(node, from), 200);
@@ -73,41 +95,64 @@ describe('rates, with small numbers', () => {
     assert.equal((await askUpgrade(node.url, { from, query: path.slice(path.indexOf('&sid=')) })).status, 101);
   });
 
-  test('a WebSocket that sends more messages than it may is closed with 1008 "rate limited"; what came before was answered', async () => {
-    const [rate] = await growth(node, [['websocket_security_rate_limited_total', { scope: 'messages_per_session' }]], async () => {
-      const socket = await openSocket(node.url, { from: '127.0.0.14' });
-      socket.send(...Array.from({ length: 60 }, (_, id) => `42${id}["echo",${id}]`));
+  const echoes = Array.from({ length: 200 }, (_, id) => `42${id}["echo",${id}]`);
+  const large = Array.from({ length: 4 }, () => `42["echo","${'x'.repeat(8_000)}"]`);
+  const floods = [
+    ['messages', 'messages_per_session', '127.0.0.14', echoes],
+    ['bytes', 'bytes_per_session', '127.0.0.15', large],
+  ];
+  for (const [what, , from, packets] of floods) {
+    test(`a WebSocket that sends more ${what} than it may is closed with 1008 "rate limited"`, async () => {
+      const socket = await openSocket(node.url, { from });
+      sendAtOnce(socket, packets);
       assert.deepEqual(await farewell(socket), { code: 1008, reason: 'rate limited' });
     });
-    assert.equal(rate, 1);
-  });
+  }
 
-  test('a WebSocket that sends more bytes than it may is closed with 1008 "rate limited"', async () => {
-    const [rate] = await growth(node, [['websocket_security_rate_limited_total', { scope: 'bytes_per_session' }]], async () => {
-      const socket = await openSocket(node.url, { from: '127.0.0.15' });
-      const packet = `42["echo","${'x'.repeat(8_000)}"]`;
-      socket.send(packet, packet, packet, packet);
-      assert.deepEqual(await farewell(socket), { code: 1008, reason: 'rate limited' });
-    });
-    assert.equal(rate, 1);
+  test('what came within the limit was answered before the WebSocket is closed', async () => {
+    const socket = await openSocket(node.url, { from: '127.0.0.19' });
+    sendAtOnce(socket, echoes);
+    await farewell(socket);
+    // The CONNECT was a message, too.
+    for (let id = 0; id < 19; id += 1) assert.ok(socket.received.includes(`43${id}[${id}]`), `no answer to ${id}`);
   });
 
   test('a polling session that sends more than it may is closed', async () => {
-    const [rate] = await growth(node, [['websocket_security_rate_limited_total', { scope: 'messages_per_session' }]], async () => {
-      const polling = await Polling.open(node.url);
-      await polling.post(Array.from({ length: 60 }, () => '42["nothing"]').join('\x1e'));
-      assert.ok(await polling.isClosed());
-    });
-    assert.equal(rate, 1);
+    const polling = await Polling.open(node.url);
+    await polling.post(echoes.join('\x1e'));
+    assert.ok(await polling.isClosed());
+  });
+
+  test('a client that is let go is counted once, however much more it had sent', async () => {
+    const grown = [];
+    for (const [what, scope, from, packets] of floods) {
+      const counted = await growth(node, [['websocket_security_rate_limited_total', { scope }]], async () => {
+        const socket = await openSocket(node.url, { from });
+        sendAtOnce(socket, packets);
+        await farewell(socket);
+      });
+      grown.push([what, ...counted]);
+    }
+    const polling = await Polling.open(node.url);
+    const posted = await growth(
+      node,
+      [['websocket_security_rate_limited_total', { scope: 'messages_per_session' }]],
+      () => polling.post(echoes.join('\x1e')),
+    );
+    grown.push(['messages by polling', ...posted]);
+    assert.deepEqual(grown, [['messages', 1], ['bytes', 1], ['messages by polling', 1]]);
   });
 
   test('one client that is too fast disturbs no other, and an official one comes back and is recovered', async () => {
     const quiet = await connect('quiet', node.url, { localAddress: '127.0.0.16' });
     const fast = await connect('fast', node.url, { localAddress: '127.0.0.17' });
     await fast.join('room');
-    for (let id = 0; id < 60; id += 1) fast.socket.emit('leave', 'nowhere');
+    for (let id = 0; id < 200; id += 1) fast.socket.emit('leave', 'nowhere');
     await fast.reconnected();
-    assert.deepEqual(fast.disconnects.map(({ reason }) => reason), ['transport close']);
+    assert.deepEqual(
+      fast.disconnects.map(({ reason }) => reason),
+      ['transport close'],
+    );
     assert.equal(fast.last.recovered, true);
     await quiet.publish('room', { id: 'afterwards' });
     await fast.received(1);
@@ -118,10 +163,10 @@ describe('rates, with small numbers', () => {
 
   test('a pause fills the budget again: who stays below the rate is never closed', async () => {
     const steady = await connect('steady', node.url, { localAddress: '127.0.0.18' });
-    // Twice the burst, one at a time: the budget grows by five a second, so that each answer is waited for long enough.
+    // Twice the burst, one at a time: the budget grows by one in each pause.
     for (let id = 0; id < 40; id += 1) {
       await steady.ask('echo', id);
-      if (id > 15) await new Promise((resolve) => setTimeout(resolve, 220));
+      if (id > 10) await pace(60);
     }
     assert.equal(steady.disconnects.length, 0);
     steady.close();
@@ -148,16 +193,20 @@ describe('connections at once', () => {
     const from = '127.0.0.21';
     const sockets = [];
     for (let index = 0; index < 3; index += 1) sockets.push(await openSocket(node.url, { from }));
-    const [limited, blocked] = await growth(node, [
-      ['websocket_security_events_total', { type: 'connection_limit' }],
-      ['websocket_security_blocked_connections_total', { reason: 'connection_limit' }],
-    ], async () => {
-      for (const answer of [await ask(node.url, OPENING, { from }), await askUpgrade(node.url, { from })]) {
-        assert.equal(answer.status, 429);
-        assertRetryAfter(answer);
-        assert.equal(answer.json?.error, 'connection_limit');
-      }
-    });
+    const [limited, blocked] = await growth(
+      node,
+      [
+        ['websocket_security_events_total', { type: 'connection_limit' }],
+        ['websocket_security_blocked_connections_total', { reason: 'connection_limit' }],
+      ],
+      async () => {
+        for (const answer of [await ask(node.url, OPENING, { from }), await askUpgrade(node.url, { from })]) {
+          assert.equal(answer.status, 429);
+          assertRetryAfter(answer);
+          assert.equal(answer.json?.error, 'connection_limit');
+        }
+      },
+    );
     assert.deepEqual([limited, blocked], [2, 2]);
     (await openSocket(node.url, { from: '127.0.0.22' })).end();
     for (const socket of sockets) {
@@ -193,16 +242,33 @@ describe('connections at once', () => {
     const node = await start({ WEBSOCKET_MAX_CONNECTIONS_PER_SERVER: '1' });
     const socket = await openSocket(node.url);
     const answers = [];
-    const [failed, events] = await growth(node, [
-      ['websocket_connections_failed_total', { reason: 'limit' }],
-      ['websocket_security_events_total', { type: 'connection_limit' }],
-    ], async () => answers.push(await ask(node.url), await askUpgrade(node.url)));
+    const [failed, events] = await growth(
+      node,
+      [
+        ['websocket_connections_failed_total', { reason: 'limit' }],
+        ['websocket_security_events_total', { type: 'connection_limit' }],
+      ],
+      async () => answers.push(await ask(node.url), await askUpgrade(node.url)),
+    );
     for (const { headers, json } of answers) {
       assert.match(headers['content-type'], /^application\/json/);
       assert.equal(typeof json?.message, 'string');
     }
     assert.deepEqual([failed, events], [2, 2]);
     socket.end();
+  });
+
+  test('more than the limit of open files allows is refused before the start, with both numbers', async () => {
+    const { code, stdout, stderr } = await run(['config', 'check'], {
+      env: { WEBSOCKET_MAX_CONNECTIONS_PER_SERVER: '9999999' },
+    });
+    assert.equal(code, 78);
+    assert.match(stdout + stderr, /WEBSOCKET_MAX_CONNECTIONS_PER_SERVER[^]*9999999/);
+    const limit = readFileSync('/proc/self/limits', 'utf8').match(/Max open files\s+(\d+)\s+(\d+)/);
+    assert.ok(
+      limit.slice(1).some((files) => (stdout + stderr).includes(files)),
+      stdout + stderr,
+    );
   });
 
   test('of one user, over two nodes of a cluster: connect_error too_many_connections, and a resume is never refused for it', async () => {

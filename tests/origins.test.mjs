@@ -17,14 +17,18 @@ async function start(env, options = []) {
 before(() => atEnd(closeClients));
 
 const of = (origin, more = {}) => ({ headers: { Origin: origin, ...more } });
-const preflight = (url, origin, headers = 'x-csrftoken') => ask(url, OPENING, {
-  method: 'OPTIONS',
-  ...of(origin, { 'Access-Control-Request-Method': 'POST', 'Access-Control-Request-Headers': headers }),
-});
+const preflight = (url, origin, headers = 'x-csrftoken') =>
+  ask(url, OPENING, {
+    method: 'OPTIONS',
+    ...of(origin, { 'Access-Control-Request-Method': 'POST', 'Access-Control-Request-Headers': headers }),
+  });
 
 /** What a foreign page gets on both transports: 403, and nothing that lets it read an answer. */
 async function assertRefused(url, origin, more) {
-  for (const [transport, asked] of [['polling', ask(url, OPENING, of(origin, more))], ['WebSocket', askUpgrade(url, of(origin, more))]]) {
+  for (const [transport, asked] of [
+    ['polling', ask(url, OPENING, of(origin, more))],
+    ['WebSocket', askUpgrade(url, of(origin, more))],
+  ]) {
     const { status, headers } = await asked;
     assert.equal(status, 403, `${origin} by ${transport}`);
     assert.equal(headers['access-control-allow-origin'], undefined, `${origin} by ${transport}`);
@@ -60,8 +64,16 @@ describe('a list of origins', () => {
 
   test('a foreign origin gets 403 on polling and on the WebSocket upgrade alike', async () => {
     const foreign = [
-      'https://evil.example', 'http://app.example.com', 'https://app.example.com:8443', 'https://app.example.com.evil.example',
-      'https://evilapp.example.com', 'https://app.example.com@evil.example', 'http://localhost:3001', 'file://', 'null', 'garbage',
+      'https://evil.example',
+      'http://app.example.com',
+      'https://app.example.com:8443',
+      'https://app.example.com.evil.example',
+      'https://evilapp.example.com',
+      'https://app.example.com@evil.example',
+      'http://localhost:3001',
+      'file://',
+      'null',
+      'garbage',
     ];
     for (const origin of foreign) await assertRefused(node.url, origin);
   });
@@ -74,7 +86,12 @@ describe('a list of origins', () => {
 
   test('a wildcard stands for exactly one label, and for no other scheme or port', async () => {
     await assertAllowed(node.url, 'https://a.apps.example.com');
-    for (const origin of ['https://apps.example.com', 'https://a.b.apps.example.com', 'http://a.apps.example.com', 'https://a.apps.example.com:8443']) {
+    for (const origin of [
+      'https://apps.example.com',
+      'https://a.b.apps.example.com',
+      'http://a.apps.example.com',
+      'https://a.apps.example.com:8443',
+    ]) {
       await assertRefused(node.url, origin);
     }
   });
@@ -129,7 +146,9 @@ describe('a list of origins', () => {
       const client = await connect(`allowed by ${transport}`, node.url, options);
       client.close();
       const refused = new Client(`foreign by ${transport}`, node.url, {
-        ...options, extraHeaders: { origin: 'https://evil.example' }, reconnection: false,
+        ...options,
+        extraHeaders: { origin: 'https://evil.example' },
+        reconnection: false,
       });
       await until('the foreign client is refused', () => refused.errors.length > 0 || refused.connects.length > 0);
       assert.equal(refused.connects.length, 0);
@@ -137,11 +156,15 @@ describe('a list of origins', () => {
     }
   });
 
-  test('a refused origin is in the log with the client\'s address, and is counted as a blocked connection', async () => {
-    const [blocked, events] = await growth(node, [
-      ['websocket_security_blocked_connections_total', { reason: 'blocked_origin' }],
-      ['websocket_security_events_total', { type: 'blocked_origin' }],
-    ], () => assertRefused(node.url, 'https://evil.example'));
+  test("a refused origin is in the log with the client's address, and is counted as a blocked connection", async () => {
+    const [blocked, events] = await growth(
+      node,
+      [
+        ['websocket_security_blocked_connections_total', { reason: 'blocked_origin' }],
+        ['websocket_security_events_total', { type: 'blocked_origin' }],
+      ],
+      () => assertRefused(node.url, 'https://evil.example'),
+    );
     assert.deepEqual([blocked, events], [2, 2]);
     const line = securityLines(node).findLast(({ event_type: type }) => type === 'blocked_origin');
     assert.equal(line?.client_ip, '127.0.0.1');
@@ -159,11 +182,16 @@ describe('other settings of origins', () => {
     assert.equal((await preflight(node.url, 'https://anyone.example')).headers['access-control-allow-origin'], '*');
   });
 
-  test('by default the node\'s own address and its localhost variants are allowed, and nothing else', async () => {
+  test("by default the node's own address and its localhost variants are allowed, and nothing else", async () => {
     const node = await start({});
     const { port } = new URL(node.url);
     for (const host of ['127.0.0.1', 'localhost', '[::1]']) await assertAllowed(node.url, `http://${host}:${port}`);
-    for (const origin of [`https://localhost:${port}`, 'http://localhost', `http://localhost:${port - 1}`, `http://192.0.2.1:${port}`]) {
+    for (const origin of [
+      `https://localhost:${port}`,
+      'http://localhost',
+      `http://localhost:${port - 1}`,
+      `http://192.0.2.1:${port}`,
+    ]) {
       await assertRefused(node.url, origin);
     }
   });
@@ -185,8 +213,11 @@ describe('other settings of origins', () => {
     await assertRefused(node.url, 'http://web.example.com');
   });
 
-  test('the public URL\'s origin is allowed, and pages of an allowed host that the node is asked for are its own', async () => {
-    const node = await start({ WEBSOCKET_PUBLIC_URL: 'https://ws.example.com', WEBSOCKET_ALLOWED_HOSTS: 'chat.example.com' });
+  test("the public URL's origin is allowed, and pages of an allowed host that the node is asked for are its own", async () => {
+    const node = await start({
+      WEBSOCKET_PUBLIC_URL: 'https://ws.example.com',
+      WEBSOCKET_ALLOWED_HOSTS: 'chat.example.com',
+    });
     await assertAllowed(node.url, 'https://ws.example.com', { Host: 'ws.example.com' });
     await assertAllowed(node.url, 'https://chat.example.com', { Host: 'chat.example.com' });
     await assertRefused(node.url, 'https://chat.example.com', { Host: 'ws.example.com' });
@@ -198,7 +229,8 @@ describe('allowed hosts', () => {
   before(async () => {
     node = await start({ WEBSOCKET_ALLOWED_HOSTS: 'ws.example.com,*.apps.example.com,admin.example.com:8443' });
   });
-  const status = async (host, asking = ask) => (await asking(node.url, ...(asking === ask ? [OPENING] : []), { headers: { Host: host } })).status;
+  const status = async (host, asking = ask) =>
+    (await asking(node.url, ...(asking === ask ? [OPENING] : []), { headers: { Host: host } })).status;
 
   test('a listed host is answered under any port, case or wildcard label that the list means', async () => {
     for (const host of ['ws.example.com', 'WS.example.com:5000', 'a.apps.example.com', 'admin.example.com:8443']) {
@@ -208,20 +240,36 @@ describe('allowed hosts', () => {
   });
 
   test('a foreign host is answered with 421 on both transports, and elsewhere', async () => {
-    const foreign = ['evil.example', 'ws.example.com.evil.example', 'apps.example.com', 'a.b.apps.example.com', 'admin.example.com', '127.0.0.1'];
+    const foreign = [
+      'evil.example',
+      'ws.example.com.evil.example',
+      'apps.example.com',
+      'a.b.apps.example.com',
+      'admin.example.com',
+      '127.0.0.1',
+    ];
     for (const host of foreign) {
       assert.equal(await status(host), 421, host);
       assert.equal(await status(host, askUpgrade), 421, host);
     }
     assert.equal((await ask(node.url, '/', { headers: { Host: 'evil.example' } })).status, 421);
-    assert.equal(await statusOf(node.url, `GET http://evil.example${OPENING} HTTP/1.1\r\nHost: ws.example.com\r\n\r\n`), 421);
+    assert.equal(
+      await statusOf(node.url, `GET http://evil.example${OPENING} HTTP/1.1\r\nHost: ws.example.com\r\n\r\n`),
+      421,
+    );
   });
 
   test('a malformed, an absent and a duplicate Host are answered with 400', async () => {
     const request = (...lines) => `GET ${OPENING} HTTP/1.1\r\n${[...lines, ''].join('\r\n')}\r\n`;
     const broken = [
-      ['Host: ws.example.com, evil.example'], ['Host: user@ws.example.com'], ['Host: ws.example.com:x'], ['Host: ws.example.com/path'],
-      ['Host:'], ['Accept: */*'], ['Host: ws.example.com', 'Host: ws.example.com'], ['Host: ws.example.com', 'Host: evil.example'],
+      ['Host: ws.example.com, evil.example'],
+      ['Host: user@ws.example.com'],
+      ['Host: ws.example.com:x'],
+      ['Host: ws.example.com/path'],
+      ['Host:'],
+      ['Accept: */*'],
+      ['Host: ws.example.com', 'Host: ws.example.com'],
+      ['Host: ws.example.com', 'Host: evil.example'],
     ];
     for (const lines of broken) assert.equal(await statusOf(node.url, request(...lines)), 400, lines.join(' | '));
     assert.equal(await statusOf(node.url, request('Host: ws.example.com')), 200);
@@ -234,8 +282,12 @@ describe('allowed hosts', () => {
   });
 
   test('a refused host is in the log, without what the client sent, and is counted', async () => {
-    const [blocked] = await growth(node, [['websocket_security_blocked_connections_total', { reason: 'blocked_host' }]],
-      () => ask(node.url, OPENING, { headers: { Host: 'planted-name.example' } }), { Host: '127.0.0.1' });
+    const [blocked] = await growth(
+      node,
+      [['websocket_security_blocked_connections_total', { reason: 'blocked_host' }]],
+      () => ask(node.url, OPENING, { headers: { Host: 'planted-name.example' } }),
+      { Host: '127.0.0.1' },
+    );
     assert.equal(blocked, 1);
     assert.ok(securityLines(node).some(({ event_type: type }) => type === 'blocked_host'));
     assert.ok(!node.output().includes('planted-name'));

@@ -1,4 +1,4 @@
-// What `vedfolnir config` prints to begin with: templates that three kinds of readers agree on, documentation, a JSON Schema.
+// What `vedfolnir config` prints to begin with: templates that three readers agree on, documentation, a JSON Schema.
 
 import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
@@ -119,12 +119,15 @@ WEBSOCKET_PUBLIC_URL=https://ws.example.com/path?a=b
 
   const values = (text) => Object.fromEntries(JSON.parse(text).settings.map(({ var: name, value }) => [name, value]));
 
+  const pair = (line) => [line.slice(0, line.indexOf('=')), line.slice(line.indexOf('=') + 1)];
+
   async function byThisProgram(at) {
     return values(await print('show', '--json', '--env-file', at));
   }
 
   async function byAShell(at) {
-    const { code, stdout, stderr } = await command('sh', ['-ec', 'set -a; . "$0"; exec "$@"', at, BINARY, 'config', 'show', '--json']);
+    const script = 'set -a; . "$0"; exec "$@"';
+    const { code, stdout, stderr } = await command('sh', ['-ec', script, at, BINARY, 'config', 'show', '--json']);
     assert.equal(code, 0, stderr);
     return values(stdout);
   }
@@ -132,7 +135,7 @@ WEBSOCKET_PUBLIC_URL=https://ws.example.com/path?a=b
   /** `docker run --env-file`: what stands behind the first =, quotes and all. */
   async function asDocker(at) {
     const lines = readFileSync(at, 'utf8').split('\n').filter((line) => line !== '' && !line.startsWith('#'));
-    const env = Object.fromEntries(lines.map((line) => [line.slice(0, line.indexOf('=')), line.slice(line.indexOf('=') + 1)]));
+    const env = Object.fromEntries(lines.map(pair));
     const { code, stdout, stderr } = await run(['config', 'show', '--json'], { env });
     assert.equal(code, 0, stderr);
     return values(stdout);
@@ -154,7 +157,7 @@ WEBSOCKET_PUBLIC_URL=https://ws.example.com/path?a=b
     const at = file('exported.env', everything(await print('template', 'production')));
     const { stdout, code } = await command('sh', ['-ec', 'set -a; . "$0"; env -0', at]);
     assert.equal(code, 0);
-    const exported = Object.fromEntries(stdout.split('\0').filter(Boolean).map((pair) => [pair.slice(0, pair.indexOf('=')), pair.slice(pair.indexOf('=') + 1)]));
+    const exported = Object.fromEntries(stdout.split('\0').filter(Boolean).map(pair));
     const read = await byThisProgram(at);
     const compared = Object.keys(read).filter((name) => exported[name]);
     assert.ok(compared.length > 100, `${compared.length}`);
@@ -186,11 +189,13 @@ describe('documentation and schema', () => {
     const sorted = (names) => [...names].toSorted();
     const docs = (await print('docs')).split('\n## Names without effect')[0];
     const documented = [...docs.matchAll(/^\| `([A-Z0-9_]+)`<br>`--/gm)].map(([, name]) => name);
-    const templated = [...(await print('template', 'production')).matchAll(/^(?:# )?([A-Z][A-Z0-9_]*)=/gm)].map(([, name]) => name);
+    const template = await print('template', 'production');
+    const templated = [...template.matchAll(/^(?:# )?([A-Z][A-Z0-9_]*)=/gm)].map(([, name]) => name);
     const { properties } = JSON.parse(await print('schema'));
     const shown = JSON.parse(await print('show', '--json')).settings.map(({ var: name }) => name);
     assert.ok(shown.length > 100);
-    for (const [what, names] of Object.entries({ documented, templated, schema: Object.values(properties).map((property) => property['x-env']) })) {
+    const schema = Object.values(properties).map((property) => property['x-env']);
+    for (const [what, names] of Object.entries({ documented, templated, schema })) {
       assert.deepEqual(sorted(names), sorted(shown), what);
     }
     const headings = [...docs.matchAll(/^## \d+\. (.*)$/gm)].map(([, title]) => title);
@@ -244,8 +249,8 @@ alert_thresholds = { connection_errors = 10 }
     assert.deepEqual(await verdict(good), []);
     for (const [line, key] of [
       ['port = "many"', 'port'], ['port = 70000', 'port'], ['production_mode = 3', 'production_mode'],
-      ['ping_interval = "soon"', 'ping_interval'], ['log_level = "LOUD"', 'log_level'], ['ssl_cert_file = 5', 'ssl_cert_file'],
-      ['cors_allowed_origins = [1]', 'cors_allowed_origins'],
+      ['ping_interval = "soon"', 'ping_interval'], ['log_level = "LOUD"', 'log_level'],
+      ['ssl_cert_file = 5', 'ssl_cert_file'], ['cors_allowed_origins = [1]', 'cors_allowed_origins'],
     ]) assert.deepEqual(await verdict(line), [`$.${key}`], line);
   });
 });

@@ -37,7 +37,7 @@ describe('a node with an RSA certificate and the cipher string of the document',
   });
 
   for (const transports of [['websocket'], ['polling'], ['polling', 'websocket']]) {
-    test(`an official client with the transports ${transports.join(' and ')} verifies the certificate and is echoed`, async () => {
+    test(`an official client over ${transports.join(' and ')} verifies the certificate and is echoed`, async () => {
       for (const url of [node.secureUrl, `https://localhost:${node.securePort}`]) {
         const here = await connect(transports.join(), url, { transports, ca: authority.pem });
         await until('the last transport is in use', () => here.socket.io.engine.transport.name === transports.at(-1));
@@ -78,11 +78,12 @@ describe('a node with an RSA certificate and the cipher string of the document',
     }
   });
 
-  test('TLS 1.2 is spoken with exactly the three ECDHE suites, whatever else openssl offers; the dropped ones are named once', async () => {
+  test('TLS 1.2 has exactly the three ECDHE suites, of all that openssl has; those dropped are named once', async () => {
     const chosen = [];
     for (;;) {
       const rest = chosen.map((name) => `:!${name}`).join('');
-      const { cipher, text } = await sClient(node, authority, '-tls1_2', '-cipher', `ALL:COMPLEMENTOFALL:@SECLEVEL=0${rest}`);
+      const offered = `ALL:COMPLEMENTOFALL:@SECLEVEL=0${rest}`;
+      const { cipher, text } = await sClient(node, authority, '-tls1_2', '-cipher', offered);
       if (!cipher) {
         assert.match(text, /handshake failure/);
         break;
@@ -90,10 +91,11 @@ describe('a node with an RSA certificate and the cipher string of the document',
       chosen.push(cipher);
       assert.ok(chosen.length < 20, chosen.join());
     }
-    assert.deepEqual(chosen.toSorted(), ['ECDHE-RSA-AES128-GCM-SHA256', 'ECDHE-RSA-AES256-GCM-SHA384', 'ECDHE-RSA-CHACHA20-POLY1305']);
-    const warnings = node.output().split('\n').filter((line) => line.includes('DHE-RSA-AES128-GCM-SHA256') && line.includes('WARN'));
+    const suites = ['RSA-AES128-GCM-SHA256', 'RSA-AES256-GCM-SHA384', 'RSA-CHACHA20-POLY1305'];
+    assert.deepEqual(chosen.toSorted(), suites.map((suite) => `ECDHE-${suite}`));
+    const warnings = node.output().split('\n').filter((line) => suites.every((suite) => line.includes(` DHE-${suite}`)));
     assert.equal(warnings.length, 1, node.output());
-    for (const name of ['DHE-RSA-AES256-GCM-SHA384', 'DHE-RSA-CHACHA20-POLY1305']) assert.ok(warnings[0].includes(name));
+    assert.match(warnings[0], / WARN /);
   });
 
   test('the three suites of TLS 1.3 are spoken', async () => {
@@ -152,14 +154,16 @@ describe('a node with an RSA certificate and the cipher string of the document',
     assert.equal((await sClient(node, authority)).status, 200);
   });
 
-  test('the documented curl commands: a WebSocket key of the wrong size gets 400 in JSON, a right one 101', async () => {
-    const headers = Object.entries(UPGRADE).flatMap(([name, value]) => ['-H', `${name}: ${value}`]);
-    const shaped = ['--http1.1', ...headers];
-    const bad = await curl(authority, ...shaped, '-H', 'sec-websocket-key: test', `${node.secureUrl}/socket.io/`);
-    assert.equal(bad.status, 400, bad.stderr);
-    assert.equal(typeof JSON.parse(bad.body).message, 'string');
-    const good = await curl(authority, ...shaped, '--max-time', '1', `${node.secureUrl}${WEBSOCKET_PATH}`);
-    assert.match(good.head, /^HTTP\/1\.1 101 /);
+  test('a WebSocket handshake with curl: a key of the wrong size gets 400 in JSON; the right size is switched', async () => {
+    const headers = Object.entries({ ...UPGRADE, 'sec-websocket-key': 'test' });
+    const options = ['--http1.1', ...headers.flatMap(([name, value]) => ['-H', `${name}: ${value}`])];
+    for (const path of ['/socket.io/', WEBSOCKET_PATH]) {
+      const { status, body, stderr } = await curl(authority, ...options, `${node.secureUrl}${path}`);
+      assert.equal(status, 400, stderr);
+      assert.equal(typeof JSON.parse(body).message, 'string');
+    }
+    const good = await ask(`${node.secureUrl}${WEBSOCKET_PATH}`, { ca: authority.pem, headers: UPGRADE });
+    assert.deepEqual([good.status, good.headers.upgrade?.toLowerCase()], [101, 'websocket']);
   });
 
   describe('WebSocket over HTTP/2 (RFC 8441)', () => {
@@ -189,11 +193,13 @@ describe('a node with an RSA certificate and the cipher string of the document',
       receiver.on('conclude', (code) => codes.push(code));
       stream.pipe(receiver);
       const send = (text, mask = true) => {
-        for (const part of Sender.frame(Buffer.from(text), { fin: true, opcode: 1, mask, rsv1: false, readOnly: false })) stream.write(part);
+        const options = { fin: true, opcode: 1, mask, rsv1: false, readOnly: false };
+        for (const part of Sender.frame(Buffer.from(text), options)) stream.write(part);
       };
       const take = async (start) => {
-        await until(() => `${start} came: ${packets} ${failures}`, () => packets.some((packet) => packet.startsWith(start)));
-        return packets.splice(packets.findIndex((packet) => packet.startsWith(start)), 1)[0];
+        const index = () => packets.findIndex((packet) => packet.startsWith(start));
+        await until(() => `${start} came: ${packets} ${failures}`, () => index() >= 0);
+        return packets.splice(index(), 1)[0];
       };
       return { stream, send, take, failures, codes };
     }

@@ -50,18 +50,20 @@ before(async () => {
   atEnd(() => issuer.server.close());
   // Started first, since it may fetch keys again only when half a minute has passed.
   keyed = await startSingle({
-    options: TELLING, env: { WEBSOCKET_AUTH_JWKS_URL: issuer.url, WEBSOCKET_AUTH_JWKS_CA_FILE: issuer.ca },
+    options: TELLING,
+    env: { WEBSOCKET_AUTH_JWKS_URL: issuer.url, WEBSOCKET_AUTH_JWKS_CA_FILE: issuer.ca },
   });
   atEnd(() => keyed.kill());
   node = await startSingle({
-    options: TELLING, env: { WEBSOCKET_AUTH_JWT_SECRET: shared.secret, WEBSOCKET_AUTH_CLOCK_SKEW: '0' },
+    options: TELLING,
+    env: { WEBSOCKET_AUTH_JWT_SECRET: shared.secret, WEBSOCKET_AUTH_CLOCK_SKEW: '0' },
   });
   atEnd(() => node.kill());
   atEnd(closeClients);
 });
 
 describe('keys that are fetched', () => {
-  test('a token of the issuer\'s key is accepted as soon as the node is there', async () => {
+  test("a token of the issuer's key is accepted as soon as the node is there", async () => {
     const client = await connect('alice', keyed.url, by(first.token({ sub: 'alice' })));
     client.close();
     assert.deepEqual(issuer.fetches, ['/keys.json']);
@@ -82,7 +84,10 @@ describe('a token that ends', () => {
     const [ended] = await growth(node, [['websocket_security_events_total', { type: 'token_expired' }]], async () => {
       const socket = await openSocket(node.url, { auth: { token: shared.token({ sub: 'alice', exp: now() + 2 }) } });
       assert.deepEqual(await farewell(socket), { code: 1008, reason: 'token expired' });
-      assert.ok(!socket.received.some((packet) => packet.startsWith?.('41')), 'a disconnect packet would keep clients away');
+      assert.ok(
+        !socket.received.some((packet) => packet.startsWith?.('41')),
+        'a disconnect packet would keep clients away',
+      );
     });
     assert.equal(ended, 1);
     assert.ok(securityLines(node).some(({ event_type: type }) => type === 'token_expired'));
@@ -113,7 +118,10 @@ describe('a token that ends', () => {
     assert.equal(client.last.id, client.connects[0].id);
     await publisher.publish('room', { id: (id += 1) });
     await client.received(id + 1);
-    assert.deepEqual(client.seen, Array.from({ length: id + 1 }, (_, index) => index));
+    assert.deepEqual(
+      client.seen,
+      Array.from({ length: id + 1 }, (_, index) => index),
+    );
     assert.equal(asked, 2);
     for (const one of [client, publisher]) one.close();
   });
@@ -128,7 +136,7 @@ describe('a token that ends', () => {
 });
 
 describe('sessions and their users', () => {
-  test('nobody resumes another user\'s session, not even with its secret; its own user still can', async () => {
+  test("nobody resumes another user's session, not even with its secret; its own user still can", async () => {
     const socket = await openSocket(node.url, { auth: { token: shared.token({ sub: 'alice' }) } });
     const { pid, sid } = socket.session;
     socket.send('420["join","room of alice"]');
@@ -148,7 +156,9 @@ describe('sessions and their users', () => {
 
   test('an official client that changes its user gets a new session, and the attempt is counted', async () => {
     let user = 'alice';
-    const client = await connect('changing', node.url, { auth: (answer) => answer({ token: shared.token({ sub: user }) }) });
+    const client = await connect('changing', node.url, {
+      auth: (answer) => answer({ token: shared.token({ sub: user }) }),
+    });
     await client.join('room');
     const [foreign] = await growth(node, [['vedfolnir_resumes_total', { outcome: 'foreign' }]], async () => {
       user = 'bob';
@@ -157,7 +167,10 @@ describe('sessions and their users', () => {
     });
     assert.equal(client.last.recovered, false);
     assert.notEqual(client.last.id, client.connects[0].id);
-    assert.deepEqual((await client.call('rooms')).filter((room) => room !== client.id), []);
+    assert.deepEqual(
+      (await client.call('rooms')).filter((room) => room !== client.id),
+      [],
+    );
     assert.equal(foreign, 1);
     client.close();
   });
@@ -179,7 +192,10 @@ describe('keys that change', () => {
     const one = await connect('alice', keyed.url, by(second.token({ sub: 'alice' })));
     const other = await connect('bob', keyed.url, by(first.token({ sub: 'bob' })));
     for (const client of [one, other]) client.close();
-    assert.deepEqual([one, other].flatMap(({ errors }) => errors), []);
+    assert.deepEqual(
+      [one, other].flatMap(({ errors }) => errors),
+      [],
+    );
     assert.equal(issuer.fetches.length, 2);
   });
 });

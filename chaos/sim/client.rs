@@ -22,6 +22,8 @@ use crate::service::{Reply, Request, message_of, offset_of};
 const FIRST_HOST: Host = 100;
 /// Rooms there are.
 const ROOMS: u64 = 3;
+/// Each session is a publisher of its own: that of a client's number and this many times its sessions.
+const PUBLISHERS_APART: u32 = 1_000;
 /// An answer to CONNECT may take this long.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(6);
 /// A server that says nothing for this long is gone.
@@ -82,6 +84,9 @@ pub(crate) struct Client {
     number: u32,
     arena: Arc<Arena>,
     held: Option<Held>,
+    /// Sessions begun. What two sessions of one client publish has no order: the first one's may still be under way on a
+    /// node that is cut off, and nothing fences a session that its client has closed.
+    sessions: u32,
     sequence: u64,
     asked: BTreeMap<u64, Asked>,
     next_id: u64,
@@ -103,7 +108,16 @@ fn ms(milliseconds: u64) -> Duration {
 
 impl Client {
     pub(crate) fn new(number: u32, arena: Arc<Arena>) -> Self {
-        Self { number, arena, held: None, sequence: 0, asked: BTreeMap::new(), next_id: 0, last_host: None }
+        Self {
+            number,
+            arena,
+            held: None,
+            sessions: 0,
+            sequence: 0,
+            asked: BTreeMap::new(),
+            next_id: 0,
+            last_host: None,
+        }
     }
 
     fn host(&self) -> Host {
@@ -185,6 +199,7 @@ impl Client {
                     self.arena.recorder.0.lock().counts.lost += 1;
                 }
                 self.forget();
+                self.sessions += 1;
                 self.held = Some(Held { pid, sid, offset: None });
                 self.arena.recorder.reception(pid, |_| ());
             }
@@ -289,7 +304,8 @@ impl Client {
             }
             kind => {
                 self.sequence += 1;
-                let message = MessageId { publisher: self.number, sequence: self.sequence };
+                let publisher = self.number + self.sessions * PUBLISHERS_APART;
+                let message = MessageId { publisher, sequence: self.sequence };
                 let other = random::below(ROOMS) as u32;
                 let (rooms, except): (Vec<u32>, Vec<Arc<str>>) = match kind {
                     3 => (Vec::new(), Vec::new()),

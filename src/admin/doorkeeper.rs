@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
 use axum::Router;
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderMap, Method, StatusCode, header};
@@ -59,7 +60,7 @@ impl Role {
 
 /// Judges requests by their tokens.
 pub struct Doorkeeper {
-    tokens: AdminTokens,
+    tokens: ArcSwap<AdminTokens>,
     wrong: Option<KeyedLimiter<IpKey>>,
 }
 
@@ -69,7 +70,12 @@ impl Doorkeeper {
     pub fn new(tokens: AdminTokens) -> Arc<Self> {
         let rate = Rate::new(1, WRONG_PAUSE, WRONG_AT_ONCE).ok();
         let wrong = rate.map(|rate| KeyedLimiter::new(rate, rate, ADDRESSES_MAX, Instant::now()));
-        Arc::new(Self { tokens, wrong })
+        Arc::new(Self { tokens: ArcSwap::from_pointee(tokens), wrong })
+    }
+
+    /// From now on these are the tokens.
+    pub fn replace(&self, tokens: AdminTokens) {
+        self.tokens.store(Arc::new(tokens));
     }
 
     /// Puts it in front of the routes.
@@ -78,12 +84,12 @@ impl Doorkeeper {
     }
 
     fn role(&self, headers: &HeaderMap) -> Option<Role> {
-        if self.tokens.is_none() {
+        let tokens = self.tokens.load();
+        if tokens.is_none() {
             return Some(Role::Admin);
         }
         let shown = bearer::token(headers)?;
-        let known =
-            [(&self.tokens.admin, Role::Admin), (&self.tokens.operate, Role::Operate), (&self.tokens.read, Role::Read)];
+        let known = [(&tokens.admin, Role::Admin), (&tokens.operate, Role::Operate), (&tokens.read, Role::Read)];
         // All are compared, whichever fits.
         let fitting = known.into_iter().filter_map(|(token, role)| {
             token.as_ref().is_some_and(|token| bearer::is_same(shown, token)).then_some(role)

@@ -61,3 +61,11 @@ async fn guessing_is_slowed_down_by_address_and_the_right_token_still_works() {
     assert_eq!(ask(&door, "GET", "/status", None, "127.0.0.2:1").await, 401, "another address");
     assert_eq!(ask(&door, "GET", "/status", Some("read-0123456789abcdef"), "127.0.0.1:3").await, 200);
 }
+
+#[tokio::test]
+async fn new_tokens_count_at_once_and_the_old_ones_no_more() {
+    let door = Doorkeeper::new(tokens());
+    door.replace(AdminTokens { read: Some("newer-0123456789abcdef".to_owned().into()), ..AdminTokens::default() });
+    assert_eq!(ask(&door, "GET", "/status", Some("newer-0123456789abcdef"), "127.0.0.1:1").await, 200);
+    assert_eq!(ask(&door, "GET", "/status", Some("admin-0123456789abcdef"), "127.0.0.1:1").await, 401);
+}

@@ -121,6 +121,14 @@ async fn post_to<B: Serialize>(
 
 /// The node's own words for why not.
 pub(crate) fn reason(status: u16, body: &[u8]) -> String {
+    match status {
+        401 => {
+            return "it asks for a token: --token-file FILE, or WEBSOCKET_ADMIN_TOKEN or WEBSOCKET_ADMIN_TOKEN_FILE"
+                .to_owned();
+        }
+        403 | 429 => return String::from_utf8_lossy(body).trim().to_owned(),
+        _ => {}
+    }
     let body: Option<serde_json::Value> = serde_json::from_slice(body).ok();
     let word = |name: &str| Some(body.as_ref()?.get(name)?.as_str()?.to_owned());
     word("error").or_else(|| word("reason")).unwrap_or_else(|| format!("HTTP {status}"))

@@ -7,7 +7,7 @@ use clap::Args;
 use vedfolnir::admin::{self, StatusView, Target};
 use vedfolnir::security::secret::Secret;
 
-use super::door::Door;
+use super::door::{self, Door};
 use super::{Failure, out, runtime};
 
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -47,11 +47,9 @@ async fn ask(targets: &[Target], token: Option<&Secret>) -> Result<Vec<u8>, Fail
         match admin::get(target, token, "/status", TIMEOUT).await {
             Ok((status, body)) if status.is_success() => return Ok(body.to_vec()),
             Ok((status, body)) => {
-                let reason = serde_json::from_slice::<serde_json::Value>(&body)
-                    .ok()
-                    .and_then(|body| body.get("reason")?.as_str().map(str::to_owned))
-                    .unwrap_or_else(|| format!("HTTP {status}"));
-                last = Failure::other(format!("the node at {target} has no status yet: {reason}"));
+                let reason = door::reason(status.as_u16(), &body);
+                let what = if status.is_server_error() { "has no status yet" } else { "does not answer" };
+                last = Failure::other(format!("the node at {target} {what}: {reason}"));
             }
             Err(error) => last = Failure::other(error.to_string()),
         }

@@ -99,6 +99,13 @@ impl<'a> Values<'a> {
         self.refuse_text(&setting.about, reason.into(), accepted.into());
     }
 
+    /// The same for an error of another module, whose text ends with what would be accepted.
+    pub(crate) fn refuse_for<K>(&self, setting: &Setting<K>, error: &impl ToString) {
+        let text = error.to_string();
+        let (reason, accepted) = split_accepted(&text);
+        self.refuse_text(&setting.about, reason.to_owned(), accepted.to_owned());
+    }
+
     /// The same with a severity.
     pub(crate) fn say<K>(
         &self,
@@ -147,6 +154,17 @@ impl<'a> Values<'a> {
 #[allow(clippy::panic)]
 fn unreachable_default<T>(about: &About) -> T {
     panic!("{} has no valid default", about.name)
+}
+
+/// An error's text as reason and accepted form: `REASON; accepted: FORM` or `REASON (accepted: FORM)`.
+pub(crate) fn split_accepted(text: &str) -> (&str, &str) {
+    if let Some((reason, accepted)) = text.split_once("; accepted: ") {
+        return (reason, accepted);
+    }
+    match text.split_once(" (accepted: ") {
+        Some((reason, accepted)) => (reason, accepted.strip_suffix(')').unwrap_or(accepted)),
+        None => (text, ""),
+    }
 }
 
 /// Whether two texts mean the same: booleans by their value, others as text.

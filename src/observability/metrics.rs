@@ -144,7 +144,7 @@ fn of_service(families: &mut Families, stats: &ServiceStats) {
         "Connections refused",
         &[
             ("reason", "handshake", get(&stats.connections_failed_total)),
-            ("reason", "limit", get(&stats.tcp_refused_total)),
+            ("reason", "limit", get(&stats.tcp_refused_total) + get(&stats.connections_full_total)),
         ],
     );
     families.counter(

@@ -41,6 +41,17 @@ pub fn usual_paths() -> MonitoringConfig {
     }
 }
 
+/// The same for operators, at the usual paths; who may ask there is judged before.
+pub fn operators_router(node: Arc<Node>) -> Router {
+    let paths = usual_paths();
+    let public = MonitoringConfig { metrics: None, ..usual_paths() };
+    let mut router = router(Arc::clone(&node), &public);
+    if let Some(path) = &paths.metrics {
+        router = router.merge(Router::new().route(path, get(metrics::metrics)).with_state(node));
+    }
+    router
+}
+
 /// The routes beside Socket.IO: health with `/ready` and `/live` below it, a load balancer's own path, metrics, and a word
 /// of welcome at `/`.
 pub fn router(node: Arc<Node>, paths: &MonitoringConfig) -> Router {
@@ -55,18 +66,17 @@ pub fn router(node: Arc<Node>, paths: &MonitoringConfig) -> Router {
         router = router.route(path, get(health::ready));
     }
     if let Some(path) = &paths.metrics {
-        let token = paths.metrics_token.clone().map(Arc::new);
-        router = router.route(
-            path,
-            get(move |State(node): State<Arc<Node>>, headers: HeaderMap| async move {
-                if token.as_ref().is_some_and(|token| !bearer::shows(&headers, token)) {
-                    return bearer::unauthorized();
-                }
-                metrics::metrics(State(node)).await
-            }),
-        );
+        router = router.route(path, get(scrape));
     }
     router.with_state(node)
+}
+
+/// Metrics, for those who show the token if there is one.
+async fn scrape(State(node): State<Arc<Node>>, headers: HeaderMap) -> Response {
+    match node.metrics_token() {
+        Some(token) if !bearer::shows(&headers, &token) => bearer::unauthorized(),
+        _ => metrics::metrics(State(node)).await,
+    }
 }
 
 async fn welcome() -> Response {

@@ -5,9 +5,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Instant, SystemTime};
 
+use arc_swap::ArcSwapOption;
 use tokio::sync::{mpsc, oneshot};
 use vedfolnir_cluster::Cluster;
 
+use crate::security::secret::Secret;
 use crate::service::Service;
 use crate::tls::ListenerTls;
 
@@ -18,6 +20,8 @@ pub struct Node {
     started_at: SystemTime,
     data_dir: PathBuf,
     draining: AtomicBool,
+    /// What a scraper of the public listener must show.
+    metrics_token: ArcSwapOption<Secret>,
     parts: OnceLock<Parts>,
 }
 
@@ -49,6 +53,7 @@ impl Node {
             started_at: SystemTime::now(),
             data_dir,
             draining: AtomicBool::new(false),
+            metrics_token: ArcSwapOption::empty(),
             parts: OnceLock::new(),
         }
     }
@@ -86,6 +91,17 @@ impl Node {
     /// The floors stand; later calls change nothing.
     pub(crate) fn attach(&self, parts: Parts) {
         let _ = self.parts.set(parts);
+    }
+
+    /// What a scraper of the public listener must show, if anything.
+    #[must_use]
+    pub fn metrics_token(&self) -> Option<Arc<Secret>> {
+        self.metrics_token.load_full()
+    }
+
+    /// From now on a scraper must show this.
+    pub fn set_metrics_token(&self, token: Option<Secret>) {
+        self.metrics_token.store(token.map(Arc::new));
     }
 
     /// Transports open on this node.

@@ -95,6 +95,7 @@ fn a_server_id_is_host_epoch_and_six_digits() {
 
 async fn status_of(paths: &crate::config::MonitoringConfig, path: &str, token: Option<&str>) -> StatusCode {
     let node = Arc::new(Node::new(server_id(), "unused".into()));
+    node.set_metrics_token(paths.metrics_token.clone());
     let mut request = Request::builder().uri(path);
     if let Some(token) = token {
         request = request.header("authorization", format!("Bearer {token}"));

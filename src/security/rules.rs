@@ -69,6 +69,18 @@ pub struct Limits {
 }
 
 impl Rules {
+    /// The same where the listener with TLS has been given a port by the system: redirects lead there.
+    #[must_use]
+    pub fn with_tls_port(&self, port: Option<u16>) -> Self {
+        let mut rules = self.clone();
+        if let (HttpsRule::Redirected(HttpsRedirect::SameHost { port: to }), Some(port)) = (&mut rules.https, port)
+            && *to == 0
+        {
+            *to = port;
+        }
+        rules
+    }
+
     /// Nothing is refused: for tests and for embedding applications that guard themselves.
     #[must_use]
     pub fn open() -> Self {

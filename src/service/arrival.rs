@@ -87,22 +87,23 @@ async fn proxied(
         return Some((Rewound::new(Bytes::new(), tcp), direct));
     }
     let trusted = service.guard.in_force().rules.proxies.trusts(remote.ip());
-    let refused = |reason: &str| {
-        service.guard.event(SecurityEvent::ProxyProtocolInvalid, remote.ip(), reason);
+    let refused = |event: SecurityEvent, reason: &str| {
+        service.guard.event(event, remote.ip(), reason);
         None
     };
     match timeout(patience, header(mode, tcp)).await {
         Ok(Ok((Parsed::Header(header), ..))) if !trusted => {
             let claimed = header.source.map_or_else(|| "itself".to_owned(), |source| source.to_string());
-            refused(&format!("a peer that is no trusted proxy sent a PROXY header (for {claimed})"))
+            let reason = format!("a peer that is no trusted proxy sent a PROXY header (for {claimed})");
+            refused(SecurityEvent::ProxyProtocolUntrusted, &reason)
         }
         Ok(Ok((Parsed::Header(header), ahead, tcp))) => {
             let address = header.source.unwrap_or(remote);
             Some((Rewound::new(ahead, tcp), Peer { address, tls: header.client_tls }))
         }
         Ok(Ok((Parsed::NotThere, ahead, tcp))) if mode == Mode::Auto => Some((Rewound::new(ahead, tcp), direct)),
-        Ok(Ok((Parsed::Invalid(error), ..))) => refused(&error.to_string()),
-        Ok(Ok(_)) => refused("the PROXY header is missing"),
+        Ok(Ok((Parsed::Invalid(error), ..))) => refused(SecurityEvent::ProxyProtocolInvalid, &error.to_string()),
+        Ok(Ok(_)) => refused(SecurityEvent::ProxyProtocolMissing, "the PROXY header is missing"),
         // A balancer's check that connects and hangs up is no event.
         Ok(Err(_)) => None,
         Err(_) => {

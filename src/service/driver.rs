@@ -56,6 +56,8 @@ pub(crate) struct Session {
     started: Instant,
     /// What is left of this client's messages and bytes.
     budget: Budget,
+    /// It has sent more than it may: the connection ends.
+    over_limit: bool,
     /// When the first of its tokens expires.
     expires: Option<Instant>,
     /// Its place among the connections of its address.
@@ -91,6 +93,7 @@ impl Session {
             handlers_bytes: 0,
             started: Instant::now(),
             budget: Budget::full(Instant::now()),
+            over_limit: false,
             expires: None,
             _place: place,
             counted_as: Some(counted_as),
@@ -135,7 +138,12 @@ impl Session {
     pub(crate) fn receive(&mut self, packet: Packet) {
         if let Packet::Message(message) = &packet {
             ServiceStats::add(&self.service.stats.bytes_in_total, message.len() as u64);
+            if self.over_limit {
+                // Told and counted once; what comes before the end of the connection is not looked at.
+                return;
+            }
             if let Err(scope) = self.service.guard.spend(&mut self.budget, message.len()) {
+                self.over_limit = true;
                 self.service.guard.rate_limited(scope, self.request.remote.ip());
                 self.link.close(CloseCause::RateLimited);
                 return;

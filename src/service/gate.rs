@@ -11,8 +11,8 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::header::SET_COOKIE;
-use axum::http::{HeaderMap, Method, Request, Response, StatusCode};
+use axum::http::header::{HOST, SET_COOKIE, STRICT_TRANSPORT_SECURITY};
+use axum::http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use tower::ServiceExt as _;
 
@@ -35,8 +35,9 @@ pub(super) async fn handle(
     service: Arc<Inner>,
     peer: Peer,
     fallback: Router,
-    request: Request<Incoming>,
+    mut request: Request<Incoming>,
 ) -> Response<Body> {
+    name_host(&mut request);
     let in_force = Arc::clone(&service.guard.in_force());
     let rules = &in_force.rules;
     let client = rules.proxies.client(peer.address.ip(), peer.tls, request.headers());
@@ -66,7 +67,7 @@ pub(super) async fn handle(
         headers.apply(status, asking.https, response.headers_mut());
     }
     if let Some(hsts) = rules.hsts.as_ref().filter(|_| asking.https) {
-        response.headers_mut().insert(axum::http::header::STRICT_TRANSPORT_SECURITY, hsts.value().clone());
+        response.headers_mut().insert(STRICT_TRANSPORT_SECURITY, hsts.value().clone());
     }
     response
 }
@@ -85,16 +86,10 @@ fn admit(
         return Ok(());
     }
     let host = match rules.hosts.judge(request.uri(), request.headers(), forwarded_host, asking.https) {
-        Ok(host) => Some(host),
-        // HTTP/2 has the name in its target.
+        Ok(host) => host,
         Err(refusal) => {
-            let http2 = request.version() == axum::http::Version::HTTP_2;
-            let by_target = http2.then(|| host_of_target(rules, request, asking.https)).flatten();
-            if by_target.is_none() {
-                service.guard.event(SecurityEvent::BlockedHost, asking.address.ip(), &refusal.to_string());
-                return Err(Box::new(respond::refused(refusal.status(), SecurityEvent::BlockedHost)));
-            }
-            None
+            service.guard.event(SecurityEvent::BlockedHost, asking.address.ip(), &refusal.to_string());
+            return Err(Box::new(respond::refused(refusal.status(), SecurityEvent::BlockedHost)));
         }
     };
     if asking.https || rules.https == HttpsRule::Plain {
@@ -104,7 +99,7 @@ fn admit(
         HttpsRule::Redirected(redirect)
             if matches!(*request.method(), Method::GET | Method::HEAD) && !http::is_websocket_upgrade(request) =>
         {
-            redirect.location(host.as_ref(), request.uri())
+            redirect.location(Some(&host), request.uri())
         }
         _ => None,
     };
@@ -121,12 +116,15 @@ fn admit(
     }))
 }
 
-/// Whether the name in an HTTP/2 request's target is an allowed one; it has no Host.
-fn host_of_target(rules: &Rules, request: &Request<Incoming>, https: bool) -> Option<()> {
-    let mut headers = HeaderMap::new();
-    let authority = request.uri().authority()?.as_str();
-    headers.insert(axum::http::header::HOST, authority.parse().ok()?);
-    rules.hosts.judge(request.uri(), &headers, None, https).ok().map(drop)
+/// HTTP/2 has the name in its target, and perhaps nowhere else: from here on it stands where HTTP/1.1 has it (RFC 9113,
+/// section 8.3.1).
+fn name_host(request: &mut Request<Incoming>) {
+    if request.version() == Version::HTTP_2
+        && !request.headers().contains_key(HOST)
+        && let Some(Ok(host)) = request.uri().authority().map(|authority| HeaderValue::from_str(authority.as_str()))
+    {
+        request.headers_mut().insert(HOST, host);
+    }
 }
 
 async fn engine_io(

@@ -27,6 +27,7 @@ use super::polling::{self, PollAnswer, PollingRequest, PostAnswer};
 use super::stats::ServiceStats;
 use super::{Inner, forward, respond, upgrade, websocket};
 use crate::app::RequestInfo;
+use crate::security::events::{ConnectionScope, SecurityEvent};
 
 /// Headers that handlers may want to see; the others are not kept.
 const HEADERS_KEPT: [&str; 5] = ["origin", "authorization", "cookie", "user-agent", "x-forwarded-for"];
@@ -162,12 +163,14 @@ pub(super) fn is_websocket_upgrade<B>(request: &Request<B>) -> bool {
 }
 
 fn handshake(service: &Arc<Inner>, asking: Asking, transport: Transport, request: Request<Incoming>) -> Response<Body> {
-    let refusal = service.refusal().or_else(|| {
-        let full = service.registry.len() >= service.config.connections_max;
-        full.then(|| format!("the node has its {} connections", service.config.connections_max))
-    });
-    if let Some(reason) = refusal {
+    if let Some(reason) = service.refusal() {
         ServiceStats::one(&service.stats.connections_failed_total);
+        return respond::unavailable(&reason);
+    }
+    if service.registry.len() >= service.config.connections_max {
+        let reason = format!("the node has its {} connections", service.config.connections_max);
+        ServiceStats::one(&service.stats.connections_full_total);
+        service.guard.event(SecurityEvent::ConnectionLimit(ConnectionScope::Node), asking.address.ip(), &reason);
         return respond::unavailable(&reason);
     }
     let place = match service.guard.enter(asking.address.ip()) {

@@ -75,7 +75,8 @@ pub(crate) fn moved(location: HeaderValue) -> Response<Body> {
 
 /// 503: no new clients now.
 pub(crate) fn unavailable(reason: &str) -> Response<Body> {
-    let mut response = response(StatusCode::SERVICE_UNAVAILABLE, "text/plain; charset=UTF-8", format!("{reason}\n"));
+    let body = serde_json::json!({"error": "unavailable", "message": reason}).to_string();
+    let mut response = response(StatusCode::SERVICE_UNAVAILABLE, "application/json", body);
     response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
     response
 }

@@ -20,6 +20,8 @@ pub struct ServiceStats {
     pub connections_total: AtomicU64,
     /// Handshakes refused.
     pub connections_failed_total: AtomicU64,
+    /// Handshakes refused because the node has all the connections that it takes.
+    pub connections_full_total: AtomicU64,
     /// Sessions that went from polling to WebSocket.
     pub upgrades_total: AtomicU64,
     /// TCP connections now.

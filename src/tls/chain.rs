@@ -72,7 +72,8 @@ fn check_signatures(chain: &[CertificateDer<'_>], facts: &[&Facts], path: &[usiz
             | PathError::RequiredEkuNotFoundContext(_)
             | PathError::UnsupportedSignatureAlgorithmContext(_)
             | PathError::CertExpired { .. }
-            | PathError::CertNotValidYet { .. },
+            | PathError::CertNotValidYet { .. }
+            | PathError::InvalidCertValidity,
         ) => Ok(()),
         result => result,
     }

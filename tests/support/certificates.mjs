@@ -1,7 +1,7 @@
-// Certificates made with the openssl command: a root, an intermediate, leaves of any kind; all in a temporary directory.
+// Certificates made with the openssl command, in a temporary directory: a root, an intermediate, leaves of any kind.
 
 import { execFileSync } from 'node:child_process';
-import { readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { appendFileSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 
 import { temporaryDirectory } from './cluster.mjs';
@@ -50,7 +50,7 @@ export class Authority {
     ];
     const leaf = this.#make(name, extensions, { by: this.intermediate, kind, days });
     const serial = serialOf(leaf.certificate);
-    writeFileSync(leaf.certificate, readFileSync(leaf.certificate, 'utf8') + readFileSync(this.intermediate.certificate, 'utf8'));
+    appendFileSync(leaf.certificate, readFileSync(this.intermediate.certificate));
     return { ...leaf, serial };
   }
 
@@ -59,11 +59,12 @@ export class Authority {
   }
 
   #make(name, extensions, { by, kind = 'ec', days = 90 }) {
-    const [certificate, key, request, config] = ['.pem', '.key', '.csr', '.cnf'].map((end) => this.path(`${name}${end}`));
+    const [certificate, key, request, config] = ['pem', 'key', 'csr', 'cnf'].map((end) => this.path(`${name}.${end}`));
     writeFileSync(config, `[req]\ndistinguished_name=dn\nprompt=no\n[dn]\nCN=${name}\n[x]\n${extensions.join('\n')}\n`);
     openssl('req', '-new', '-config', config, ...KEYS[kind], '-nodes', '-keyout', key, '-out', request);
     const signer = by ? ['-CA', by.certificate, '-CAkey', by.key, '-CAcreateserial'] : ['-signkey', key];
-    openssl('x509', '-req', '-in', request, ...signer, '-days', String(days), '-extfile', config, '-extensions', 'x', '-out', certificate);
+    const period = ['-days', String(days)];
+    openssl('x509', '-req', '-in', request, ...signer, ...period, '-extfile', config, '-extensions', 'x', '-out', certificate);
     return { certificate, key };
   }
 }

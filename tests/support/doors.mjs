@@ -58,12 +58,16 @@ export class Wire {
     const wire = new Wire();
     const { hostname, port } = new URL(url);
     wire.socket = net.connect({ host: hostname, port: Number(port), localAddress: from });
-    wire.socket.setEncoding('latin1').on('data', (chunk) => { wire.text += chunk; });
+    wire.socket.setEncoding('latin1').on('data', (chunk) => {
+      wire.text += chunk;
+    });
     // A reset is an end like any other: what matters is that the connection is over.
     wire.socket.on('error', () => {});
-    wire.closed = once(wire.socket, 'close').then(() => {
-      wire.over = true;
-      return wire.text;
+    wire.closed = new Promise((resolve) => {
+      wire.socket.on('close', () => {
+        wire.over = true;
+        resolve(wire.text);
+      });
     });
     await once(wire.socket, 'connect');
     return wire;
@@ -80,12 +84,17 @@ export class Wire {
 
   /** Waits for bytes that match. */
   saw(pattern) {
-    return until(() => `${pattern} came (what came: ${this.text.slice(0, 200)})`, () => pattern.test(this.text), { every: 5 });
+    return until(
+      () => `${pattern} came (what came: ${this.text.slice(0, 200)})`,
+      () => pattern.test(this.text),
+      { every: 5 },
+    );
   }
 }
 
 /** A bare GET, as bytes. */
-export const get = (path = OPENING, ...lines) => `GET ${path} HTTP/1.1\r\n${['Host: localhost', ...lines].join('\r\n')}\r\n\r\n`;
+export const get = (path = OPENING, ...lines) =>
+  `GET ${path} HTTP/1.1\r\n${['Host: localhost', ...lines].join('\r\n')}\r\n\r\n`;
 
 /** Sends bytes on a connection of its own; resolves with the status of the first answer, `null` when there is none. */
 export async function statusOf(url, bytes, options) {
@@ -122,10 +131,31 @@ export async function growth(node, samples, work, headers) {
 }
 
 /** The node's JSON log lines; lines that are none are left out. */
-export const logLines = (node) => node.output().split('\n').map(parsed).filter((line) => line !== null);
+export const logLines = (node) =>
+  node
+    .output()
+    .split('\n')
+    .map(parsed)
+    .filter((line) => line !== null);
 
 /** Its lines about security. */
 export const securityLines = (node) => logLines(node).filter(({ category }) => category === 'security');
+
+/** The Origin of a page that no node of these tests allows. */
+export const FOREIGN = 'https://evil.example';
+
+/** Lines about pages that were refused. */
+export const originRefusals = (node) => securityLines(node).filter(({ event_type: type }) => type === 'blocked_origin');
+
+/** The address that a node takes a request's client for: that of the line in its log which says that it was refused. */
+export async function clientSeen(node, headers, { from = '127.0.0.1', asking = ask } = {}) {
+  const before = originRefusals(node).length;
+  const options = { headers: { Origin: FOREIGN, ...headers }, from };
+  const { status } = await (asking === ask ? ask(node.url, OPENING, options) : asking(node.url, options));
+  if (status !== 403) throw new Error(`a foreign page was answered ${status}`);
+  await until('the refusal is in the log', () => originRefusals(node).length > before, { every: 2 });
+  return originRefusals(node).at(-1).client_ip;
+}
 
 /** Resolves with the error that an official client is refused with. */
 export async function refusal(url, options = {}, namespace = '') {

@@ -66,13 +66,14 @@ export async function sClient(node, authority, ...options) {
   };
 }
 
-/** `curl` that trusts the authority: { status, version, headers, body }. */
+/** `curl` that trusts the authority: { status, version, head, body (of the first answer), redirects, code, stderr }. */
 export async function curl(authority, ...args) {
   const { stdout, stderr, code } = await command('curl', [
     '--silent', '--show-error', '--cacert', authority.root, '--max-time', '20', '--include',
     '--write-out', '\n%{http_version} %{http_code} %{num_redirects}', ...args,
   ]);
-  const [, head, body, version, status, redirects] = stdout.match(/^([^]*?)(?:\r\n\r\n|$)([^]*)\n(\S+) (\d+) (\d+)$/) ?? [];
+  const shape = /^([^]*?)(?:\r\n\r\n|$)([^]*)\n(\S+) (\d+) (\d+)$/;
+  const [, head, body, version, status, redirects] = stdout.match(shape) ?? [];
   return { code, stderr, head, body, version, status: Number(status), redirects: Number(redirects) };
 }
 

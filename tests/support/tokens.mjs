@@ -56,6 +56,7 @@ export function tampered(token, claims) {
 }
 
 /** A token that says it needs no signature. */
-export const unsigned = (claims) => `${encode({ alg: 'none', typ: 'JWT' })}.${encode({ exp: now() + 3600, ...claims })}.`;
+export const unsigned = (claims) =>
+  `${encode({ alg: 'none', typ: 'JWT' })}.${encode({ exp: now() + 3600, ...claims })}.`;
 
 export const keySet = (...keys) => JSON.stringify({ keys: keys.map(({ jwk }) => jwk) });

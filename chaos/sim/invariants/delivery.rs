@@ -81,6 +81,15 @@ impl Expected {
                 );
             }
         }
+        for pair in self.said.iter().collect::<Vec<_>>().windows(2) {
+            let ((before, first), (after, second)) = (pair[0], pair[1]);
+            if before.publisher == after.publisher && second < first {
+                recorder.violation(
+                    "I2",
+                    format!("{before:?} was sent before {after:?}, and is committed at {first}, behind {second}"),
+                );
+            }
+        }
         for (id, sent) in &history.sent {
             if matches!(sent.publish.outcome, chaos::Outcome::Ok { .. }) && !self.said.contains_key(id) {
                 recorder.violation("I2", format!("{id:?} was acknowledged and is not in the log"));

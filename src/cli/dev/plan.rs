@@ -171,6 +171,8 @@ impl Plan {
                     "127.0.0.1",
                     "--port",
                     &ports.service.to_string(),
+                    "--tls-port",
+                    "0",
                     "--admin-addr",
                     &format!("127.0.0.1:{}", ports.admin),
                     "--cluster-addr",

@@ -31,8 +31,11 @@ const VOTERS_MAX: usize = 5;
 const LOG_TAIL_BYTES_MAX: usize = 16 << 10;
 
 /// Environment that would make all nodes one, or point them elsewhere.
-const UNSHARED_ENVIRONMENT: [&str; 7] = [
+const UNSHARED_ENVIRONMENT: [&str; 10] = [
     "WEBSOCKET_PUBLIC_URL",
+    "WEBSOCKET_SERVER_ID",
+    "WEBSOCKET_NODE_ID",
+    "WEBSOCKET_DATA_DIR",
     "WEBSOCKET_CLUSTER_ADVERTISE",
     "WEBSOCKET_CLUSTER_BOOTSTRAP",
     "WEBSOCKET_CLUSTER_BOOTSTRAP_EXPECT",

@@ -74,22 +74,21 @@ fn keyring(values: &Values<'_>) -> Keyring {
         values.say(Severity::Warning, &schema::AUTH_JWKS_FILE, reason, "");
     }
     Keyring::new(read.keys).unwrap_or_else(|error| {
-        values.refuse(&schema::AUTH_JWKS_FILE, error.to_string(), "");
+        values.refuse_for(&schema::AUTH_JWKS_FILE, &error);
         Keyring::default()
     })
 }
 
 /// A key that is refused, at the setting that names it.
 fn say(values: &Values<'_>, error: &KeyFileError) {
-    let reason = error.to_string();
     match error {
-        KeyFileError::Pem { .. } => values.refuse(&schema::AUTH_JWT_KEY_FILE, reason, ""),
-        KeyFileError::Jwks { .. } => values.refuse(&schema::AUTH_JWKS_FILE, reason, ""),
+        KeyFileError::Pem { .. } => values.refuse_for(&schema::AUTH_JWT_KEY_FILE, error),
+        KeyFileError::Jwks { .. } => values.refuse_for(&schema::AUTH_JWKS_FILE, error),
         KeyFileError::Read { path, .. } if values.given(&schema::AUTH_JWKS_FILE).as_ref() == Some(path) => {
-            values.refuse(&schema::AUTH_JWKS_FILE, reason, "");
+            values.refuse_for(&schema::AUTH_JWKS_FILE, error);
         }
-        KeyFileError::Read { .. } => values.refuse(&schema::AUTH_JWT_KEY_FILE, reason, ""),
-        KeyFileError::Set(_) => values.refuse(&schema::AUTH_JWT_SECRET, reason, ""),
+        KeyFileError::Read { .. } => values.refuse_for(&schema::AUTH_JWT_KEY_FILE, error),
+        KeyFileError::Set(_) => values.refuse_for(&schema::AUTH_JWT_SECRET, error),
     }
 }
 
@@ -102,7 +101,7 @@ fn jwks_config(values: &Values<'_>) -> Option<JwksConfig> {
     match text.parse::<JwksUrl>() {
         Ok(url) => Some(JwksConfig { url, ca_file, refresh: values.get(&schema::AUTH_JWKS_REFRESH) }),
         Err(error) => {
-            values.refuse(&schema::AUTH_JWKS_URL, error.to_string(), "");
+            values.refuse_for(&schema::AUTH_JWKS_URL, &error);
             None
         }
     }

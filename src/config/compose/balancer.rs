@@ -19,10 +19,11 @@ pub(super) fn compose(values: &Values<'_>, has_tls: bool) -> ProxyTrust {
         Some(ranges) => match IpRanges::new(ranges) {
             Ok(ranges) => ranges,
             Err(error) => {
-                values.refuse(&schema::TRUSTED_PROXIES, error.to_string(), "");
+                values.refuse_for(&schema::TRUSTED_PROXIES, &error);
                 IpRanges::default()
             }
         },
+        None if values.is_given(&schema::TRUSTED_PROXIES) => IpRanges::default(),
         None if headers || protocol => {
             let by = if headers { "proxy headers are trusted" } else { "the PROXY protocol is spoken" };
             let reason = format!("{by}, and nobody says of whom");

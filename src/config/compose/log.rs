@@ -5,7 +5,10 @@ use crate::config::values::Values;
 use crate::config::{LogConfig, LogFormat, LogLevel};
 
 /// The libraries' own lines are for their authors; a level below info is asked for on purpose.
-const QUIET_LIBRARIES: &str = "openraft=error,quinn=warn,quinn_proto=warn,rustls=warn,h2=warn,hyper=warn";
+const QUIET_LIBRARIES: &str = "openraft=error,quinn=warn,quinn_proto=warn";
+
+/// Below this the libraries of the wire show what clients send, tokens included: at no level, whatever is asked for.
+const NEVER_LOUDER: &str = "tungstenite=info,tokio_tungstenite=info,hyper=info,hyper_util=info,h2=warn,rustls=warn";
 
 pub(super) fn compose(values: &Values<'_>) -> LogConfig {
     let debug = values.get(&mode::DEBUG_MODE);
@@ -31,5 +34,5 @@ pub(super) fn compose(values: &Values<'_>) -> LogConfig {
         (None, None) if values.production() => LogFormat::Json,
         (None, None) => LogFormat::Human,
     };
-    LogConfig { filter, format }
+    LogConfig { filter: format!("{filter},{NEVER_LOUDER}"), format }
 }

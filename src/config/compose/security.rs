@@ -50,7 +50,7 @@ fn hosts(values: &Values<'_>) -> AllowedHosts {
         (None, None) => return AllowedHosts::Any,
     };
     AllowedHosts::list(&listed).unwrap_or_else(|error| {
-        values.refuse(&schema::ALLOWED_HOSTS, error.to_string(), "");
+        values.refuse_for(&schema::ALLOWED_HOSTS, &error);
         AllowedHosts::Any
     })
 }
@@ -69,7 +69,7 @@ fn origins(values: &Values<'_>, public: &PublicConfig) -> OriginPolicy {
         None => OriginPolicy::list(&generated(values, public), &cors),
     };
     made.unwrap_or_else(|error| {
-        values.refuse(&schema::CORS_ALLOWED_ORIGINS, error.to_string(), "");
+        values.refuse_for(&schema::CORS_ALLOWED_ORIGINS, &error);
         OriginPolicy::open()
     })
 }
@@ -175,7 +175,7 @@ fn hsts(values: &Values<'_>) -> Option<Hsts> {
             Some(hsts)
         }
         Err(error) => {
-            values.refuse(&tls::HSTS_PRELOAD, error.to_string(), "");
+            values.refuse_for(&tls::HSTS_PRELOAD, &error);
             None
         }
     }
@@ -239,7 +239,7 @@ fn limits(values: &Values<'_>, public: &PublicConfig) -> Limits {
         let saturated = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
         match Rate::per_second(saturated(bytes), saturated(burst)) {
             Ok(rate) => limits.bytes = Some(rate),
-            Err(error) => values.refuse(&schema::RATE_LIMIT_BYTES, error.to_string(), ""),
+            Err(error) => values.refuse_for(&schema::RATE_LIMIT_BYTES, &error),
         }
     }
     limits

@@ -1,5 +1,7 @@
 //! The WebSocket service's part: listeners, times, sizes, how many clients.
 
+use std::time::Duration;
+
 use super::node::host_bind;
 use crate::config::schema::{balancer, mode, performance as schema, tls};
 use crate::config::values::Values;
@@ -7,6 +9,8 @@ use crate::config::{Inputs, PublicConfig, TlsConfig};
 
 /// Connections at once when nothing else limits them.
 const CONNECTIONS_MAX: u64 = 200_000;
+/// How long a client may take to join a namespace when nothing else is said, as in socket.io.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(45);
 /// Open files that are not clients': logs, storage, peers, health checks, second connections of polling clients.
 const FILES_RESERVED: u64 = 512;
 
@@ -28,7 +32,10 @@ pub(super) fn compose(values: &Values<'_>, inputs: &Inputs, tls: Option<TlsConfi
         connections_max: connections_max(values, inputs),
         ping_interval: values.get(&schema::PING_INTERVAL),
         ping_timeout: values.get(&schema::PING_TIMEOUT),
-        connect_timeout: values.get(&schema::CONNECT_TIMEOUT),
+        connect_timeout: values
+            .given(&schema::CONNECT_TIMEOUT)
+            .or_else(|| values.given(&balancer::CONNECTION_TIMEOUT))
+            .unwrap_or(CONNECT_TIMEOUT),
         upgrade_timeout: values.get(&schema::UPGRADE_TIMEOUT),
         handshake_timeout: values.get(&balancer::CONNECTION_TIMEOUT),
         payload_bytes_max: usize::try_from(values.get(&schema::MAX_PAYLOAD)).unwrap_or(usize::MAX),

@@ -86,7 +86,7 @@ fn settings(values: &Values<'_>) -> Option<TlsSettings> {
     let policy = match Policy::new(minimum, &values.get(&schema::SSL_CIPHERS)) {
         Ok(policy) => policy,
         Err(error) => {
-            values.refuse(&schema::SSL_CIPHERS, error.to_string(), "");
+            values.refuse_for(&schema::SSL_CIPHERS, &error);
             return None;
         }
     };
@@ -120,7 +120,7 @@ fn load(values: &Values<'_>, inputs: &Inputs, files: &TlsFiles, settings: &TlsSe
         Err(LoadError::Files(findings)) => {
             findings.iter().filter(|finding| finding.severity == Found::Error).for_each(|finding| say(values, finding));
         }
-        Err(error) => values.refuse(&schema::SSL_CERT_FILE, error.to_string(), ""),
+        Err(error) => values.refuse_for(&schema::SSL_CERT_FILE, &error),
     }
 }
 

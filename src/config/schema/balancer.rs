@@ -181,13 +181,13 @@ pub(super) fn token(text: &str) -> Result<String, String> {
 }
 
 fn cidr(text: &str) -> Result<IpRange, String> {
-    text.parse::<IpRange>().map_err(|error| error.to_string())
+    text.parse::<IpRange>().map_err(|error| super::reason_of(&error))
 }
 
 fn proxy_headers(text: &str) -> Result<ProxyHeaders, String> {
-    text.parse::<ProxyHeaders>().map_err(|error| error.to_string())
+    text.parse::<ProxyHeaders>().map_err(|error| super::reason_of(&error))
 }
 
 fn proxy_protocol(text: &str) -> Result<Mode, String> {
-    text.parse::<Mode>().map_err(|error| error.to_string())
+    text.parse::<Mode>().map_err(|error| super::reason_of(&error))
 }

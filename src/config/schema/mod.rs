@@ -23,6 +23,11 @@ use kind::Kind;
 /// Environment names begin with it; names in files and options go without.
 pub(crate) const PREFIX: &str = "WEBSOCKET_";
 
+/// Why another module's reader refuses a text, without the form that it would accept: that is the setting's to say.
+pub(crate) fn reason_of(error: &impl ToString) -> String {
+    super::values::split_accepted(&error.to_string()).0.to_owned()
+}
+
 /// A setting: what it is called and what its text may be.
 pub(crate) struct Setting<K> {
     pub(crate) about: About,

@@ -42,7 +42,7 @@ settings! {
         "How long a client may take to join a namespace after it has connected, and its CONNECT to be committed",
     )
     .or(&["SOCKETIO_CONNECT_TIMEOUT"])
-    .default("45s")
+    .unset("the connection timeout if one is given, else 45s")
     .production("45");
 
     UPGRADE_TIMEOUT: Span = Setting::new(

@@ -154,5 +154,5 @@ settings! {
 }
 
 fn version(text: &str) -> Result<MinimumVersion, String> {
-    text.parse::<MinimumVersion>().map_err(|error| error.to_string())
+    text.parse::<MinimumVersion>().map_err(|error| super::reason_of(&error))
 }

@@ -101,11 +101,17 @@ impl Jwks {
         let mut over = self.over.subscribe();
         {
             let mut state = self.state.lock();
-            if !state.driven || !state.schedule.handle_unknown_key(now()) {
+            if !state.driven {
+                return;
+            }
+            let comes_now = state.schedule.handle_unknown_key(now());
+            drop(state);
+            // Also where it is too soon: the task has to look at the schedule, which has an earlier fetch now.
+            self.wake.notify_one();
+            if !comes_now {
                 return;
             }
         }
-        self.wake.notify_one();
         // An error means that nobody fetches any more.
         let _ = over.changed().await;
     }
