@@ -37,6 +37,7 @@ fn valid(setting: &dyn Describe) -> Option<&'static str> {
         "7",
         "2",
         "1",
+        "700",
         "60s",
         "15m",
         "3h",
