@@ -1,7 +1,10 @@
-//! Invariant I5, no split brain: one leader for each term, committed positions immutable, equal states at equal
-//! positions, one cluster id.
+//! Invariant I5, no split brain: leaders come in order, committed positions immutable, equal states at equal positions, one
+//! cluster id.
+//!
+//! openraft's leader is a term and a node: within a term a greater node may be elected over a smaller one, as a greater term
+//! may over a smaller, and never the other way round. So a vote is for one leader, and not for one term.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use vedfolnir_cluster::probe::Entry;
 
@@ -32,7 +35,8 @@ pub(crate) fn same(known: &Entry, other: &Entry, recorder: &Recorder) {
 /// Leaders by term, and the cluster's id.
 #[derive(Default)]
 pub(crate) struct Leaders {
-    by_term: BTreeMap<u64, String>,
+    /// Ids have the same length, so that they sort as the numbers do.
+    by_term: BTreeMap<u64, BTreeSet<String>>,
     cluster_id: Option<String>,
 }
 
@@ -46,9 +50,13 @@ impl Leaders {
             }
         }
         if let Some(leader) = leader {
-            let known = self.by_term.entry(term).or_insert_with(|| leader.to_owned());
-            if known != leader {
-                recorder.violation("I5", format!("term {term} has two leaders: {known} and {leader}"));
+            let known = self.by_term.entry(term).or_default();
+            // Each is seen in the millisecond in which it is elected.
+            if known.insert(leader.to_owned())
+                && let Some(greater) = known.last().filter(|last| last.as_str() != leader)
+            {
+                recorder
+                    .violation("I5", format!("in term {term} {leader} was elected after {greater}, which outranks it"));
             }
         }
     }
