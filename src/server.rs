@@ -6,6 +6,9 @@
 //!   stop: not ready ──► hand leadership over ──► drain clients ──► stop Raft     (within 5 s)
 //! ```
 
+mod listeners;
+mod reload;
+
 use std::fs::DirBuilder;
 use std::io;
 use std::net::SocketAddr;
@@ -16,7 +19,6 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::http::StatusCode;
-use tokio::net::{TcpListener, TcpSocket};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use vedfolnir_cluster::state::NodeInfo;
@@ -24,25 +26,24 @@ use vedfolnir_cluster::{Cluster, ClusterConfig, ClusterTls, StartError, StartKin
 
 use crate::admin;
 use crate::app::{App, relay};
-use crate::config::{Config, JwksConfig, MonitoringConfig, TlsConfig, TlsReload};
+use crate::config::{Config, JwksConfig, MonitoringConfig};
 use crate::observability::{self, LeaveRequest, Node, Parts};
 use crate::security::auth::{self, Authenticator};
 use crate::security::guard::Guard;
 use crate::security::rules::HttpsRule;
 use crate::service::{Door, Service, ServiceConfig};
-use crate::tls::{self, ListenerTls, Reloaded};
+use crate::tls;
 
-/// Connections the kernel queues before they are accepted: a herd that reconnects fits in.
-const ACCEPT_QUEUE_MAX: u32 = 4096;
+use listeners::{bind, bind_public, bind_tls, local, serve_operators, serve_until, url_of};
+
+pub use reload::Reloader;
+
 /// While a node cannot serve yet, the reason is logged this often.
 const READY_SAID_EVERY: Duration = Duration::from_secs(5);
 /// Handing leadership over may take this long in a shutdown.
 const TRANSFER_TIMEOUT: Duration = Duration::from_millis(500);
 /// Answers to operators that are on their way get this long in a shutdown.
 const ADMIN_STOP_TIMEOUT: Duration = Duration::from_millis(300);
-/// How often the certificates' files are looked at.
-const CERTIFICATE_LOOK: Duration = Duration::from_secs(2);
-const TLS_SETTING: &str = "--host/--tls-port (WEBSOCKET_BIND/WEBSOCKET_TLS_PORT)";
 /// Stopping Raft and closing the store may take this long in a shutdown.
 const CLUSTER_STOP_TIMEOUT: Duration = Duration::from_millis(1500);
 
@@ -231,21 +232,13 @@ impl Server {
         let mut doors = vec![Door { listener: public, tls: None }];
         let mut listener_tls = None;
         if let Some(door) = tls_door {
-            let refused = |source| bind_error(TLS_SETTING, door.address, source);
-            let listener = door.socket.listen(ACCEPT_QUEUE_MAX).map_err(refused)?;
-            doors.push(Door { listener, tls: Some(Arc::clone(&door.tls)) });
             if door.watches {
-                tokio::spawn(watch_certificates(Arc::clone(&door.tls), public_stop.clone()));
+                tokio::spawn(reload::watch_certificates(Arc::clone(&door.tls), public_stop.clone()));
             }
-            listener_tls = Some(door.tls);
+            listener_tls = Some(Arc::clone(&door.tls));
+            doors.push(door.open()?);
         }
-        let reloader = Reloader {
-            guard: Arc::clone(&guard),
-            tls: listener_tls.clone(),
-            tls_port,
-            door: keeper,
-            node: Arc::clone(&node),
-        };
+        let reloader = Reloader::new(guard, listener_tls.clone(), tls_port, keeper, Arc::clone(&node));
         node.attach(Parts { cluster, service: service.clone(), leave, tls: listener_tls.clone() });
         let public = doors
             .into_iter()
@@ -381,80 +374,6 @@ impl Server {
     }
 }
 
-/// Exchanges what may change while the node runs.
-#[derive(Clone)]
-pub struct Reloader {
-    guard: Arc<Guard>,
-    tls: Option<Arc<ListenerTls>>,
-    /// Where the listener with TLS is.
-    tls_port: Option<u16>,
-    door: Arc<admin::Doorkeeper>,
-    node: Arc<Node>,
-}
-
-impl Reloader {
-    /// Puts the rules, keys and tokens of a new configuration in force.
-    pub fn apply(&self, config: &Config) {
-        let rules = Arc::new(config.security.rules.with_tls_port(self.tls_port));
-        self.guard.replace(rules, &config.security.authenticator);
-        self.door.replace(config.admin.tokens.clone());
-        self.node.set_metrics_token(config.monitoring.metrics_token.clone());
-    }
-
-    /// Reads the certificates' files again, whatever became of the configuration. What is no good leaves those in use.
-    pub fn reload_certificates(&self) {
-        if let Some(tls) = &self.tls {
-            tell_reload(tls.reload(unix_now()));
-        }
-    }
-}
-
-/// A listener for TLS whose address is taken, and which does not listen yet: a node that cannot serve refuses connections
-/// there instead of letting them wait.
-struct TlsDoor {
-    socket: TcpSocket,
-    address: SocketAddr,
-    tls: Arc<ListenerTls>,
-    watches: bool,
-}
-
-fn bind_tls(config: &TlsConfig) -> Result<TlsDoor, ServerError> {
-    let (tls, _) = ListenerTls::load(config.files.clone(), config.settings.clone(), unix_now())?;
-    let socket = socket(config.bind).map_err(|source| bind_error(TLS_SETTING, config.bind, source))?;
-    let address = socket.local_addr().unwrap_or(config.bind);
-    Ok(TlsDoor { socket, address, tls: Arc::new(tls), watches: config.reload == TlsReload::Auto })
-}
-
-/// Reads certificates again once their files have changed, and been left alone for a while.
-async fn watch_certificates(tls: Arc<ListenerTls>, stop: CancellationToken) {
-    let mut ticks = tokio::time::interval(CERTIFICATE_LOOK);
-    loop {
-        tokio::select! {
-            _ = ticks.tick() => {}
-            () = stop.cancelled() => return,
-        }
-        let looking = Arc::clone(&tls);
-        // It reads files.
-        let looked = tokio::task::spawn_blocking(move || looking.poll(unix_now())).await;
-        if let Ok(Some(reloaded)) = looked {
-            tell_reload(reloaded);
-        }
-    }
-}
-
-fn tell_reload(reloaded: Result<Reloaded, tls::LoadError>) {
-    match reloaded {
-        Ok(Reloaded::Unchanged) => tracing::debug!("the certificates are the same"),
-        Ok(Reloaded::Changed { warnings }) => {
-            tracing::info!("new certificates are in use; connections keep theirs");
-            for warning in warnings {
-                tracing::warn!("{warning}");
-            }
-        }
-        Err(error) => tracing::error!(%error, "the new certificates are no good; those in use stay"),
-    }
-}
-
 /// Fetches the keys of tokens until `stop`.
 fn fetch_keys(
     config: &JwksConfig,
@@ -471,6 +390,7 @@ fn fetch_keys(
     Ok(())
 }
 
+/// By the system's clock, for what is dated by it: certificates.
 fn unix_now() -> i64 {
     i64::try_from(crate::security::guard::unix_now()).unwrap_or(i64::MAX)
 }
@@ -559,48 +479,6 @@ fn tolerate_long_path(error: admin::SocketError) -> Result<Option<tokio::net::Un
     }
 }
 
-/// The public listener twice over one socket: for the time until the node is a member, and for after.
-fn bind_public(address: SocketAddr) -> Result<(TcpListener, TcpListener), ServerError> {
-    const SETTING: &str = "--host/--port (WEBSOCKET_BIND/WEBSOCKET_PORT)";
-    let refused = |source| ServerError::Bind { setting: SETTING, address, source };
-    let listener = bind(SETTING, address)?.into_std().map_err(refused)?;
-    let starting = listener.try_clone().and_then(TcpListener::from_std).map_err(refused)?;
-    Ok((TcpListener::from_std(listener).map_err(refused)?, starting))
-}
-
-fn bind(setting: &'static str, address: SocketAddr) -> Result<TcpListener, ServerError> {
-    socket(address)
-        .and_then(|socket| socket.listen(ACCEPT_QUEUE_MAX))
-        .map_err(|source| bind_error(setting, address, source))
-}
-
-fn socket(address: SocketAddr) -> io::Result<TcpSocket> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-    socket.set_reuseaddr(true)?;
-    socket.bind(address)?;
-    Ok(socket)
-}
-
-fn bind_error(setting: &'static str, address: SocketAddr, source: io::Error) -> ServerError {
-    match source.kind() {
-        io::ErrorKind::AddrInUse => ServerError::AddressInUse { setting, address },
-        _ => ServerError::Bind { setting, address, source },
-    }
-}
-
-fn local(listener: &TcpListener, asked: SocketAddr) -> SocketAddr {
-    listener.local_addr().unwrap_or(asked)
-}
-
-/// `SCHEME://HOST:PORT`; an unspecified address is shown as the machine's name.
-fn url_of(scheme: &str, address: SocketAddr) -> String {
-    if address.ip().is_unspecified() {
-        format!("{scheme}://{}:{}", observability::host_name(), address.port())
-    } else {
-        format!("{scheme}://{address}")
-    }
-}
-
 /// What the public listeners serve beside Socket.IO.
 fn public_routes(node: &Arc<Node>, monitoring: &MonitoringConfig) -> Router {
     observability::router(Arc::clone(node), monitoring)
@@ -610,24 +488,5 @@ fn public_routes(node: &Arc<Node>, monitoring: &MonitoringConfig) -> Router {
 fn starting_router(node: &Arc<Node>, monitoring: &MonitoringConfig) -> Router {
     public_routes(node, monitoring).fallback(|| async {
         (StatusCode::SERVICE_UNAVAILABLE, [("retry-after", "1")], "the node is not a member of its cluster yet\n")
-    })
-}
-
-fn serve_until<L>(listener: L, router: Router, stop: CancellationToken) -> JoinHandle<()>
-where
-    L: axum::serve::Listener,
-    L::Addr: std::fmt::Debug,
-{
-    tokio::spawn(async move {
-        // Accept errors are retried inside; there is no other.
-        let _ = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await;
-    })
-}
-
-/// The same for routes that ask who is at the other end.
-fn serve_operators(listener: TcpListener, router: Router, stop: CancellationToken) -> JoinHandle<()> {
-    let routes = router.into_make_service_with_connect_info::<SocketAddr>();
-    tokio::spawn(async move {
-        let _ = axum::serve(listener, routes).with_graceful_shutdown(stop.cancelled_owned()).await;
     })
 }

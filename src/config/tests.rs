@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use vedfolnir_cluster::ClusterTls;
 
-use super::schema::kind::{check_host_port, parse_duration, parse_size};
+use super::schema::address::check_host_port;
+use super::schema::kind::{parse_duration, parse_size};
 use super::schema::{Describe, Mode, Preset, all};
 use super::*;
 

@@ -4,6 +4,7 @@
 //! table-driven test all read these tables; nothing else lists settings. The tables stand in the order of the categories of
 //! the production document.
 
+pub(crate) mod address;
 pub(crate) mod alias;
 pub(crate) mod backup;
 pub(crate) mod balancer;
