@@ -38,7 +38,7 @@ pub struct Problem {
 /// All that is wrong; at least one [`Severity::Error`].
 #[derive(Clone, Debug)]
 pub struct ConfigError {
-    /// In the order of the documentation.
+    /// In the order they were found.
     pub problems: Vec<Problem>,
 }
 
