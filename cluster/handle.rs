@@ -23,12 +23,12 @@ use crate::membership::{self, MembershipError};
 use crate::network::{Endpoint, LocalIdentity};
 use crate::peer_service::PeerService;
 use crate::proposer::Proposer;
+use crate::raft::Raft;
 use crate::readiness::Contact;
 use crate::reads::{self, ReadError, Reads};
 use crate::replica::Replica;
 use crate::signer::Signer;
 use crate::status::{ClusterMetrics, ClusterStatus, NodeStatus};
-use crate::type_config::Raft;
 use crate::wire::{self, ClusterId, MembershipReply, MembershipRequest, PeerStatus};
 use crate::{enrol, remove};
 

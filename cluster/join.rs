@@ -134,7 +134,7 @@ pub(crate) async fn answer_join(node: &Inner, from: &PeerIdentity, request: &Joi
             let nodes = BTreeMap::from([(request.node_id, member)]);
             node.raft.change_membership(ChangeMembers::SetNodes(nodes), true).await
         }
-        None => node.raft.add_learner(request.node_id, member, false).await,
+        None => node.raft.add_learner(request.node_id, member).await,
     };
     match changed {
         Ok(_) => {

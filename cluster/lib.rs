@@ -34,6 +34,7 @@ pub mod probe;
 mod propose_driver;
 mod proposer;
 mod proposer_lines;
+mod raft;
 mod raft_network;
 mod readiness;
 mod reads;

@@ -1,6 +1,5 @@
 //! What members ask the leader to do about the membership, and how it answers.
 
-use openraft::ReadPolicy;
 use openraft::async_runtime::WatchReceiver;
 use std::sync::Arc;
 use std::time::Duration;
@@ -114,7 +113,7 @@ async fn add_token(node: &Inner, token: TokenHash, ttl_ms: u64) -> MembershipRep
 /// Nothing is proposed for a token that is worth nothing: strangers do not write the log.
 async fn use_token(node: &Inner, token: TokenHash, by: NodeId, key: KeyHash) -> MembershipReply {
     const AGAIN: &str = "make a new one with `vedfolnir token create --join`";
-    if node.raft.ensure_linearizable(ReadPolicy::ReadIndex).await.is_err() {
+    if node.raft.ensure_linearizable().await.is_err() {
         return MembershipReply::NotLeader;
     }
     let mut proposed = false;

@@ -25,8 +25,9 @@ use vedfolnir_state::NodeId;
 use vedfolnir_storage::SnapshotFile;
 
 use crate::network::{Endpoint, Peer, RpcError};
+use crate::raft::Raft;
 use crate::snapshot_transfer::{self, TransferError};
-use crate::type_config::{Raft, Snapshot, TypeConfig, Vote};
+use crate::type_config::{Snapshot, TypeConfig, Vote};
 use crate::wire::{self, kind};
 
 /// A snapshot's transfer and installation may take this long.

@@ -14,7 +14,6 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
-use openraft::ReadPolicy;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use vedfolnir_state::LogPosition;
@@ -168,7 +167,7 @@ async fn confirmed_index(node: &Inner) -> Option<u64> {
     if crate::probe::is_read_unconfirmed() {
         return Some(node.replica.applied_index());
     }
-    match node.raft.get_read_linearizer(ReadPolicy::ReadIndex).await {
+    match node.raft.read_linearizer().await {
         Ok(linearizer) => Some(linearizer.read_log_id().log_id().index),
         Err(error) => {
             tracing::debug!(%error, "this node could not confirm that it leads");

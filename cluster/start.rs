@@ -15,6 +15,7 @@ use crate::handle::{Cluster, Inner, Notice, Readiness, StartError, StartKind};
 use crate::identity::{LocalNode, random_bytes};
 use crate::network::{Endpoint, Life, LocalIdentity, NetworkError, NetworkTls, Unwelcome};
 use crate::proposer::Proposer;
+use crate::raft::Raft;
 use crate::raft_network::{AddressBook, NetworkFactory};
 use crate::readiness::Contact;
 use crate::reads::Reads;
@@ -23,7 +24,6 @@ use crate::server::PeerHandler;
 use crate::signer::Signer;
 use crate::state_machine::StateMachine;
 use crate::status::ClusterMetrics;
-use crate::type_config::Raft;
 use crate::{
     bootstrap, disk_watchdog, enrol, incarnation, join, leader, propose_driver, readiness, remove, signer, transfer,
 };
@@ -84,7 +84,7 @@ pub(crate) async fn start(mut config: ClusterConfig) -> Result<(Cluster, mpsc::R
     .await
     .map_err(|error| StartError::Refused(format!("the newest snapshot cannot be used: {error}")))?;
     let addresses = AddressBook::default();
-    let raft = Raft::new(
+    let raft = Raft::open(
         local.node_id(),
         Arc::new(raft_config(&config, local.node_id())?),
         NetworkFactory { endpoint: endpoint.clone(), addresses: addresses.clone() },

@@ -76,7 +76,7 @@ fn heir(node: &Inner) -> Option<NodeId> {
 /// Who leads afterwards; `None` when this node still does, or nobody.
 async fn hand_to(node: &Inner, heir: NodeId) -> Option<NodeId> {
     let me = node.local.node_id();
-    node.raft.trigger().transfer_leader(heir).await.ok()?;
+    node.raft.transfer_leader(heir).await.ok()?;
     let mut metrics = node.raft.server_metrics();
     let moved = async {
         loop {

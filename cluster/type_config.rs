@@ -6,8 +6,6 @@ use bytes::Bytes;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use vedfolnir_storage::SnapshotFile;
 
-use crate::state_machine::StateMachine;
-
 openraft::declare_raft_types!(
     /// Vedfolnir's Raft: entries are encoded proposals, the state's own responses travel to the proposer another way.
     pub TypeConfig:
@@ -17,7 +15,6 @@ openraft::declare_raft_types!(
         Node = openraft::impls::BasicNode,
 );
 
-pub(crate) type Raft = openraft::Raft<TypeConfig, StateMachine>;
 pub(crate) type LogId = openraft::alias::LogIdOf<TypeConfig>;
 pub(crate) type Vote = openraft::alias::VoteOf<TypeConfig>;
 pub(crate) type StoredMembership = openraft::alias::StoredMembershipOf<TypeConfig>;

@@ -10,7 +10,8 @@ use openraft::errors::Fatal;
 use openraft::impls::ProgressResponder;
 use openraft::raft::ClientWriteResult;
 
-use crate::type_config::{EntryBytes, Raft, TypeConfig};
+use crate::raft::Raft;
+use crate::type_config::{EntryBytes, TypeConfig};
 
 /// The batches that were handed over and are neither applied nor refused yet; the proposer's window bounds them.
 #[derive(Default)]
@@ -22,7 +23,7 @@ impl Verdicts {
     /// Hands a batch to Raft.
     pub(crate) async fn write(&mut self, raft: &Raft, batch: EntryBytes) -> Result<(), Fatal<TypeConfig>> {
         let (responder, verdict) = ProgressResponder::complete_only();
-        raft.client_write_ff(batch, Some(responder)).await?;
+        raft.client_write_ff(batch, responder).await?;
         self.pending.push(verdict);
         Ok(())
     }

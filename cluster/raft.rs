@@ -1,0 +1,217 @@
+//! Raft's handle, as this crate may use it: every call is carried to its end, also when whoever made it is gone.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::Arc;
+use std::task::Poll;
+
+use futures_util::Stream;
+use openraft::alias::{JoinErrorOf, WatchReceiverOf, WriteResponderOf};
+use openraft::errors::{ClientWriteError, Fatal, InitializeError, LinearizableReadError, RaftError};
+use openraft::impls::BasicNode;
+use openraft::metrics::RaftServerMetrics;
+use openraft::raft::linearizable_read::Linearizer;
+use openraft::raft::{
+    AppendEntriesRequest, AppendEntriesResponse, ClientWriteResponse, SnapshotResponse, StreamAppendResult,
+    TransferLeaderRequest, TransferLeaderResponse, VoteRequest, VoteResponse,
+};
+use openraft::{ChangeMembers, Config, RaftMetrics, ReadPolicy};
+use vedfolnir_state::NodeId;
+
+use crate::raft_network::NetworkFactory;
+use crate::state_machine::StateMachine;
+use crate::type_config::{EntryBytes, Snapshot, TypeConfig, Vote};
+
+type Answer<T> = Result<T, RaftError<TypeConfig>>;
+type Written = Result<ClientWriteResponse<TypeConfig>, RaftError<TypeConfig, ClientWriteError<TypeConfig>>>;
+type Read<T> = Result<T, RaftError<TypeConfig, LinearizableReadError<TypeConfig>>>;
+
+/// openraft's handle.
+///
+/// A call that finds the core ended joins it; were that call dropped half-way (its peer hung up, its time was over), the
+/// core would count as being joined for ever, and every call after it panics (`raft_inner.rs`,
+/// `get_core_stop_error`). So nothing here is cancelled: a call whose caller is gone runs on as a task of its own.
+#[derive(Clone)]
+pub(crate) struct Raft(openraft::Raft<TypeConfig, StateMachine>);
+
+impl Raft {
+    pub(crate) async fn open(
+        id: NodeId,
+        config: Arc<Config>,
+        network: NetworkFactory,
+        log: vedfolnir_storage::LogStore<TypeConfig>,
+        machine: StateMachine,
+    ) -> Result<Self, Fatal<TypeConfig>> {
+        openraft::Raft::new(id, config, network, log, machine).await.map(Self)
+    }
+
+    pub(crate) fn is_leader(&self) -> bool {
+        self.0.is_leader()
+    }
+
+    /// Changes with every entry: look at it, do not follow it.
+    pub(crate) fn metrics(&self) -> WatchReceiverOf<TypeConfig, RaftMetrics<TypeConfig>> {
+        self.0.metrics()
+    }
+
+    /// Changes with the leader and the membership.
+    pub(crate) fn server_metrics(&self) -> WatchReceiverOf<TypeConfig, RaftServerMetrics<TypeConfig>> {
+        self.0.server_metrics()
+    }
+
+    pub(crate) async fn is_initialized(&self) -> Result<bool, Fatal<TypeConfig>> {
+        let raft = self.0.clone();
+        whole(async move { raft.is_initialized().await }).await
+    }
+
+    pub(crate) async fn initialize(
+        &self,
+        members: BTreeMap<NodeId, BasicNode>,
+    ) -> Result<(), RaftError<TypeConfig, InitializeError<TypeConfig>>> {
+        let raft = self.0.clone();
+        whole(async move { raft.initialize(members).await }).await
+    }
+
+    pub(crate) async fn vote(&self, request: VoteRequest<TypeConfig>) -> Answer<VoteResponse<TypeConfig>> {
+        let raft = self.0.clone();
+        whole(async move { raft.vote(request).await }).await
+    }
+
+    pub(crate) async fn pre_vote(&self, request: VoteRequest<TypeConfig>) -> Answer<VoteResponse<TypeConfig>> {
+        let raft = self.0.clone();
+        whole(async move { raft.pre_vote(request).await }).await
+    }
+
+    pub(crate) async fn append_entries(
+        &self,
+        request: AppendEntriesRequest<TypeConfig>,
+    ) -> Answer<AppendEntriesResponse<TypeConfig>> {
+        let raft = self.0.clone();
+        whole(async move { raft.append_entries(request).await }).await
+    }
+
+    /// The answers must be awaited to the last one, or dropped only between two: they are not carried to their end.
+    pub(crate) fn stream_append(
+        &self,
+        requests: impl Stream<Item = AppendEntriesRequest<TypeConfig>> + Send + 'static,
+    ) -> impl Stream<Item = Result<StreamAppendResult<TypeConfig>, Fatal<TypeConfig>>> + Send + 'static {
+        self.0.stream_append(requests)
+    }
+
+    pub(crate) async fn install_full_snapshot(
+        &self,
+        vote: Vote,
+        snapshot: Snapshot,
+    ) -> Result<SnapshotResponse<TypeConfig>, Fatal<TypeConfig>> {
+        let raft = self.0.clone();
+        whole(async move { raft.install_full_snapshot(vote, snapshot).await }).await
+    }
+
+    pub(crate) async fn handle_transfer_leader(
+        &self,
+        request: TransferLeaderRequest<TypeConfig>,
+    ) -> Result<TransferLeaderResponse<TypeConfig>, Fatal<TypeConfig>> {
+        let raft = self.0.clone();
+        whole(async move { raft.handle_transfer_leader(request).await }).await
+    }
+
+    pub(crate) async fn transfer_leader(&self, to: NodeId) -> Result<(), Fatal<TypeConfig>> {
+        let raft = self.0.clone();
+        whole(async move { raft.trigger().transfer_leader(to).await }).await
+    }
+
+    /// Returns once the entry is committed and applied here.
+    pub(crate) async fn client_write(&self, entry: EntryBytes) -> Written {
+        let raft = self.0.clone();
+        whole(async move { raft.client_write(entry).await }).await
+    }
+
+    /// Returns once the core was handed the entry; the responder tells what became of it.
+    pub(crate) async fn client_write_ff(
+        &self,
+        entry: EntryBytes,
+        responder: WriteResponderOf<TypeConfig>,
+    ) -> Result<(), Fatal<TypeConfig>> {
+        let raft = self.0.clone();
+        whole(async move { raft.client_write_ff(entry, Some(responder)).await }).await
+    }
+
+    pub(crate) async fn change_membership(&self, change: ChangeMembers<NodeId, BasicNode>, retain: bool) -> Written {
+        let raft = self.0.clone();
+        whole(async move { raft.change_membership(change, retain).await }).await
+    }
+
+    /// Does not wait until the learner has the log.
+    pub(crate) async fn add_learner(&self, id: NodeId, member: BasicNode) -> Written {
+        let raft = self.0.clone();
+        whole(async move { raft.add_learner(id, member, false).await }).await
+    }
+
+    /// Confirms with a quorum that this node leads; tells up to where is to be read.
+    pub(crate) async fn read_linearizer(&self) -> Read<Linearizer<TypeConfig>> {
+        let raft = self.0.clone();
+        whole(async move { raft.get_read_linearizer(ReadPolicy::ReadIndex).await }).await
+    }
+
+    /// As [`Self::read_linearizer`], and waits until all of that is applied here.
+    pub(crate) async fn ensure_linearizable(&self) -> Read<()> {
+        let raft = self.0.clone();
+        whole(async move { raft.ensure_linearizable(ReadPolicy::ReadIndex).await.map(drop) }).await
+    }
+
+    /// Ends the core and returns when it has ended.
+    pub(crate) async fn shutdown(&self) -> Result<(), JoinErrorOf<TypeConfig>> {
+        let raft = self.0.clone();
+        whole(async move { raft.shutdown().await }).await
+    }
+}
+
+/// Runs `call` to its end, even if this future is dropped. What is done at once costs no task.
+async fn whole<T: Send + 'static>(call: impl Future<Output = T> + Send + 'static) -> T {
+    let mut call = Box::pin(call);
+    if let Poll::Ready(done) = futures_util::poll!(call.as_mut()) {
+        return done;
+    }
+    match tokio::spawn(call).await {
+        Ok(done) => done,
+        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+        // The runtime ends, and this task with it.
+        Err(_) => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+    use tokio::sync::oneshot;
+
+    use super::whole;
+
+    #[tokio::test]
+    async fn a_call_whose_caller_is_gone_is_carried_to_its_end() {
+        let (go, gate) = oneshot::channel::<()>();
+        let (done, ended) = oneshot::channel();
+        let call = async move {
+            let opened = gate.await;
+            let _ = done.send(opened);
+        };
+        assert!(whole(call).now_or_never().is_none(), "it waits at the gate; its caller gives up");
+        go.send(()).expect("the call still waits");
+        ended.await.expect("the call was not dropped").expect("the gate was opened");
+    }
+
+    #[tokio::test]
+    async fn what_is_done_at_once_needs_no_task() {
+        assert_eq!(whole(std::future::ready(7)).now_or_never(), Some(7));
+    }
+
+    #[tokio::test]
+    #[should_panic(expected = "on purpose")]
+    async fn a_panic_is_the_callers() {
+        whole(async {
+            tokio::task::yield_now().await;
+            std::panic::resume_unwind(Box::new("on purpose"));
+        })
+        .await
+    }
+}
