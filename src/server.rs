@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::http::StatusCode;
+use axum::middleware::from_fn_with_state;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use vedfolnir_cluster::state::NodeInfo;
@@ -173,7 +174,9 @@ impl Server {
         node.set_metrics_token(config.monitoring.metrics_token.clone());
 
         let admin_stop = CancellationToken::new();
-        let admin_router = admin::router(Arc::clone(&node)).merge(observability::operators_router(Arc::clone(&node)));
+        let admin_router = admin::router(Arc::clone(&node))
+            .merge(observability::operators_router(Arc::clone(&node), config.monitoring.shown))
+            .layer(from_fn_with_state(Arc::clone(&node), observability::timed));
         let keeper = admin::Doorkeeper::new(config.admin.tokens.clone());
         let mut admin_doors =
             vec![serve_operators(admin_listener, keeper.guard(admin_router.clone()), admin_stop.clone())];
@@ -409,6 +412,7 @@ fn service_config(config: &Config) -> ServiceConfig {
         transports: public.transports.clone(),
         forwards: public.forwards,
         keep_alive: public.keep_alive,
+        counted_events: public.counted_events.clone(),
         proxy_protocol: public.proxy_protocol,
         exempt_paths: exempt.into_iter().flatten().cloned().collect(),
         ..ServiceConfig::default()

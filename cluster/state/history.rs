@@ -69,6 +69,10 @@ impl History {
     }
 
     /// The oldest retained record; `None`: nothing is retained.
+    pub(crate) fn oldest_published_ms(&self) -> Option<u64> {
+        self.kept.get_min().map(|(_, oldest)| oldest.published_ms)
+    }
+
     pub(crate) fn oldest(&self) -> Option<LogPosition> {
         self.kept.get_min().map(|(position, _)| *position)
     }

@@ -134,6 +134,13 @@ impl State {
         self.nodes.last_sequence(incarnation)
     }
 
+    /// Age of the oldest record of the retained history in milliseconds of cluster time; 0 when there is none.
+    #[must_use]
+    pub fn history_age_ms(&self) -> u64 {
+        let oldest = self.history.oldest_published_ms();
+        oldest.map_or(0, |published_ms| self.cluster_time_ms().saturating_sub(published_ms))
+    }
+
     /// Records and bytes of the retained history.
     #[must_use]
     pub fn history_size(&self) -> (usize, u64) {

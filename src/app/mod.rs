@@ -87,6 +87,11 @@ impl App {
         let _ = self.service.set(service);
     }
 
+    /// The names of its namespaces.
+    pub(crate) fn namespaces(&self) -> impl Iterator<Item = Arc<str>> + '_ {
+        self.namespaces.values().map(|namespace| Arc::clone(namespace.shared_name()))
+    }
+
     /// The namespace of that name.
     pub(crate) fn namespace(&self, name: &str) -> Option<&Arc<Namespace>> {
         self.namespaces.get(name)

@@ -84,6 +84,8 @@ pub struct PublicConfig {
     pub keep_alive: bool,
     /// Versions of the PROXY protocol that are spoken.
     pub proxy_protocol: ProxyProtocol,
+    /// Events that are counted by name.
+    pub counted_events: Vec<Arc<str>>,
 }
 
 /// TLS of the public listener.
@@ -169,6 +171,48 @@ pub struct MonitoringConfig {
     pub metrics: Option<String>,
     /// What a scraper must show.
     pub metrics_token: Option<Secret>,
+    /// What it is shown.
+    pub shown: MetricsConfig,
+}
+
+/// What a page of metrics holds, and its form.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MetricsConfig {
+    /// The form.
+    pub form: MetricsForm,
+    /// Families that can be left out.
+    pub families: MetricFamilies,
+}
+
+/// Families of metrics that can be left out; all others are always there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MetricFamilies {
+    /// The process, and operators' requests.
+    pub performance: bool,
+    /// `websocket_connections_*`.
+    pub connections: bool,
+    /// `websocket_messages_*` and `websocket_message_*`.
+    pub messages: bool,
+    /// `websocket_errors_total`.
+    pub errors: bool,
+}
+
+impl Default for MetricFamilies {
+    fn default() -> Self {
+        Self { performance: true, connections: true, messages: true, errors: true }
+    }
+}
+
+/// The form of a page of metrics.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum MetricsForm {
+    /// Prometheus' text, version 0.0.4; OpenMetrics for those who ask for it.
+    #[default]
+    Prometheus,
+    /// OpenMetrics 1.0.
+    OpenMetrics,
+    /// JSON.
+    Json,
 }
 
 /// What the cluster floor is told; addresses stay as they were given, they are resolved at every attempt.

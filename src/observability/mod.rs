@@ -3,11 +3,16 @@
 //! Health and metrics are routes of the public listener ([`router`]); they read counters that the floors keep anyway
 //! and never hold a lock that a connection waits for.
 
+#[cfg(test)]
+mod exposition_tests;
 mod families;
 mod health;
+mod json;
 pub mod log;
 mod metrics;
 mod node;
+mod openmetrics;
+mod operations;
 mod process;
 mod server_id;
 #[cfg(test)]
@@ -22,11 +27,14 @@ use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
-use crate::config::MonitoringConfig;
+use crate::config::{MetricsConfig, MonitoringConfig};
 use crate::security::bearer;
 
 pub(crate) use health::readiness_reason;
+use metrics::Page;
 pub use node::{LeaveRequest, Node, Parts};
+pub(crate) use operations::timed;
+pub use operations::{Operation, Operations};
 pub(crate) use server_id::host_name;
 pub use server_id::server_id;
 
@@ -38,16 +46,21 @@ pub fn usual_paths() -> MonitoringConfig {
         health_alias: None,
         metrics: Some("/websocket/metrics".to_owned()),
         metrics_token: None,
+        shown: MetricsConfig::default(),
     }
 }
 
 /// The same for operators, at the usual paths; who may ask there is judged before.
-pub fn operators_router(node: Arc<Node>) -> Router {
+pub fn operators_router(node: Arc<Node>, shown: MetricsConfig) -> Router {
     let paths = usual_paths();
     let public = MonitoringConfig { metrics: None, ..usual_paths() };
     let mut router = router(Arc::clone(&node), &public);
     if let Some(path) = &paths.metrics {
-        router = router.merge(Router::new().route(path, get(metrics::metrics)).with_state(node));
+        let page = Page { node, config: shown };
+        let read = |State(page): State<Page>, headers: HeaderMap| async move {
+            metrics::answer(&page.node, &page.config, &headers)
+        };
+        router = router.merge(Router::new().route(path, get(read)).with_state(page));
     }
     router
 }
@@ -65,17 +78,19 @@ pub fn router(node: Arc<Node>, paths: &MonitoringConfig) -> Router {
     if let Some(path) = &paths.health_alias {
         router = router.route(path, get(health::ready));
     }
+    let mut router = router.with_state(Arc::clone(&node));
     if let Some(path) = &paths.metrics {
-        router = router.route(path, get(scrape));
+        let page = Page { node, config: paths.shown };
+        router = router.merge(Router::new().route(path, get(scrape)).with_state(page));
     }
-    router.with_state(node)
+    router
 }
 
 /// Metrics, for those who show the token if there is one.
-async fn scrape(State(node): State<Arc<Node>>, headers: HeaderMap) -> Response {
-    match node.metrics_token() {
+async fn scrape(State(page): State<Page>, headers: HeaderMap) -> Response {
+    match page.node.metrics_token() {
         Some(token) if !bearer::shows(&headers, &token) => bearer::unauthorized(),
-        _ => metrics::metrics(State(node)).await,
+        _ => metrics::answer(&page.node, &page.config, &headers),
     }
 }
 

@@ -9,6 +9,7 @@ use arc_swap::ArcSwapOption;
 use tokio::sync::{mpsc, oneshot};
 use vedfolnir_cluster::Cluster;
 
+use super::operations::Operations;
 use crate::security::secret::Secret;
 use crate::service::Service;
 use crate::tls::ListenerTls;
@@ -20,6 +21,7 @@ pub struct Node {
     started_at: SystemTime,
     data_dir: PathBuf,
     draining: AtomicBool,
+    operations: Operations,
     /// What a scraper of the public listener must show.
     metrics_token: ArcSwapOption<Secret>,
     parts: OnceLock<Parts>,
@@ -53,6 +55,7 @@ impl Node {
             started_at: SystemTime::now(),
             data_dir,
             draining: AtomicBool::new(false),
+            operations: Operations::default(),
             metrics_token: ArcSwapOption::empty(),
             parts: OnceLock::new(),
         }
@@ -91,6 +94,12 @@ impl Node {
     /// The floors stand; later calls change nothing.
     pub(crate) fn attach(&self, parts: Parts) {
         let _ = self.parts.set(parts);
+    }
+
+    /// How long operators' requests took.
+    #[must_use]
+    pub const fn operations(&self) -> &Operations {
+        &self.operations
     }
 
     /// What a scraper of the public listener must show, if anything.

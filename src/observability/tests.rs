@@ -7,12 +7,18 @@ use axum::http::{Request, StatusCode};
 use http_body_util::BodyExt;
 use tower::ServiceExt;
 
-use super::{Node, router, server_id, usual_paths};
+use super::{Node, exposition_tests, router, server_id, usual_paths};
+use crate::config::{MetricFamilies, MetricsConfig, MetricsForm};
 
 async fn ask(method: &str, path: &str) -> (StatusCode, String, String) {
+    ask_of(MetricsConfig::default(), Request::builder().method(method).uri(path)).await
+}
+
+async fn ask_of(shown: MetricsConfig, request: axum::http::request::Builder) -> (StatusCode, String, String) {
     let node = Arc::new(Node::new(server_id(), "unused".into()));
-    let request = Request::builder().method(method).uri(path).body(Body::empty()).expect("a request");
-    let response = router(node, &usual_paths()).oneshot(request).await.expect("an answer");
+    let request = request.body(Body::empty()).expect("a request");
+    let paths = crate::config::MonitoringConfig { shown, ..usual_paths() };
+    let response = router(node, &paths).oneshot(request).await.expect("an answer");
     let status = response.status();
     let kind = response.headers().get("content-type").map_or("", |kind| kind.to_str().unwrap_or("?")).to_owned();
     let body = response.into_body().collect().await.expect("a body").to_bytes();
@@ -60,7 +66,7 @@ async fn every_family_is_there_at_the_first_scrape() {
         "vedfolnir_linearizable_reads_total{result=\"no_quorum\"} 0",
         "vedfolnir_read_rounds_total 0",
         "websocket_connections_active 0",
-        "websocket_messages_total{direction=\"in\"} 0",
+        "websocket_messages_total{direction=\"in\",type=\"event\"} 0",
         "websocket_message_processing_seconds_bucket{le=\"0.1\"} 0",
         "websocket_message_processing_seconds_bucket{le=\"+Inf\"} 0",
         "websocket_message_processing_seconds_count 0",
@@ -76,11 +82,78 @@ async fn every_family_is_there_at_the_first_scrape() {
     }
     let resident = body.lines().find_map(|line| line.strip_prefix("process_resident_memory_bytes ")).expect("memory");
     assert!(resident.parse::<f64>().is_ok_and(|bytes| bytes > 1e6), "{resident}");
-    let mut families: Vec<&str> = body.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();
-    let all = families.len();
-    families.sort_unstable();
-    families.dedup();
-    assert_eq!(families.len(), all, "no family twice");
+    exposition_tests::judge(&body).expect("an exposition to the letter");
+}
+
+async fn page(shown: MetricsConfig, accept: &str) -> (String, String) {
+    let request = Request::builder().uri("/websocket/metrics").header("accept", accept);
+    let (status, kind, body) = ask_of(shown, request).await;
+    assert_eq!(status, StatusCode::OK);
+    (kind, body)
+}
+
+#[tokio::test]
+async fn whoever_asks_for_openmetrics_gets_it() {
+    let prometheus = "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5,*/*;q=0.1";
+    let (kind, body) = page(MetricsConfig::default(), prometheus).await;
+    assert_eq!(kind, "application/openmetrics-text; version=1.0.0; charset=utf-8");
+    assert!(body.ends_with("# EOF\n"), "{body}");
+    for line in [
+        "# TYPE websocket_connections counter",
+        "websocket_connections_total 0.0",
+        "websocket_messages_total{direction=\"in\",type=\"event\"} 0.0",
+        "websocket_message_processing_seconds_bucket{le=\"0.1\"} 0.0",
+        "websocket_message_processing_seconds_bucket{le=\"+Inf\"} 0.0",
+    ] {
+        assert!(body.lines().any(|found| found == line), "{line} in\n{body}");
+    }
+    for other in ["*/*", "text/plain", "application/openmetrics-text;q=0", ""] {
+        assert!(page(MetricsConfig::default(), other).await.0.starts_with("text/plain"), "{other}");
+    }
+}
+
+#[tokio::test]
+async fn the_form_may_be_fixed() {
+    let shown = MetricsConfig { form: MetricsForm::OpenMetrics, ..MetricsConfig::default() };
+    assert!(page(shown, "text/plain").await.1.ends_with("# EOF\n"));
+    let shown = MetricsConfig { form: MetricsForm::Json, ..MetricsConfig::default() };
+    let (kind, body) = page(shown, "text/plain").await;
+    assert_eq!(kind, "application/json");
+    let families: Vec<serde_json::Value> = serde_json::from_str(&body).expect("JSON");
+    let of = |name: &str| families.iter().find(|family| family["name"] == name).cloned().expect("a family");
+    assert_eq!(of("websocket_connections_total")["samples"][0]["value"], 0.0);
+    let response = of("websocket_response_seconds");
+    assert_eq!(response["type"], "histogram");
+    assert_eq!(response["samples"][1]["labels"]["kind"], "ack");
+    let buckets = response["samples"][1]["buckets"].as_array().expect("buckets").clone();
+    assert_eq!(buckets.last().map(|last| last[0].clone()), Some("+Inf".into()));
+}
+
+#[tokio::test]
+async fn families_can_be_left_out_each_without_the_others() {
+    let all = page(MetricsConfig::default(), "*/*").await.1;
+    let has = |page: &str, prefix: &str| page.lines().any(|line| line.starts_with(prefix));
+    for (families, gone) in [
+        (
+            MetricFamilies { performance: false, ..MetricFamilies::default() },
+            &["process_cpu", "process_open_fds", "websocket_operation_seconds"][..],
+        ),
+        (MetricFamilies { connections: false, ..MetricFamilies::default() }, &["websocket_connections_"]),
+        (
+            MetricFamilies { messages: false, ..MetricFamilies::default() },
+            &["websocket_messages_", "websocket_message_"],
+        ),
+        (MetricFamilies { errors: false, ..MetricFamilies::default() }, &["websocket_errors_total"]),
+    ] {
+        let page = page(MetricsConfig { families, ..MetricsConfig::default() }, "*/*").await.1;
+        exposition_tests::judge(&page).expect("an exposition to the letter");
+        for prefix in gone {
+            assert!(has(&all, prefix), "{prefix}");
+            assert!(!has(&page, prefix), "{prefix}");
+        }
+        let (here, there) = (page.lines().count(), all.lines().count());
+        assert!(here + 200 > there, "much more is gone than {gone:?}: {here} of {there} lines");
+    }
 }
 
 #[test]
@@ -111,6 +184,7 @@ async fn paths_are_where_the_configuration_says() {
         health_alias: Some("/healthz".to_owned()),
         metrics: Some("/metrics".to_owned()),
         metrics_token: Some("sesame-0123456789".to_owned().into()),
+        shown: crate::config::MetricsConfig::default(),
     };
     assert_eq!(status_of(&paths, "/hz/live", None).await, StatusCode::OK);
     for not_ready in ["/hz", "/hz/ready", "/healthz"] {

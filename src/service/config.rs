@@ -1,5 +1,6 @@
 //! What the service floor is told at start.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::link::Transport;
@@ -33,6 +34,8 @@ pub struct ServiceConfig {
     pub proxy_protocol: ProxyProtocol,
     /// Paths that are served by plain HTTP under any host, too: health checks and metrics.
     pub exempt_paths: Vec<String>,
+    /// Events that are counted by name.
+    pub counted_events: Vec<Arc<str>>,
     /// How long a handler's publish waits for its quorum.
     pub publish_timeout: Duration,
     /// How long each step of a handshake may take: the PROXY header, TLS, a request's head, a POST's body.
@@ -60,6 +63,7 @@ impl Default for ServiceConfig {
             keep_alive: true,
             proxy_protocol: ProxyProtocol::Off,
             exempt_paths: Vec::new(),
+            counted_events: Vec::new(),
             publish_timeout: Duration::from_secs(10),
             handshake_timeout: Duration::from_secs(30),
             outbox: OutboxLimits::default(),

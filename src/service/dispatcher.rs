@@ -96,6 +96,7 @@ impl Dispatcher {
 
     fn deliver(&self, position: LogPosition, record: &Arc<Record>) {
         let mut encoded: Option<Arc<EncodedEvent>> = None;
+        let mut sockets = 0;
         self.service.hub.read().visit(record, |socket| {
             // All sockets of a namespace agree on whether its events carry offsets.
             let event = encoded.get_or_insert_with(|| {
@@ -104,7 +105,9 @@ impl Dispatcher {
                 Arc::new(encode_record(record, offset.as_deref()))
             });
             socket.push_live(position, event);
+            sockets += 1;
         });
+        self.service.stats.distributions.fan_out.observe(sockets);
     }
 
     fn complete(&self, index: u64) {

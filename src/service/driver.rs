@@ -138,6 +138,7 @@ impl Session {
     pub(crate) fn receive(&mut self, packet: Packet) {
         if let Packet::Message(message) = &packet {
             ServiceStats::add(&self.service.stats.bytes_in_total, message.len() as u64);
+            self.service.stats.distributions.message_bytes.observe(message.len() as u64);
             if self.over_limit {
                 // Told and counted once; what comes before the end of the connection is not looked at.
                 return;
@@ -218,6 +219,10 @@ impl Session {
     pub(crate) fn handle_timeout(&mut self) {
         let now = self.now_ms();
         self.connection.handle_timeout(now);
+        if self.sockets.is_empty() && self.connection.closed() == Some(CloseReason::ForcedServerClose) {
+            // It never joined a namespace.
+            ServiceStats::one(&self.service.stats.handshake_timeouts_total);
+        }
         if self.expires.is_some_and(|expires| expires <= Instant::now()) {
             // It comes back with a new one, or is told why not.
             self.service.guard.event(SecurityEvent::TokenExpired, self.request.remote.ip(), "a client's token expired");
@@ -319,6 +324,9 @@ impl Session {
         self.work = None;
         if let Some(transport) = self.counted_as.take() {
             ServiceStats::less(self.service.stats.active(transport));
+            // Dropped before it ended: the transport's task was cut off.
+            let reason = self.connection.closed().unwrap_or(CloseReason::TransportClose);
+            self.service.stats.session_closed(reason);
         }
     }
 }
@@ -328,13 +336,6 @@ impl Drop for Session {
         self.release();
         self.service.registry.remove(&self.sid);
     }
-}
-
-/// Counts what is written.
-pub(crate) fn count_out(stats: &ServiceStats, frames: &[Frame]) {
-    let bytes: usize = frames.iter().map(|frame| frame.event().len()).sum();
-    ServiceStats::add(&stats.events_out_total, frames.len() as u64);
-    ServiceStats::add(&stats.bytes_out_total, bytes as u64);
 }
 
 fn own(text: Bytes) -> Frame {

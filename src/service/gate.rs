@@ -188,7 +188,7 @@ fn issue_token(csrf: &CsrfGuard, headers: &HeaderMap, https: bool, response: &mu
 }
 
 /// A request without a session id opens one.
-fn is_handshake(request: &Request<Incoming>) -> bool {
+pub(super) fn is_handshake(request: &Request<Incoming>) -> bool {
     !request.uri().query().unwrap_or_default().split('&').any(|pair| pair.starts_with("sid="))
 }
 

@@ -164,7 +164,7 @@ pub(super) fn is_websocket_upgrade<B>(request: &Request<B>) -> bool {
 
 fn handshake(service: &Arc<Inner>, asking: Asking, transport: Transport, request: Request<Incoming>) -> Response<Body> {
     if let Some(reason) = service.refusal() {
-        ServiceStats::one(&service.stats.connections_failed_total);
+        ServiceStats::one(&service.stats.connections_unavailable_total);
         return respond::unavailable(&reason);
     }
     if service.registry.len() >= service.config.connections_max {
@@ -175,10 +175,8 @@ fn handshake(service: &Arc<Inner>, asking: Asking, transport: Transport, request
     }
     let place = match service.guard.enter(asking.address.ip()) {
         Ok(place) => place,
-        Err(refused) => {
-            ServiceStats::one(&service.stats.connections_failed_total);
-            return respond::too_many(&refused);
-        }
+        // Counted as a security event.
+        Err(refused) => return respond::too_many(&refused),
     };
     let info = Arc::new(request_info(asking, &request));
     match transport {

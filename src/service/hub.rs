@@ -221,6 +221,11 @@ impl<M: Member> Hub<M> {
         attached.chain(early).collect()
     }
 
+    /// Each namespace with its sockets here.
+    pub(crate) fn sizes(&self) -> impl Iterator<Item = (Arc<str>, u64)> + '_ {
+        self.namespaces.iter().map(|(name, members)| (Arc::clone(name), members.everyone.len() as u64))
+    }
+
     /// Visits every socket that a record addresses, once.
     pub(crate) fn visit(&self, record: &Record, mut visit: impl FnMut(&Arc<M>)) {
         let Some(members) = self.namespaces.get(&record.namespace) else { return };

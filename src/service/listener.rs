@@ -5,9 +5,12 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
+use axum::body::Body;
+use axum::http::{Method, Request, Response};
+use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -15,7 +18,7 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
-use super::arrival::{Arrived, Spoken, greet};
+use super::arrival::{Arrived, Peer, Spoken, greet};
 use super::stats::ServiceStats;
 use super::{Inner, Service, gate};
 use crate::tls::ListenerTls;
@@ -97,6 +100,17 @@ fn is_of_connection(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
 }
 
+/// Answers a request, and counts how long that took; a long poll waits for messages, which says nothing.
+async fn timed(service: Arc<Inner>, peer: Peer, fallback: Router, request: Request<Incoming>) -> Response<Body> {
+    let polls = request.method() == Method::GET && !gate::is_handshake(&request);
+    let (began, counted) = (Instant::now(), Arc::clone(&service));
+    let response = gate::handle(service, peer, fallback, request).await;
+    if !polls {
+        counted.stats.distributions.http_answers.observe_time(began.elapsed());
+    }
+    response
+}
+
 /// Serves HTTP on one connection, until it ends or becomes a WebSocket.
 async fn arrive(
     counted: Counted,
@@ -122,7 +136,7 @@ async fn arrive(
     let header_read_timeout = service.config.handshake_timeout;
     let handler = service_fn(move |request| {
         let (service, fallback) = (Arc::clone(&service), fallback.clone());
-        async move { Ok::<_, Infallible>(gate::handle(service, peer, fallback, request).await) }
+        async move { Ok::<_, Infallible>(timed(service, peer, fallback, request).await) }
     });
     let io = TokioIo::new(io);
     let result = match spoken {

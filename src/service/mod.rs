@@ -39,6 +39,7 @@ mod websocket;
 #[cfg(test)]
 mod service_tests;
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -59,7 +60,8 @@ pub(crate) use dispatcher::deliver_volatile;
 pub use link::{CloseCause, Transport};
 pub use listener::Door;
 pub use outbox::OutboxLimits;
-pub use stats::{PROCESSING_BUCKETS_US, ServiceStats};
+use stats::EventCounts;
+pub use stats::{Distribution, ServiceStats};
 
 /// The WebSocket service of one node; cheap to clone.
 #[derive(Clone)]
@@ -97,6 +99,7 @@ impl Service {
         cluster: Cluster,
         notices: mpsc::Receiver<Notice>,
     ) -> Self {
+        let stats = ServiceStats { events_in: EventCounts::of(&config.counted_events), ..ServiceStats::default() };
         let inner = Arc::new(Inner {
             readiness: cluster.readiness(),
             config,
@@ -106,7 +109,7 @@ impl Service {
             hub: RwLock::default(),
             progress: progress::Progress::default(),
             registry: registry::Registry::default(),
-            stats: ServiceStats::default(),
+            stats,
             releases: release::Releases::default(),
             draining: AtomicBool::new(false),
             history_id: AtomicU64::new(0),
@@ -123,6 +126,14 @@ impl Service {
     #[must_use]
     pub fn stats(&self) -> &ServiceStats {
         &self.inner.stats
+    }
+
+    /// The application's namespaces and others that have sockets here, with how many; sorted.
+    #[must_use]
+    pub fn namespaces(&self) -> Vec<(Arc<str>, u64)> {
+        let mut namespaces: BTreeMap<Arc<str>, u64> = self.inner.app.namespaces().map(|name| (name, 0)).collect();
+        namespaces.extend(self.inner.hub.read().sizes());
+        namespaces.into_iter().collect()
     }
 
     /// What was refused.

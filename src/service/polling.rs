@@ -10,7 +10,7 @@ use vedfolnir_protocol::engine_io::payload::{self, PACKETS_PER_PAYLOAD_MAX};
 use vedfolnir_protocol::engine_io::{PayloadEncoder, PayloadLimits};
 use vedfolnir_protocol::{CloseReason, Packet};
 
-use super::driver::{Session, count_out};
+use super::driver::Session;
 use super::outbox::Frame;
 use super::websocket;
 
@@ -195,7 +195,7 @@ impl Poller {
     }
 
     fn send_queued(&mut self) {
-        count_out(&self.session.service.stats, &self.queued);
+        self.session.service.stats.count_out(&self.queued);
         let mut encoder = PayloadEncoder::new();
         for frame in std::mem::take(&mut self.queued) {
             for message in frame.messages() {

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ring::digest;
 use vedfolnir_cluster::ProposeError;
@@ -95,7 +95,8 @@ async fn open(
     // Who the token names stands, whatever the application says: the policy goes by it as well.
     accept.user = identity.as_ref().and_then(|identity| identity.user().cloned()).or(accept.user);
     if let Some(pid) = pid
-        && let Some((opened, position)) = resume(&service, &namespace, &accept, &pid, offset.as_deref()).await?
+        && let Some((opened, position)) =
+            timed(&service, resume(&service, &namespace, &accept, &pid, offset.as_deref())).await?
     {
         return attach(service, namespace, link, opened, identity, position, Some(pid));
     }
@@ -143,6 +144,13 @@ fn attach(
         // Fenced already: its release is refused by epoch.
         Attached::Gone => Err(CloseCause::Fenced),
     }
+}
+
+async fn timed<T>(service: &Inner, resume: impl Future<Output = T>) -> T {
+    let began = Instant::now();
+    let resumed = resume.await;
+    service.stats.distributions.resumes.observe_time(began.elapsed());
+    resumed
 }
 
 /// The session that the client asks for; `None`: it cannot have it, a new one is honest.

@@ -26,7 +26,7 @@ impl Session {
                 }
             }
             // No handler emits with an ack yet: whatever id comes, nobody waits for it.
-            Event::Ack { .. } => {}
+            Event::Ack { .. } => ServiceStats::one(&self.service.stats.acks_in_total),
             Event::Disconnect { namespace } => {
                 if let Some(at) = self.sockets.iter().position(|socket| socket.namespace.name() == &*namespace) {
                     let socket = self.sockets.remove(at);
@@ -44,6 +44,7 @@ impl Session {
 
     fn route_connect(&mut self, name: &str, auth: Option<Bytes>) {
         let Some(namespace) = self.service.app.namespace(name).cloned() else {
+            ServiceStats::one(&self.service.stats.connects_refused_total);
             self.connection.connect_refused(name);
             self.control.push(encode_connect_error(name, "Invalid namespace", None));
             return;
@@ -80,6 +81,7 @@ impl Session {
                 }
             }
             Connected::Refused(refusal) => {
+                ServiceStats::one(&self.service.stats.connects_refused_total);
                 self.connection.connect_refused(namespace.name());
                 let data = refusal.data.as_deref();
                 self.control.push(encode_connect_error(namespace.name(), &refusal.message, data));
@@ -93,12 +95,13 @@ impl Session {
         let bytes = args.size();
         let namespace = Arc::clone(&socket.namespace);
         let event = args.event().into_owned();
+        self.service.stats.events_in.count(&event);
         let Some(mut handler) = namespace.handle(&event, Socket::new(Arc::clone(&socket)), args) else { return };
         // The first poll, here: what the handler proposes before it waits stands in the client's order.
         match (&mut handler).now_or_never() {
             Some(reply) if ack_id.is_none() || socket.emits_settled() => {
                 answer(&socket, ack_id, reply);
-                self.service.stats.processed(started.elapsed());
+                self.service.stats.processed(started.elapsed(), ack_id.is_some());
             }
             Some(reply) => self.spawn_handler(
                 bytes,
@@ -125,7 +128,7 @@ async fn settle_and_answer(socket: &SessionSocket, ack_id: Option<u64>, reply: R
         let _ = tokio::time::timeout(socket.service.config.publish_timeout, socket.settle_emits()).await;
     }
     answer(socket, ack_id, reply);
-    socket.service.stats.processed(started.elapsed());
+    socket.service.stats.processed(started.elapsed(), ack_id.is_some());
 }
 
 fn answer(socket: &SessionSocket, ack_id: Option<u64>, reply: Reply) {

@@ -14,7 +14,7 @@ use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use vedfolnir_protocol::{CloseReason, Message, Packet};
 
 use super::config::ServiceConfig;
-use super::driver::{Session, count_out};
+use super::driver::Session;
 use super::io::Io;
 use super::link::CloseCause;
 use super::outbox::Frame;
@@ -209,7 +209,7 @@ async fn write_or_end(session: &mut Session, stream: &mut Stream, batch: &mut Ve
 }
 
 async fn write(stats: &ServiceStats, stream: &mut Stream, batch: &mut Vec<Frame>) -> Result<(), Error> {
-    count_out(stats, batch);
+    stats.count_out(batch);
     for frame in batch.drain(..) {
         for message in frame.messages() {
             stream.feed(ws_message(message)).await?;

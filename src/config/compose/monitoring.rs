@@ -1,9 +1,9 @@
 //! Category 5: where health and metrics are served.
 
-use crate::config::MonitoringConfig;
 use crate::config::problem::Severity;
 use crate::config::schema::{Setting, balancer, kind::UrlPath, monitoring as schema};
 use crate::config::values::Values;
+use crate::config::{MetricFamilies, MetricsConfig, MonitoringConfig};
 
 /// Engine.IO's own path.
 const ENGINE_IO: &str = "/socket.io";
@@ -36,5 +36,14 @@ pub(super) fn compose(values: &Values<'_>) -> MonitoringConfig {
         health_alias: alias,
         metrics: values.get(&schema::METRICS_ENABLED).then_some(metrics),
         metrics_token: values.given(&schema::METRICS_TOKEN).map(Into::into),
+        shown: MetricsConfig {
+            form: values.get(&schema::METRICS_FORMAT),
+            families: MetricFamilies {
+                performance: values.get(&schema::PERFORMANCE_MONITORING),
+                connections: values.get(&schema::CONNECTION_METRICS),
+                messages: values.get(&schema::MESSAGE_METRICS),
+                errors: values.get(&schema::ERROR_METRICS),
+            },
+        },
     }
 }

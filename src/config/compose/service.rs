@@ -1,9 +1,10 @@
 //! The WebSocket service's part: listeners, times, sizes, how many clients.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::node::host_bind;
-use crate::config::schema::{balancer, mode, performance as schema, tls};
+use crate::config::schema::{balancer, mode, monitoring, performance as schema, tls};
 use crate::config::values::Values;
 use crate::config::{Inputs, PublicConfig, TlsConfig};
 
@@ -42,8 +43,13 @@ pub(super) fn compose(values: &Values<'_>, inputs: &Inputs, tls: Option<TlsConfi
         transports,
         forwards: values.get(&balancer::STICKY_SESSIONS),
         keep_alive: values.get(&balancer::KEEP_ALIVE),
+        counted_events: counted_events(values),
         proxy_protocol: values.get(&balancer::PROXY_PROTOCOL),
     }
+}
+
+fn counted_events(values: &Values<'_>) -> Vec<Arc<str>> {
+    values.given(&monitoring::METRICS_EVENTS).into_iter().flatten().map(Arc::from).collect()
 }
 
 fn connections_max(values: &Values<'_>, inputs: &Inputs) -> usize {

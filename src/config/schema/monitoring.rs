@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use super::kind::{Boolean, Choice, Parsed, Span, Text, UrlPath, WebAddress};
+use super::kind::{Boolean, Choice, List, Parsed, Span, Text, UrlPath, WebAddress};
 use super::{Setting, settings};
+use crate::config::MetricsForm;
 
 const ALERTS: &str = "alerts";
-const FAMILIES: &str = "families of metrics that can be switched off";
+/// Events that are counted by name at most.
+const EVENTS_MAX: usize = 64;
 /// What an alert may be told by.
 const THRESHOLDS: [&str; 4] = ["connection_errors", "message_errors", "response_time_ms", "memory_usage_mb"];
 
@@ -29,14 +31,17 @@ settings! {
     .default("/websocket/metrics")
     .production("/websocket/metrics");
 
-    METRICS_FORMAT: Choice<&'static str> = Setting::new(
+    METRICS_FORMAT: Choice<MetricsForm> = Setting::new(
         "WEBSOCKET_METRICS_FORMAT",
         "metrics-format",
-        Choice::of(&[("prometheus", "prometheus"), ("openmetrics", "openmetrics"), ("json", "json")]),
-        "The form in which metrics are served",
+        Choice::of(&[
+            ("prometheus", MetricsForm::Prometheus),
+            ("openmetrics", MetricsForm::OpenMetrics),
+            ("json", MetricsForm::Json),
+        ]),
+        "The form in which metrics are served; prometheus: OpenMetrics for those who ask for it",
     )
     .default("prometheus")
-    .later("other forms of metrics than Prometheus' text")
     .production("prometheus");
 
     METRICS_TOKEN: Text = Setting::new(
@@ -48,6 +53,14 @@ settings! {
     .secret()
     .reloads();
 
+    METRICS_EVENTS: List<Text> = Setting::new(
+        "WEBSOCKET_METRICS_EVENTS",
+        "metrics-events",
+        List::of(Text::of("an event's name", 256), EVENTS_MAX),
+        "Clients' events that are counted by name; all others are counted together",
+    )
+    .unset("none");
+
     PERFORMANCE_MONITORING: Boolean = Setting::new(
         "WEBSOCKET_PERFORMANCE_MONITORING",
         "performance-monitoring",
@@ -55,7 +68,6 @@ settings! {
         "Metrics of the process and of response times",
     )
     .default("true")
-    .later(FAMILIES)
     .production("true");
 
     CONNECTION_METRICS: Boolean = Setting::new(
@@ -65,7 +77,6 @@ settings! {
         "Metrics of connections",
     )
     .default("true")
-    .later(FAMILIES)
     .production("true");
 
     MESSAGE_METRICS: Boolean = Setting::new(
@@ -75,7 +86,6 @@ settings! {
         "Metrics of messages",
     )
     .default("true")
-    .later(FAMILIES)
     .production("true");
 
     ERROR_METRICS: Boolean = Setting::new(
@@ -85,7 +95,6 @@ settings! {
         "Metrics of errors; the shipped alert rules need them",
     )
     .default("true")
-    .later(FAMILIES)
     .production("true");
 
     HEALTH_CHECKS: Boolean = Setting::new(

@@ -1,13 +1,19 @@
 //! Counters of the service floor since start; read by the metrics page.
 
+mod distribution;
+mod events;
+
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use vedfolnir_protocol::CloseReason;
+
 use super::link::Transport;
+use super::outbox::Frame;
 use crate::tls::HandshakeFailureKind;
 
-/// Upper bounds of the processing-time buckets, in microseconds; one more bucket holds the rest.
-pub const PROCESSING_BUCKETS_US: [u64; 10] = [10, 50, 100, 500, 1_000, 5_000, 10_000, 50_000, 100_000, 1_000_000];
+pub use distribution::Distribution;
+pub use events::EventCounts;
 
 /// Counters; those called `active` go up and down, all others only up.
 #[derive(Debug, Default)]
@@ -18,8 +24,14 @@ pub struct ServiceStats {
     pub connections_websocket_active: AtomicU64,
     /// Engine.IO sessions opened.
     pub connections_total: AtomicU64,
-    /// Handshakes refused.
+    /// Requests that are none of the protocol: a wrong version, an unknown transport or session.
     pub connections_failed_total: AtomicU64,
+    /// Handshakes refused because the node cannot serve now.
+    pub connections_unavailable_total: AtomicU64,
+    /// CONNECTs to a namespace that is not there, or that its application refused.
+    pub connects_refused_total: AtomicU64,
+    /// Engine.IO sessions that ended, by [`CloseReason::ALL`].
+    pub closed: [AtomicU64; CloseReason::ALL.len()],
     /// Handshakes refused because the node has all the connections that it takes.
     pub connections_full_total: AtomicU64,
     /// Sessions that went from polling to WebSocket.
@@ -42,8 +54,16 @@ pub struct ServiceStats {
     pub sockets_active: AtomicU64,
     /// Events from clients.
     pub events_in_total: AtomicU64,
-    /// Events and acks written to clients.
+    /// Acks from clients.
+    pub acks_in_total: AtomicU64,
+    /// Events from clients, by name.
+    pub events_in: EventCounts,
+    /// Events written to clients.
     pub events_out_total: AtomicU64,
+    /// Acks written to clients.
+    pub acks_out_total: AtomicU64,
+    /// Answers to CONNECT and the like, written to clients.
+    pub control_out_total: AtomicU64,
     /// Durable events handed to sockets, live and replayed.
     pub deliveries_total: AtomicU64,
     /// Durable events handed to sockets from the history.
@@ -78,10 +98,38 @@ pub struct ServiceStats {
     pub publishes_failed_total: AtomicU64,
     /// Transports closed because the session has a newer owner.
     pub fenced_total: AtomicU64,
-    /// Events handled, by time until their handler was done, microseconds: see [`PROCESSING_BUCKETS_US`].
-    pub processing_buckets: [AtomicU64; PROCESSING_BUCKETS_US.len() + 1],
-    /// Sum of those times, microseconds.
-    pub processing_sum_us: AtomicU64,
+    /// How they are distributed.
+    pub distributions: Distributions,
+}
+
+/// Distributions of times and sizes.
+#[derive(Debug)]
+pub struct Distributions {
+    /// Events of clients: until their handler was done, microseconds.
+    pub processing: Distribution,
+    /// HTTP requests, long polls left out: until they were answered, microseconds.
+    pub http_answers: Distribution,
+    /// Events that asked for an ack: until it stood in the client's queue, microseconds.
+    pub acks: Distribution,
+    /// Clients that came back with a session: until it was theirs or refused, microseconds.
+    pub resumes: Distribution,
+    /// Messages of clients, bytes.
+    pub message_bytes: Distribution,
+    /// Durable events: how many sockets of this node each was for.
+    pub fan_out: Distribution,
+}
+
+impl Default for Distributions {
+    fn default() -> Self {
+        Self {
+            processing: Distribution::of_times(),
+            http_answers: Distribution::of_times(),
+            acks: Distribution::of_times(),
+            resumes: Distribution::of_times(),
+            message_bytes: Distribution::of_sizes(),
+            fan_out: Distribution::of_counts(),
+        }
+    }
 }
 
 impl ServiceStats {
@@ -111,11 +159,43 @@ impl ServiceStats {
         }
     }
 
-    pub(crate) fn processed(&self, time: Duration) {
-        let us = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
-        let bucket = PROCESSING_BUCKETS_US.iter().position(|bound| us <= *bound);
-        Self::one(&self.processing_buckets[bucket.unwrap_or(PROCESSING_BUCKETS_US.len())]);
-        Self::add(&self.processing_sum_us, us);
+    /// An event's handler is done, and its ack, if one was asked for, stands in the client's queue.
+    pub(crate) fn processed(&self, time: Duration, acked: bool) {
+        self.distributions.processing.observe_time(time);
+        if acked {
+            self.distributions.acks.observe_time(time);
+        }
+    }
+
+    /// An Engine.IO session is over.
+    pub(crate) fn session_closed(&self, reason: CloseReason) {
+        let place = CloseReason::ALL.iter().position(|known| *known == reason);
+        if let Some(counter) = place.and_then(|place| self.closed.get(place)) {
+            Self::one(counter);
+        }
+    }
+
+    /// These are written to a client.
+    pub(crate) fn count_out(&self, frames: &[Frame]) {
+        let (mut events, mut acks, mut control, mut bytes) = (0, 0, 0, 0);
+        for frame in frames {
+            let event = frame.event();
+            bytes += event.len() as u64;
+            // The packet's type (Socket.IO protocol v5): EVENT and BINARY_EVENT, ACK and BINARY_ACK.
+            match event.text.first() {
+                Some(b'2' | b'5') => events += 1,
+                Some(b'3' | b'6') => acks += 1,
+                _ => control += 1,
+            }
+        }
+        Self::add(&self.bytes_out_total, bytes);
+        for (counter, count) in
+            [(&self.events_out_total, events), (&self.acks_out_total, acks), (&self.control_out_total, control)]
+        {
+            if count > 0 {
+                Self::add(counter, count);
+            }
+        }
     }
 
     /// Engine.IO sessions now, on either transport.

@@ -1,0 +1,37 @@
+//! What went wrong for a client.
+
+use vedfolnir_protocol::CloseReason;
+
+use super::connections::of_limits;
+use super::{Families, get};
+use crate::security::events::{SecurityCounters, SecurityEvent};
+use crate::service::ServiceStats;
+
+pub(super) fn of_errors(families: &mut Families, stats: &ServiceStats, security: &SecurityCounters) {
+    let ended = |reason: CloseReason| -> f64 {
+        let of_reason = CloseReason::ALL.iter().zip(&stats.closed).filter(|(known, _)| **known == reason);
+        of_reason.map(|(_, count)| get(count)).sum()
+    };
+    let refused: u64 = SecurityEvent::ALL
+        .into_iter()
+        .filter(|event| {
+            event.is_refusal() && !matches!(event, SecurityEvent::AuthFailure | SecurityEvent::ConnectionLimit(_))
+        })
+        .map(|event| security.get(event))
+        .sum();
+    families.counters(
+        "websocket_errors_total",
+        "What went wrong for a client, by kind",
+        &[
+            // A request that is none of the protocol, or no answer to it now.
+            ("type", "connection", get(&stats.connections_failed_total) + get(&stats.connections_unavailable_total)),
+            ("type", "auth", security.get(SecurityEvent::AuthFailure) as f64),
+            ("type", "limit", of_limits(stats, security)),
+            ("type", "refused", refused as f64),
+            ("type", "timeout", get(&stats.handshake_timeouts_total) + ended(CloseReason::PingTimeout)),
+            ("type", "transport", ended(CloseReason::TransportError)),
+            ("type", "parse", ended(CloseReason::ParseError)),
+            ("type", "publish", get(&stats.publishes_failed_total)),
+        ],
+    );
+}
