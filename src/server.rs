@@ -175,7 +175,11 @@ impl Server {
 
         let admin_stop = CancellationToken::new();
         let admin_router = admin::router(Arc::clone(&node))
-            .merge(observability::operators_router(Arc::clone(&node), config.monitoring.shown))
+            .merge(observability::operators_router(
+                Arc::clone(&node),
+                config.monitoring.shown,
+                config.monitoring.detailed_health,
+            ))
             .layer(from_fn_with_state(Arc::clone(&node), observability::timed));
         let keeper = admin::Doorkeeper::new(config.admin.tokens.clone());
         let mut admin_doors =
@@ -205,6 +209,8 @@ impl Server {
         let service = Service::start(service_config(&config), Arc::clone(&guard), app, cluster.clone(), notices);
 
         let public_stop = CancellationToken::new();
+        *node.checks().lock() = observability::Checks::new(config.monitoring.checks.retries);
+        tokio::spawn(observability::run_checks(Arc::clone(&node), config.monitoring.checks, public_stop.clone()));
         if let Some(jwks) = &security.jwks {
             fetch_keys(jwks, &security.authenticator, public_stop.clone())?;
         }

@@ -2,10 +2,12 @@
 
 mod cert;
 mod config;
+mod control_group;
 mod dev;
 mod doctor;
 mod door;
 mod exit;
+mod healthcheck;
 mod members;
 mod open_files;
 mod out;
@@ -38,6 +40,8 @@ enum Verb {
     Dev(dev::DevArgs),
     /// Show the cluster as one of its nodes sees it.
     Status(status::StatusArgs),
+    /// Probe a node: exit code 0 if it is ready (or live, or started), else 1.
+    Healthcheck(healthcheck::HealthcheckArgs),
     /// Show the members: role, addresses, how far and how recent the leader knows them.
     Members(members::MembersArgs),
     /// Remove a dead node from the cluster for good.
@@ -75,6 +79,7 @@ pub(crate) fn run() -> Result<(), Failure> {
         Verb::Start(settings) => start::run(&settings),
         Verb::Dev(arguments) => dev::run(arguments),
         Verb::Status(arguments) => status::run(arguments),
+        Verb::Healthcheck(arguments) => healthcheck::run(arguments),
         Verb::Members(arguments) => members::members(arguments),
         Verb::Remove(arguments) => members::remove(arguments),
         Verb::Leave(arguments) => members::leave(arguments),

@@ -29,6 +29,8 @@ pub struct Inputs {
     pub env_files: Vec<PathBuf>,
     /// Files that the process may have open; `None`: not known, nothing is derived from it.
     pub open_files_max: Option<u64>,
+    /// Memory that the process may take, in bytes: its control group's.
+    pub memory_bytes_max: Option<u64>,
     /// Seconds since 1970, by which certificates are judged.
     pub now_unix: i64,
 }
@@ -54,6 +56,7 @@ impl fmt::Debug for Inputs {
             .field("environment", &self.environment.len())
             .field("env_files", &self.env_files)
             .field("open_files_max", &self.open_files_max)
+            .field("memory_bytes_max", &self.memory_bytes_max)
             .finish()
     }
 }

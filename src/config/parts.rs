@@ -173,6 +173,29 @@ pub struct MonitoringConfig {
     pub metrics_token: Option<Secret>,
     /// What it is shown.
     pub shown: MetricsConfig,
+    /// Whether operators are shown each part's state.
+    pub detailed_health: bool,
+    /// The node's checks of its own parts.
+    pub checks: CheckConfig,
+}
+
+/// The node's checks of its own parts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CheckConfig {
+    /// From one round to the next.
+    pub interval: Duration,
+    /// A check that takes longer has failed.
+    pub timeout: Duration,
+    /// So many failures in a row are one.
+    pub retries: u32,
+    /// Resident memory, nine tenths of which new clients are refused at; `None`: there is no limit.
+    pub memory_bytes_max: Option<u64>,
+}
+
+impl Default for CheckConfig {
+    fn default() -> Self {
+        Self { interval: Duration::from_secs(30), timeout: Duration::from_secs(5), retries: 3, memory_bytes_max: None }
+    }
 }
 
 /// What a page of metrics holds, and its form.

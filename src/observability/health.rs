@@ -1,7 +1,7 @@
 //! Health of one node: what a load balancer, an orchestrator and a person ask.
 
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use axum::Json;
 use axum::extract::State;
@@ -9,6 +9,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
+use super::checks::Condition;
 use super::node::Node;
 use super::timestamp::rfc3339;
 
@@ -30,31 +31,80 @@ struct Ready<'a> {
     timestamp: String,
 }
 
-/// 200 `healthy`; 503 `unhealthy` or `draining`: what a load balancer should route by.
+/// The same, with each part's state.
+#[derive(Serialize)]
+struct Detailed<'a> {
+    #[serde(flatten)]
+    health: Health<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    checks: serde_json::Map<String, serde_json::Value>,
+}
+
+/// 200 `healthy` or `degraded`; 503 `unhealthy` or `draining`: what a load balancer should route by.
 pub(super) async fn health(State(node): State<Arc<Node>>) -> Response {
-    let status = match readiness_reason(&node) {
-        None => "healthy",
-        Some(_) if node.draining() => "draining",
-        Some(_) => "unhealthy",
+    let (code, health, _) = judge(&node);
+    uncached(code, Json(health))
+}
+
+/// [`health`], with each part's state: for operators.
+pub(super) async fn detailed(State(node): State<Arc<Node>>) -> Response {
+    let (code, health, reason) = judge(&node);
+    let mut checks = serde_json::Map::new();
+    let raft = match readiness_reason(&node) {
+        None => serde_json::json!({"status": "ok", "message": "in contact with a quorum, caught up", "age": 0.0}),
+        Some(reason) => serde_json::json!({"status": "failed", "message": reason, "age": 0.0}),
     };
-    let code = if status == "healthy" { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let body = Health {
+    checks.insert("raft".to_owned(), raft);
+    for (part, view) in node.checks().lock().view(Instant::now()) {
+        checks.insert(part.to_owned(), serde_json::json!(view));
+    }
+    uncached(code, Json(Detailed { health, reason, checks }))
+}
+
+fn judge(node: &Node) -> (StatusCode, Health<'_>, Option<String>) {
+    let (condition, worst) = node.checks().lock().condition();
+    let (status, reason) = match (readiness_reason(node), condition) {
+        (Some(reason), _) if node.draining() => ("draining", Some(reason)),
+        (Some(reason), _) => ("unhealthy", Some(reason)),
+        (None, Condition::Unhealthy) => ("unhealthy", worst),
+        (None, Condition::Degraded) => ("degraded", worst),
+        (None, Condition::Healthy) => ("healthy", None),
+    };
+    let serves = matches!(status, "healthy" | "degraded");
+    let code = if serves { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let health = Health {
         status,
         server_id: node.server_id(),
         timestamp: rfc3339(SystemTime::now()),
         connections: node.connections(),
         uptime: node.uptime_seconds(),
     };
-    uncached(code, Json(body))
+    (code, health, reason)
 }
 
-/// 200 when the node can serve; 503 with the reason when it cannot.
+/// 200 when the node can be given clients; 503 with the reason when it cannot.
 pub(super) async fn ready(State(node): State<Arc<Node>>) -> Response {
-    let reason = readiness_reason(&node);
+    let reason = unready_reason(&node);
     let code = if reason.is_none() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let body =
         Ready { ready: reason.is_none(), reason, server_id: node.server_id(), timestamp: rfc3339(SystemTime::now()) };
     uncached(code, Json(body))
+}
+
+/// 503 until the node could serve for the first time, then 200 for good: an orchestrator's probe of its start.
+pub(super) async fn startup(State(node): State<Arc<Node>>) -> Response {
+    #[derive(Serialize)]
+    struct Startup<'a> {
+        started: bool,
+        server_id: &'a str,
+    }
+    let started = node.has_served() || readiness_reason(&node).is_none();
+    if started {
+        node.set_served();
+    }
+    let code = if started { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    uncached(code, Json(Startup { started, server_id: node.server_id() }))
 }
 
 /// 200 as long as the process turns: restarting it would not bring back a quorum.
@@ -65,6 +115,17 @@ pub(super) async fn live(State(node): State<Arc<Node>>) -> Response {
         server_id: &'a str,
     }
     uncached(StatusCode::OK, Json(Live { live: true, server_id: node.server_id() }))
+}
+
+/// Why the node should be given no new clients.
+fn unready_reason(node: &Node) -> Option<String> {
+    readiness_reason(node).or_else(|| {
+        if node.is_shedding() {
+            return Some("the node has no memory for more clients".to_owned());
+        }
+        let (condition, worst) = node.checks().lock().condition();
+        worst.filter(|_| condition == Condition::Unhealthy)
+    })
 }
 
 /// Why the node cannot serve; `None`: it can.

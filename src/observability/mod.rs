@@ -3,6 +3,7 @@
 //! Health and metrics are routes of the public listener ([`router`]); they read counters that the floors keep anyway
 //! and never hold a lock that a connection waits for.
 
+mod checks;
 #[cfg(test)]
 mod exposition_tests;
 mod families;
@@ -13,6 +14,7 @@ mod metrics;
 mod node;
 mod openmetrics;
 mod operations;
+mod probes;
 mod process;
 mod server_id;
 #[cfg(test)]
@@ -27,14 +29,16 @@ use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
-use crate::config::{MetricsConfig, MonitoringConfig};
+use crate::config::{CheckConfig, MetricsConfig, MonitoringConfig};
 use crate::security::bearer;
 
+pub(crate) use checks::Checks;
 pub(crate) use health::readiness_reason;
 use metrics::Page;
 pub use node::{LeaveRequest, Node, Parts};
 pub(crate) use operations::timed;
 pub use operations::{Operation, Operations};
+pub(crate) use probes::run as run_checks;
 pub(crate) use server_id::host_name;
 pub use server_id::server_id;
 
@@ -47,14 +51,20 @@ pub fn usual_paths() -> MonitoringConfig {
         metrics: Some("/websocket/metrics".to_owned()),
         metrics_token: None,
         shown: MetricsConfig::default(),
+        detailed_health: false,
+        checks: CheckConfig::default(),
     }
 }
 
 /// The same for operators, at the usual paths; who may ask there is judged before.
-pub fn operators_router(node: Arc<Node>, shown: MetricsConfig) -> Router {
+pub fn operators_router(node: Arc<Node>, shown: MetricsConfig, details: bool) -> Router {
     let paths = usual_paths();
     let public = MonitoringConfig { metrics: None, ..usual_paths() };
-    let mut router = router(Arc::clone(&node), &public);
+    let mut router = router(Arc::clone(&node), &MonitoringConfig { health: None, ..public });
+    if let Some(path) = &paths.health {
+        let health = if details { get(health::detailed) } else { get(health::health) };
+        router = router.merge(probes_below(path).route(path, health).with_state(Arc::clone(&node)));
+    }
     if let Some(path) = &paths.metrics {
         let page = Page { node, config: shown };
         let read = |State(page): State<Page>, headers: HeaderMap| async move {
@@ -65,15 +75,12 @@ pub fn operators_router(node: Arc<Node>, shown: MetricsConfig) -> Router {
     router
 }
 
-/// The routes beside Socket.IO: health with `/ready` and `/live` below it, a load balancer's own path, metrics, and a word
+/// The routes beside Socket.IO: health with `/ready`, `/live` and `/startup` below it, a load balancer's own path, metrics, and a word
 /// of welcome at `/`.
 pub fn router(node: Arc<Node>, paths: &MonitoringConfig) -> Router {
     let mut router = Router::new().route("/", get(welcome));
     if let Some(path) = &paths.health {
-        router = router
-            .route(path, get(health::health))
-            .route(&format!("{path}/ready"), get(health::ready))
-            .route(&format!("{path}/live"), get(health::live));
+        router = router.merge(probes_below(path)).route(path, get(health::health));
     }
     if let Some(path) = &paths.health_alias {
         router = router.route(path, get(health::ready));
@@ -84,6 +91,13 @@ pub fn router(node: Arc<Node>, paths: &MonitoringConfig) -> Router {
         router = router.merge(Router::new().route(path, get(scrape)).with_state(page));
     }
     router
+}
+
+fn probes_below(path: &str) -> Router<Arc<Node>> {
+    Router::new()
+        .route(&format!("{path}/ready"), get(health::ready))
+        .route(&format!("{path}/live"), get(health::live))
+        .route(&format!("{path}/startup"), get(health::startup))
 }
 
 /// Metrics, for those who show the token if there is one.

@@ -6,9 +6,11 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Instant, SystemTime};
 
 use arc_swap::ArcSwapOption;
+use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 use vedfolnir_cluster::Cluster;
 
+use super::checks::Checks;
 use super::operations::Operations;
 use crate::security::secret::Secret;
 use crate::service::Service;
@@ -21,6 +23,9 @@ pub struct Node {
     started_at: SystemTime,
     data_dir: PathBuf,
     draining: AtomicBool,
+    /// Whether it could serve at any time.
+    served: AtomicBool,
+    checks: Mutex<Checks>,
     operations: Operations,
     /// What a scraper of the public listener must show.
     metrics_token: ArcSwapOption<Secret>,
@@ -55,6 +60,8 @@ impl Node {
             started_at: SystemTime::now(),
             data_dir,
             draining: AtomicBool::new(false),
+            served: AtomicBool::new(false),
+            checks: Mutex::new(Checks::new(1)),
             operations: Operations::default(),
             metrics_token: ArcSwapOption::empty(),
             parts: OnceLock::new(),
@@ -94,6 +101,33 @@ impl Node {
     /// The floors stand; later calls change nothing.
     pub(crate) fn attach(&self, parts: Parts) {
         let _ = self.parts.set(parts);
+    }
+
+    /// What the checks of its own parts have found.
+    pub(crate) const fn checks(&self) -> &Mutex<Checks> {
+        &self.checks
+    }
+
+    /// Whether it could serve at any time since its start, as far as somebody asked.
+    pub(crate) fn has_served(&self) -> bool {
+        self.served.load(Ordering::Relaxed)
+    }
+
+    /// It can serve.
+    pub(crate) fn set_served(&self) {
+        self.served.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it has no memory for more clients.
+    #[must_use]
+    pub fn is_shedding(&self) -> bool {
+        self.parts().is_some_and(|parts| parts.service.is_shedding())
+    }
+
+    pub(crate) fn set_shedding(&self, shedding: bool) {
+        if let Some(parts) = self.parts() {
+            parts.service.set_shedding(shedding);
+        }
     }
 
     /// How long operators' requests took.

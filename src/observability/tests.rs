@@ -185,6 +185,8 @@ async fn paths_are_where_the_configuration_says() {
         metrics: Some("/metrics".to_owned()),
         metrics_token: Some("sesame-0123456789".to_owned().into()),
         shown: crate::config::MetricsConfig::default(),
+        detailed_health: true,
+        checks: crate::config::CheckConfig::default(),
     };
     assert_eq!(status_of(&paths, "/hz/live", None).await, StatusCode::OK);
     for not_ready in ["/hz", "/hz/ready", "/healthz"] {

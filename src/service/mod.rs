@@ -83,6 +83,8 @@ pub(crate) struct Inner {
     pub(crate) releases: release::Releases,
     readiness: watch::Receiver<Readiness>,
     draining: AtomicBool,
+    /// Whether there is no memory for more clients.
+    shedding: AtomicBool,
     /// 0: not read yet.
     history_id: AtomicU64,
     /// Judges requests that cookies authenticate, once the cluster's key is known.
@@ -112,6 +114,7 @@ impl Service {
             stats,
             releases: release::Releases::default(),
             draining: AtomicBool::new(false),
+            shedding: AtomicBool::new(false),
             history_id: AtomicU64::new(0),
             csrf: OnceLock::new(),
         });
@@ -126,6 +129,16 @@ impl Service {
     #[must_use]
     pub fn stats(&self) -> &ServiceStats {
         &self.inner.stats
+    }
+
+    /// Whether new clients are refused because there is no memory for them.
+    #[must_use]
+    pub fn is_shedding(&self) -> bool {
+        self.inner.shedding.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_shedding(&self, shedding: bool) {
+        self.inner.shedding.store(shedding, Ordering::Relaxed);
     }
 
     /// The application's namespaces and others that have sockets here, with how many; sorted.
@@ -159,6 +172,9 @@ impl Inner {
     pub(crate) fn refusal(&self) -> Option<String> {
         if self.is_draining() {
             return Some("the node is shutting down".to_owned());
+        }
+        if self.shedding.load(Ordering::Relaxed) {
+            return Some("the node has no memory for more clients".to_owned());
         }
         let readiness = self.readiness.borrow();
         let refused = !readiness.ready || readiness.isolated;

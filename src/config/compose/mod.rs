@@ -26,7 +26,7 @@ impl Config {
             cluster: cluster::compose(values, &node.data_dir),
             admin: security::admin(values),
             security: security::compose(values, &public, proxies),
-            monitoring: monitoring::compose(values),
+            monitoring: monitoring::compose(values, inputs),
             log: log::compose(values),
             public,
             node,

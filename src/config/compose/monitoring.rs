@@ -1,14 +1,14 @@
 //! Category 5: where health and metrics are served.
 
 use crate::config::problem::Severity;
-use crate::config::schema::{Setting, balancer, kind::UrlPath, monitoring as schema};
+use crate::config::schema::{Setting, balancer, kind::UrlPath, monitoring as schema, performance};
 use crate::config::values::Values;
-use crate::config::{MetricFamilies, MetricsConfig, MonitoringConfig};
+use crate::config::{CheckConfig, Inputs, MetricFamilies, MetricsConfig, MonitoringConfig};
 
 /// Engine.IO's own path.
 const ENGINE_IO: &str = "/socket.io";
 
-pub(super) fn compose(values: &Values<'_>) -> MonitoringConfig {
+pub(super) fn compose(values: &Values<'_>, inputs: &Inputs) -> MonitoringConfig {
     let health = values.get(&schema::HEALTH_ENDPOINT);
     let metrics = values.get(&schema::METRICS_ENDPOINT);
     let alias = values.given(&balancer::HEALTH_CHECK_PATH).filter(|alias| *alias != health);
@@ -36,6 +36,8 @@ pub(super) fn compose(values: &Values<'_>) -> MonitoringConfig {
         health_alias: alias,
         metrics: values.get(&schema::METRICS_ENABLED).then_some(metrics),
         metrics_token: values.given(&schema::METRICS_TOKEN).map(Into::into),
+        detailed_health: values.get(&schema::DETAILED_HEALTH),
+        checks: checks(values, inputs),
         shown: MetricsConfig {
             form: values.get(&schema::METRICS_FORMAT),
             families: MetricFamilies {
@@ -45,5 +47,20 @@ pub(super) fn compose(values: &Values<'_>) -> MonitoringConfig {
                 errors: values.get(&schema::ERROR_METRICS),
             },
         },
+    }
+}
+
+fn checks(values: &Values<'_>, inputs: &Inputs) -> CheckConfig {
+    let interval = values.get(&balancer::HEALTH_CHECK_INTERVAL);
+    let timeout = values.get(&balancer::HEALTH_CHECK_TIMEOUT);
+    if timeout >= interval {
+        let reason = format!("a check may take as long as the {} s from one to the next", interval.as_secs());
+        values.refuse(&balancer::HEALTH_CHECK_TIMEOUT, reason, "less than WEBSOCKET_HEALTH_CHECK_INTERVAL");
+    }
+    CheckConfig {
+        interval,
+        timeout,
+        retries: u32::try_from(values.get(&balancer::HEALTH_CHECK_RETRIES)).unwrap_or(u32::MAX),
+        memory_bytes_max: values.given(&performance::MEMORY_LIMIT).or(inputs.memory_bytes_max),
     }
 }

@@ -9,7 +9,6 @@ use crate::security::proxy_protocol::Mode;
 /// Ranges of trusted proxies at most.
 const TRUSTED_RANGES_MAX: usize = 256;
 const AFFINITY: &str = "affinity cookies";
-const CHECKS: &str = "periodic checks of the node's own parts";
 
 settings! {
     SESSION_AFFINITY: Boolean = Setting::new(
@@ -77,7 +76,6 @@ settings! {
         "Period of the node's checks of its own parts",
     )
     .default("30")
-    .later(CHECKS)
     .production("30");
 
     HEALTH_CHECK_TIMEOUT: Span = Setting::new(
@@ -87,7 +85,6 @@ settings! {
         "A check that takes longer has failed; less than the interval",
     )
     .default("5")
-    .later(CHECKS)
     .production("5");
 
     HEALTH_CHECK_RETRIES: Number = Setting::new(
@@ -97,7 +94,6 @@ settings! {
         "Failures in a row that make the node unhealthy",
     )
     .default("3")
-    .later(CHECKS)
     .production("3");
 
     TRUST_PROXY_HEADERS: Boolean = Setting::new(

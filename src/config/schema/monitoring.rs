@@ -110,7 +110,7 @@ settings! {
         "WEBSOCKET_HEALTH_ENDPOINT",
         "health-endpoint",
         UrlPath,
-        "Where; /ready and /live are below it",
+        "Where; /ready, /live and /startup are below it",
     )
     .default("/websocket/health")
     .production("/websocket/health");
@@ -119,10 +119,9 @@ settings! {
         "WEBSOCKET_DETAILED_HEALTH",
         "detailed-health",
         Boolean,
-        "Each part's state, for operators",
+        "Each part's state in the operators' health; the public listener never shows it",
     )
     .default("false")
-    .later("detailed health")
     .production("true");
 
     ALERTING_ENABLED: Boolean = Setting::new(

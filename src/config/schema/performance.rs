@@ -106,8 +106,7 @@ settings! {
         Size::new(64 << 20, 1 << 46),
         "New clients are refused above nine tenths of it",
     )
-    .unset("the control group's")
-    .later("shedding by memory");
+    .unset("the control group's");
 
     RECOVERY_WINDOW: Span = Setting::new(
         "WEBSOCKET_RECOVERY_WINDOW",
