@@ -216,6 +216,10 @@ fn added_by_format_2() -> Vec<Case> {
         case("snapshot_from", &SnapshotAnswer::From(1 << 20)),
         case("snapshot_installed", &SnapshotAnswer::Installed(installed)),
         case("snapshot_refused", &SnapshotAnswer::Refused("no".to_owned())),
+        case("system_refused", &SystemReply::Refused("no".to_owned())),
+        case("server_id", &"web-1".to_owned()),
+        case("server_id_refused", &Some("no".to_owned())),
+        case("server_id_free", &None::<String>),
     ]
 }
 

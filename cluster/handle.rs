@@ -67,6 +67,8 @@ pub(crate) struct Inner {
     pub(crate) signer: Option<Signer>,
     /// openraft wants membership changes one at a time.
     pub(crate) membership_change: tokio::sync::Mutex<()>,
+    /// The leader commits the starts of nodes one at a time.
+    pub(crate) starting: Arc<tokio::sync::Mutex<()>>,
     /// Why a listed address did not answer last time; at most one line for each listed address.
     pub(crate) last_refusal: Mutex<BTreeMap<String, String>>,
     /// Why the leader's snapshot was refused last; said once.

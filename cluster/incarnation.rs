@@ -74,10 +74,15 @@ pub(crate) async fn run(node: Weak<Inner>) {
                 _ if committed.is_some_and(|(life, at)| life == wanted && at.elapsed() < ASK_AGAIN_AFTER) => {}
                 _ => {
                     let info = crate::start::node_info(&node);
-                    if propose(&node, Command::NodeUp { incarnation: wanted, info }, PROPOSE_TIMEOUT).await {
-                        committed = Some((wanted, Instant::now()));
-                    } else {
-                        tracing::debug!("this node's start is not committed yet; asking again");
+                    match propose(&node, Command::NodeUp { incarnation: wanted, info }, PROPOSE_TIMEOUT).await {
+                        SystemReply::Committed => committed = Some((wanted, Instant::now())),
+                        SystemReply::NotLeader => {
+                            tracing::debug!("this node's start is not committed yet; asking again");
+                        }
+                        SystemReply::Refused(reason) => {
+                            node.fail(reason);
+                            return;
+                        }
                     }
                 }
             }
@@ -97,32 +102,30 @@ pub(crate) async fn farewell(node: &Inner) {
     if !own {
         return;
     }
-    if !propose(node, Command::NodeDown { incarnation }, FAREWELL_TIMEOUT).await {
+    let told = propose(node, Command::NodeDown { incarnation }, FAREWELL_TIMEOUT).await;
+    if !matches!(told, SystemReply::Committed) {
         tracing::debug!("the cluster was not told that this node stops; it will notice by itself");
     }
 }
 
-/// Has the leader commit what this node says of itself; whether it did.
-async fn propose(node: &Inner, command: Command, limit: Duration) -> bool {
-    let Some((leader, addr)) = node.leader() else { return false };
+/// Has the leader commit what this node says of itself. Whoever does not answer may not lead any more.
+async fn propose(node: &Inner, command: Command, limit: Duration) -> SystemReply {
+    let Some((leader, addr)) = node.leader() else { return SystemReply::NotLeader };
     let format = node.replica.read(State::format);
     let body = encode_proposal(format, &Proposal { origin: Origin::System, commands: vec![command] });
     if leader == node.local.node_id() {
         let reply = tokio::time::timeout(limit, node.propose_system_here(body)).await;
-        return matches!(reply, Ok(SystemReply::Committed));
+        return reply.unwrap_or(SystemReply::NotLeader);
     }
     match node.endpoint.peer(&addr, Some(leader)).request(kind::PROPOSE_SYSTEM, body, limit).await {
         // The own replica shows it a moment later.
-        Ok(reply) => match wire::decode::<SystemReply>("system reply", &reply) {
-            Ok(reply) => matches!(reply, SystemReply::Committed),
-            Err(error) => {
-                tracing::warn!(%error, "the leader's answer does not decode");
-                false
-            }
-        },
+        Ok(reply) => wire::decode::<SystemReply>("system reply", &reply).unwrap_or_else(|error| {
+            tracing::warn!(%error, "the leader's answer does not decode");
+            SystemReply::NotLeader
+        }),
         Err(error) => {
             tracing::debug!(%error, "the leader did not answer");
-            false
+            SystemReply::NotLeader
         }
     }
 }

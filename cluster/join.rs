@@ -13,7 +13,7 @@ use crate::handle::{Inner, StartError, StartKind};
 use crate::hex;
 use crate::network::{Life, PeerIdentity};
 use crate::wire::{self, JoinReply, JoinRequest, kind};
-use crate::{admission, remove};
+use crate::{admission, remove, server_id};
 
 /// One request to join may take this long at the leader.
 const JOIN_TIMEOUT: Duration = Duration::from_secs(5);
@@ -63,6 +63,7 @@ pub(crate) async fn join_through(node: &Arc<Inner>, addr: &str) -> Result<Option
     let body = wire::encode("join", &request).map_err(|error| StartError::Refused(error.to_string()))?;
     let mut addr = addr.to_owned();
     for _ in 0..REDIRECTS_MAX {
+        server_id::ask(node, &addr).await?;
         let reply = match node.endpoint.peer(&addr, None).request(kind::JOIN, body.clone(), JOIN_TIMEOUT).await {
             Ok(reply) => reply,
             Err(error) => {

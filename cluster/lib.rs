@@ -41,6 +41,7 @@ mod reads;
 mod remove;
 mod replica;
 mod server;
+mod server_id;
 mod signer;
 mod snapshot_transfer;
 mod start;

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use futures_util::Stream;
-use openraft::alias::{JoinErrorOf, WatchReceiverOf, WriteResponderOf};
+use openraft::alias::{CommittedLeaderIdOf, JoinErrorOf, WatchReceiverOf, WriteResponderOf};
 use openraft::errors::{ClientWriteError, Fatal, InitializeError, LinearizableReadError, RaftError};
-use openraft::impls::BasicNode;
+use openraft::impls::{BasicNode, ProgressResponder};
 use openraft::metrics::RaftServerMetrics;
 use openraft::raft::linearizable_read::Linearizer;
 use openraft::raft::{
@@ -21,6 +21,10 @@ use vedfolnir_state::NodeId;
 use crate::raft_network::NetworkFactory;
 use crate::state_machine::StateMachine;
 use crate::type_config::{EntryBytes, Snapshot, TypeConfig, Vote};
+
+/// Not written by this leader; whether a later one commits it is unknown.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RefusedWrite;
 
 type Answer<T> = Result<T, RaftError<TypeConfig>>;
 type Written = Result<ClientWriteResponse<TypeConfig>, RaftError<TypeConfig, ClientWriteError<TypeConfig>>>;
@@ -124,6 +128,32 @@ impl Raft {
     pub(crate) async fn client_write(&self, entry: EntryBytes) -> Written {
         let raft = self.0.clone();
         whole(async move { raft.client_write(entry).await }).await
+    }
+
+    /// Which leadership this node holds, as far as it knows.
+    pub(crate) fn leadership(&self) -> Option<CommittedLeaderIdOf<TypeConfig>> {
+        self.0.as_leader().ok().map(|leader| leader.to_committed_leader_id())
+    }
+
+    /// As [`Self::client_write`], refused if the leadership is not this one (any more); `held` until it is decided.
+    pub(crate) async fn client_write_under(
+        &self,
+        leadership: CommittedLeaderIdOf<TypeConfig>,
+        entry: EntryBytes,
+        held: impl Send + 'static,
+    ) -> Result<(), RefusedWrite> {
+        let raft = self.0.clone();
+        whole(async move {
+            let (responder, verdict) = ProgressResponder::complete_only();
+            raft.write(entry).with_leader(leadership).responder(responder).await.map_err(|_| RefusedWrite)?;
+            let decided = verdict.await;
+            drop(held);
+            match decided {
+                Ok(Ok(_)) => Ok(()),
+                Ok(Err(_)) | Err(_) => Err(RefusedWrite),
+            }
+        })
+        .await
     }
 
     /// Returns once the core was handed the entry; the responder tells what became of it.

@@ -20,7 +20,7 @@ use crate::verdicts::Verdicts;
 use crate::wire::{
     self, FormationPlan, JoinRequest, MembershipRequest, PromiseReply, SignRequest, SystemReply, WireError, kind,
 };
-use crate::{admission, bootstrap, enrol, incarnation, join, membership, reads, remove, snapshot_transfer};
+use crate::{admission, bootstrap, enrol, incarnation, join, membership, reads, remove, server_id, snapshot_transfer};
 
 /// The peers' counterpart. It holds the node weakly: the endpoint must not keep a stopped node alive.
 pub(crate) struct PeerHandler {
@@ -150,6 +150,7 @@ impl Inner {
                 let reply = join::answer_join(&self, from, &request).await?;
                 wire::encode("join", &reply).map_err(text)
             }
+            kind::SERVER_ID => server_id::answer(&self, from.node_id, body).await.map_err(text),
             kind::READ_INDEX => wire::encode("read index", &reads::answer(&self).await).map_err(text),
             kind::MEMBERSHIP => {
                 let request: MembershipRequest = wire::decode("membership request", body).map_err(text)?;
@@ -168,6 +169,9 @@ impl Inner {
 
     /// Commits a system proposal if this node leads.
     pub(crate) async fn propose_system_here(&self, body: Bytes) -> SystemReply {
+        if let Some((node, name)) = server_id::start_in(&body) {
+            return server_id::commit_start(self, node, &name, body).await;
+        }
         match self.raft.client_write(EntryBytes(body)).await {
             Ok(_) => SystemReply::Committed,
             Err(_) => SystemReply::NotLeader,

@@ -115,6 +115,7 @@ pub(crate) async fn start(mut config: ClusterConfig) -> Result<(Cluster, mpsc::R
         authorities,
         signer,
         membership_change: tokio::sync::Mutex::new(()),
+        starting: Arc::default(),
         last_refusal: parking_lot::Mutex::new(std::collections::BTreeMap::new()),
         snapshot_refusal: parking_lot::Mutex::new(None),
         readiness,

@@ -28,6 +28,8 @@ pub(crate) mod kind {
     pub(crate) const SIGN: u8 = 15;
     /// From format 2 on.
     pub(crate) const SNAPSHOT_OFFER_STREAM: u8 = 16;
+    /// May be unknown to a node of the same format.
+    pub(crate) const SERVER_ID: u8 = 17;
     pub(crate) const SERVICE_STREAM: u8 = 32;
 }
 
@@ -188,8 +190,10 @@ pub(crate) enum EnrolReply {
 pub(crate) enum SystemReply {
     /// Committed.
     Committed,
-    /// This node does not lead.
+    /// This node does not lead, or cannot take it just now: ask again.
     NotLeader,
+    /// Asking again will not help; why, in one line. A release before this one cannot read it, and asks again for ever.
+    Refused(String),
 }
 
 /// The answer to a question for the read index.

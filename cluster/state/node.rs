@@ -92,6 +92,11 @@ impl Nodes {
         self.nodes.get(&node).map(|entry| (entry.live, &entry.info))
     }
 
+    pub(crate) fn by_server_id(&self, server_id: &str, but: NodeId) -> Option<NodeId> {
+        let mut others = self.nodes.iter().filter(|(node, _)| **node != but);
+        others.find(|(_, entry)| entry.info.server_id == server_id).map(|(node, _)| *node)
+    }
+
     pub(crate) fn live(&self) -> Vec<Incarnation> {
         let live = self.nodes.iter().filter(|(_, entry)| entry.live);
         live.map(|(node, entry)| Incarnation { node: *node, generation: entry.generation }).collect()

@@ -110,6 +110,12 @@ impl State {
         self.nodes.info(node)
     }
 
+    /// Another node than this one that goes by this server id, dead or alive; removed ones do not.
+    #[must_use]
+    pub fn node_by_server_id(&self, server_id: &str, but: NodeId) -> Option<NodeId> {
+        self.nodes.by_server_id(server_id, but)
+    }
+
     /// All live lives, sorted.
     #[must_use]
     pub fn live_incarnations(&self) -> Vec<Incarnation> {

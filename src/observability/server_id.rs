@@ -1,4 +1,4 @@
-//! The name a process goes by in health, status and logs: new at every start.
+//! The name a process goes by in health, status and logs when it was given none: new at every start.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

@@ -46,10 +46,10 @@ settings! {
         "WEBSOCKET_SERVER_ID",
         "server-id",
         Text::of("a name of letters, digits, '.', '-' and '_'", 128),
-        "Name of this server in health, status and logs",
+        "Name of this server in health, status and logs; no two nodes of a cluster may have the same one",
     )
     .or(&["WEBSOCKET_NODE_ID"])
-    .unset("made of the host's name and the start");
+    .unset("made of the host's name and the start: new at every start");
 
     BIND: Host = Setting::new(
         "WEBSOCKET_BIND",
