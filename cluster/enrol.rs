@@ -58,18 +58,27 @@ pub fn issued_certificate(data_dir: &Path) -> PathBuf {
     data_dir.join(DIRECTORY).join(CERT_FILE)
 }
 
-/// The certificates to start with: those that are configured or in the data directory, or else new ones for the token.
-pub(crate) async fn settle(config: &ClusterConfig, node_id: NodeId) -> Result<ClusterTls, StartError> {
-    let ClusterTls::DataDir { token } = &config.tls else { return Ok(config.tls.clone()) };
-    let home = config.data_dir.join(DIRECTORY);
-    let files = ClusterTls::Mutual {
+fn files_in(home: &Path) -> ClusterTls {
+    ClusterTls::Mutual {
         ca_file: home.join(CA_CERT_FILE),
         cert_file: home.join(CERT_FILE),
         key_file: home.join(KEY_FILE),
-    };
-    if issued_certificate(&config.data_dir).exists() {
+    }
+}
+
+/// What was issued to the node, if something was.
+pub(crate) fn issued_files(data_dir: &Path) -> Option<ClusterTls> {
+    issued_certificate(data_dir).exists().then(|| files_in(&data_dir.join(DIRECTORY)))
+}
+
+/// The certificates to start with: those that are configured or in the data directory, or else new ones for the token.
+pub(crate) async fn settle(config: &ClusterConfig, node_id: NodeId) -> Result<ClusterTls, StartError> {
+    let ClusterTls::DataDir { token } = &config.tls else { return Ok(config.tls.clone()) };
+    if let Some(files) = issued_files(&config.data_dir) {
         return Ok(files);
     }
+    let home = config.data_dir.join(DIRECTORY);
+    let files = files_in(&home);
     let Some(token) = token else {
         return Err(StartError::Refused(format!(
             "there is no certificate in {}: give {JOIN_TOKEN}, or --tls-ca, --tls-cert and --tls-key",

@@ -220,6 +220,7 @@ fn added_by_format_2() -> Vec<Case> {
         case("server_id", &"web-1".to_owned()),
         case("server_id_refused", &Some("no".to_owned())),
         case("server_id_free", &None::<String>),
+        case("clock", &1_795_681_020_000_i64),
     ]
 }
 

@@ -148,7 +148,7 @@ impl LocalNode {
 }
 
 /// 63 random bits, never 0: JSON readers that keep integers as signed 64-bit numbers lose nothing.
-fn random_node_id() -> Result<NodeId, StartError> {
+pub(crate) fn random_node_id() -> Result<NodeId, StartError> {
     let id = u64::from_le_bytes(random_bytes()?) >> 1;
     Ok(id.max(1))
 }

@@ -16,6 +16,7 @@ mod bootstrap;
 pub mod certificates;
 mod config;
 mod disk_watchdog;
+pub mod doctor;
 mod enrol;
 mod events;
 mod format;

@@ -20,7 +20,9 @@ use crate::verdicts::Verdicts;
 use crate::wire::{
     self, FormationPlan, JoinRequest, MembershipRequest, PromiseReply, SignRequest, SystemReply, WireError, kind,
 };
-use crate::{admission, bootstrap, enrol, incarnation, join, membership, reads, remove, server_id, snapshot_transfer};
+use crate::{
+    admission, bootstrap, doctor, enrol, incarnation, join, membership, reads, remove, server_id, snapshot_transfer,
+};
 
 /// The peers' counterpart. It holds the node weakly: the endpoint must not keep a stopped node alive.
 pub(crate) struct PeerHandler {
@@ -151,6 +153,7 @@ impl Inner {
                 wire::encode("join", &reply).map_err(text)
             }
             kind::SERVER_ID => server_id::answer(&self, from.node_id, body).await.map_err(text),
+            kind::CLOCK => wire::encode("clock", &doctor::unix_ms()).map_err(text),
             kind::READ_INDEX => wire::encode("read index", &reads::answer(&self).await).map_err(text),
             kind::MEMBERSHIP => {
                 let request: MembershipRequest = wire::decode("membership request", body).map_err(text)?;

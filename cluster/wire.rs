@@ -30,6 +30,8 @@ pub(crate) mod kind {
     pub(crate) const SNAPSHOT_OFFER_STREAM: u8 = 16;
     /// May be unknown to a node of the same format.
     pub(crate) const SERVER_ID: u8 = 17;
+    /// The same; Unix time in milliseconds, for people to compare.
+    pub(crate) const CLOCK: u8 = 18;
     pub(crate) const SERVICE_STREAM: u8 = 32;
 }
 

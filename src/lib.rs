@@ -13,6 +13,7 @@
 pub mod admin;
 pub mod app;
 pub mod config;
+pub mod doctor;
 pub mod observability;
 pub mod security;
 pub mod server;

@@ -40,7 +40,7 @@ pub use enrol::{EnrolError, enrol};
 pub use error::RpcError;
 pub use frame::{FRAME_BYTES_MAX, FrameError};
 pub use hello::{Life, LocalIdentity, PeerIdentity, Unwelcome};
-pub use named::node_uri;
+pub use named::{issued_to, node_uri};
 pub use server::Handler;
 pub use stream::{FrameReceiver, FrameSender};
 pub(crate) use tls::SERVER_NAME;

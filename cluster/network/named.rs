@@ -3,11 +3,14 @@
 //! A certificate that was issued for a join token carries `urn:vedfolnir:node:` and the node's id as a URI. One that
 //! was made by hand or by other tooling names no node and may be used by any.
 
+use std::path::Path;
+
 use quinn::Connection;
 use rustls::pki_types::CertificateDer;
 use webpki::EndEntityCert;
 
 use super::hello::PeerIdentity;
+use super::tls::{self, TlsError};
 
 const PREFIX: &str = "urn:vedfolnir:node:";
 
@@ -15,6 +18,18 @@ const PREFIX: &str = "urn:vedfolnir:node:";
 #[must_use]
 pub fn node_uri(node: u64) -> String {
     format!("{PREFIX}{node:016x}")
+}
+
+/// The node that the certificate in a file was issued to; `None`: any node may use it.
+///
+/// # Errors
+/// [`TlsError`]: it cannot be read.
+pub fn issued_to(cert_file: &Path) -> Result<Option<u64>, TlsError> {
+    let chain = tls::read_own_certificates(cert_file)?;
+    match chain.first() {
+        Some(own) => named_node(own).map_err(TlsError::Setup),
+        None => Ok(None),
+    }
 }
 
 /// Says so if the other end's certificate names another node than its Hello.

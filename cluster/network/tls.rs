@@ -363,6 +363,11 @@ pub(super) fn read_authority(path: &Path) -> Result<RootCertStore, TlsError> {
     Ok(roots)
 }
 
+/// The node's own certificate and what goes with it.
+pub(super) fn read_own_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    read_certificates(CERT, path)
+}
+
 fn read_certificates(setting: &'static str, path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let fix = "give a readable PEM file with a certificate (`vedfolnir cert init` makes them)";
     let certificates = CertificateDer::pem_file_iter(path)

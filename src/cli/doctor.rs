@@ -4,16 +4,35 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use vedfolnir::config;
+use vedfolnir::doctor::{NetOptions, Verdict, net};
 use vedfolnir::tls::Severity;
 use vedfolnir::tls::doctor::{Examination, examine};
 
 use super::settings::SettingsArgs;
-use super::{Failure, out};
+use super::{Failure, out, runtime};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum DoctorVerb {
     /// Examine the public listener's certificates: permissions, dates, chain, names, and whether clients would trust them.
     Tls(TlsArgs),
+    /// Examine, from here, whether clients reach this node and it reaches its peers: names, ports, firewalls, certificates,
+    /// a WebSocket handshake, clocks. With the settings that `start` is given.
+    Net(Box<NetArgs>),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct NetArgs {
+    /// One JSON object in place of lines
+    #[arg(long)]
+    json: bool,
+    /// Origin of the page that clients come from, such as https://app.example.com; without it a page of the service itself
+    #[arg(long, value_name = "ORIGIN")]
+    origin: Option<String>,
+    /// PEM file of the authorities that clients trust besides this machine's
+    #[arg(long, value_name = "FILE")]
+    trust: Option<PathBuf>,
+    #[command(flatten)]
+    settings: SettingsArgs,
 }
 
 #[derive(Args, Debug)]
@@ -25,7 +44,33 @@ pub(crate) struct TlsArgs {
     settings: SettingsArgs,
 }
 
-pub(crate) fn run(DoctorVerb::Tls(arguments): DoctorVerb) -> Result<(), Failure> {
+pub(crate) fn run(verb: DoctorVerb) -> Result<(), Failure> {
+    match verb {
+        DoctorVerb::Tls(arguments) => run_tls(&arguments),
+        DoctorVerb::Net(arguments) => run_net(*arguments),
+    }
+}
+
+fn run_net(arguments: NetArgs) -> Result<(), Failure> {
+    let config = config::load(&arguments.settings.inputs())?.config;
+    let options = NetOptions { origin: arguments.origin, trust: arguments.trust };
+    let checks = runtime::block_on(Some(1), async { Ok(net(&config, &options).await) })?;
+    let failed = checks.iter().filter(|check| check.verdict == Verdict::Fail).count();
+    if arguments.json {
+        out::stdout(&format!("{}\n", serde_json::json!({ "failed": failed, "checks": checks })));
+    } else {
+        for check in &checks {
+            out::stdout(&format!("{check}\n"));
+        }
+    }
+    match failed {
+        0 => Ok(()),
+        1 => Err(Failure::configuration("one check failed")),
+        failed => Err(Failure::configuration(format!("{failed} checks failed"))),
+    }
+}
+
+fn run_tls(arguments: &TlsArgs) -> Result<(), Failure> {
     let inputs = arguments.settings.inputs();
     let Some(plan) = config::tls_files(&inputs) else {
         return Err(Failure::configuration("there is no certificate to examine: --ssl-cert-file and --ssl-key-file"));

@@ -28,8 +28,9 @@ export async function command(program, args, { input = '', env } = {}) {
 }
 
 /** A node alone with TLS on a port of the system's choice: `secureUrl`, `securePort`. */
-export async function startSecure({ certificate, key }, env = {}) {
+export async function startSecure({ certificate, key }, env = {}, options = []) {
   const node = await startSingle({
+    options,
     env: {
       WEBSOCKET_SSL_CERT_FILE: certificate, WEBSOCKET_SSL_KEY_FILE: key, WEBSOCKET_TLS_PORT: '0', ...env,
     },
