@@ -158,9 +158,11 @@ impl Guard {
                 return Err(TooMany { event, retry_after_seconds });
             }
         }
-        let Some(max) = in_force.rules.limits.connections_per_ip else { return Ok(Place::default()) };
-        match self.inside.try_enter(key, max) {
+        // Counted without a limit, too: one that a reload sets meets those that are there already.
+        let limit = in_force.rules.limits.connections_per_ip;
+        match self.inside.try_enter(key, limit.unwrap_or(u32::MAX)) {
             Ok(place) => Ok(Place(Some(place))),
+            Err(_) if limit.is_none() => Ok(Place::default()),
             Err(refused) => {
                 let event = SecurityEvent::ConnectionLimit(ConnectionScope::Ip);
                 self.event(event, address, &refused.to_string());

@@ -88,3 +88,20 @@ fn a_secret_of_its_own_or_the_cluster_s_key_makes_csrf_tokens() {
     assert_ne!(issue(None, &[1; 32]), issue(None, &[2; 32]));
     assert_eq!(issue(Some("s"), &[1; 32]), issue(Some("s"), &[2; 32]));
 }
+
+#[test]
+fn a_limit_of_connections_that_comes_later_counts_those_that_are_there() {
+    let guard = guard(Limits::default());
+    let places = [guard.enter(HERE).unwrap(), guard.enter(HERE).unwrap()];
+    let limits = Limits { connections_per_ip: Some(2), ..Limits::default() };
+    guard.replace(Arc::new(Rules { limits, ..Rules::open() }), &Authenticator::off());
+    assert_eq!(guard.enter(HERE).unwrap_err().event, SecurityEvent::ConnectionLimit(ConnectionScope::Ip));
+    drop(places);
+    assert!(guard.enter(HERE).is_ok());
+}
+
+#[test]
+fn without_a_limit_the_table_refuses_nobody() {
+    let guard = Guard::open();
+    let _places = [guard.enter(HERE).unwrap(), guard.enter(THERE).unwrap()];
+}
