@@ -22,6 +22,8 @@ need 'command -v openssl' openssl
 # What the end-to-end tests put in front of the nodes.
 need 'command -v nginx || test -x /usr/sbin/nginx' nginx-light
 need 'command -v haproxy || test -x /usr/sbin/haproxy' haproxy
+# A browser for the pages of tests/browser.test.mjs.
+need 'command -v chromium || command -v chromium-browser || command -v google-chrome' chromium
 
 for tool in cargo node npm; do
     if ! command -v "$tool" >/dev/null 2>&1; then
