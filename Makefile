@@ -4,10 +4,10 @@
 .DEFAULT_GOAL := help
 ENV := . .ci/env.sh &&
 
-.PHONY: help setup build test lint fmt demo bench sim
+.PHONY: help setup build test lint fmt demo bench sim tls-scan
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
 
 setup: ## install missing system packages (says which)
 	@.ci/setup.sh
@@ -37,3 +37,6 @@ BUG =
 sim: ## seeded simulation of the replicated core: make sim SEEDS=1000 [START=1] [SECONDS=25] [BUG=skip-fsync]
 	@ROCKSDB_LIB_DIR=not-needed && $(ENV) cargo run --quiet --locked -p vedfolnir-sim --bin simulate -- \
 		--start $(START) --seeds $(SEEDS) --seconds $(SECONDS) $(if $(BUG),--bug $(BUG)) $(ARGS)
+
+tls-scan: setup ## sslscan, SSLyze and testssl.sh against a real node: make tls-scan [ARGS=--fast]
+	@$(ENV) tests/tls-scan.sh $(ARGS)
