@@ -303,4 +303,48 @@ describe('connections at once', () => {
     });
     for (const client of [second, bob]) client.close();
   });
+
+  test('of one user who comes to three nodes at one moment: exactly as many as may are let in, each time, and the rest hear why', async () => {
+    const shared = Key.secret('planted-secret-0123456789-abcdefghij');
+    const most = 3;
+    const cluster = await Cluster.start(3, {
+      env: { WEBSOCKET_AUTH_JWT_SECRET: shared.secret, WEBSOCKET_MAX_CONNECTIONS_PER_USER: String(most) },
+    });
+    atEnd(() => cluster.stop());
+    for (let round = 0; round < 12; round += 1) {
+      const auth = { token: shared.token({ sub: `user ${round}` }) };
+      const clients = Array.from(
+        { length: 24 },
+        (_, index) =>
+          new Client(`${index}`, cluster.urls[index % 3], { auth, autoConnect: false, reconnection: false }),
+      );
+      // The transports are there before: what comes at one moment is what asks for a session.
+      const opened = ({ socket }) =>
+        new Promise((resolve, reject) => socket.io.open((error) => (error ? reject(error) : resolve())));
+      await Promise.all(clients.map(opened));
+      for (const { socket } of clients) socket.connect();
+      await until('each is answered', () => clients.every(({ connects, errors }) => connects.length + errors.length));
+      const inside = clients.filter(({ connects }) => connects.length > 0);
+      assert.equal(inside.length, most, `round ${round}`);
+      const codes = new Set(clients.flatMap(({ errors }) => errors.map(({ data }) => data?.code)));
+      assert.deepEqual([...codes], ['too_many_connections']);
+      await until('no node counts more sessions than there are', async () => {
+        const counts = await Promise.all(cluster.nodes.map((node) => node.status()));
+        return counts.every(({ sessions_connected: sessions }) => sessions === most);
+      });
+      for (const client of inside) assert.deepEqual(await client.ask('echo', 'undisturbed'), ['undisturbed']);
+      // A refusal leaves nothing behind that counts: there is room as soon as one has gone.
+      inside.pop().close();
+      const successor = await until('there is room again', async () => {
+        const client = new Client('successor', cluster.urls[round % 3], { auth, reconnection: false });
+        await until('an answer', () => client.connects.length + client.errors.length > 0);
+        return client.connects.length > 0 && client;
+      });
+      for (const client of [...inside, successor, ...clients]) client.close();
+      await until('all are gone', async () => {
+        const counts = await Promise.all(cluster.nodes.map((node) => node.status()));
+        return counts.every((counts) => counts.sessions_connected === 0 && counts.sessions_disconnected === 0);
+      });
+    }
+  });
 });

@@ -342,7 +342,7 @@ async fn open(service: &Service, session: Option<PidHash>, offset: Option<String
     let sid: Arc<str> = format!("sid-{:016x}", random::bits()).into();
     let register = Register { pid, sid: Arc::clone(&sid), namespace: NAMESPACE.into(), user: None, data: Bytes::new() };
     match operate(service, pid, Call::Register, Command::Register(register)).await.ok()? {
-        Response::Registered { epoch, position } => {
+        Response::Registered { epoch, position, .. } => {
             Some(Opened { recovered: false, pid, sid, epoch, replay_after: position, position })
         }
         _ => None,

@@ -17,6 +17,9 @@ pub enum Response {
         epoch: Epoch,
         /// Where the session starts.
         position: LogPosition,
+        /// How many sessions its user has in the namespace from here on: itself, and all that come before it in the order
+        /// and are not gone for good. 0: it has no user.
+        user_sessions: u64,
     },
     /// The session is owned by the proposer from this position on.
     Resumed {

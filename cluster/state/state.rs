@@ -273,13 +273,14 @@ impl State {
         let register = Register { namespace: Arc::clone(&everyone.0), ..register };
         let (pid, sid, namespace) = (register.pid, Arc::clone(&register.sid), Arc::clone(&register.namespace));
         let session = Session::open(register, owner, position, Arc::clone(&everyone.1));
-        for key in [everyone, (Arc::clone(&namespace), Arc::clone(&sid))] {
-            self.rooms.enter(&key, pid, session.user.as_ref(), true);
+        for key in [&everyone, &(Arc::clone(&namespace), Arc::clone(&sid))] {
+            self.rooms.enter(key, pid, session.user.as_ref(), true);
         }
+        let user_sessions = session.user.as_ref().map_or(0, |user| self.rooms.sessions_of(&everyone, user));
         let rooms = session.rooms();
         self.sessions.insert(pid, session);
         effects.push(Effect::Opened(Opened { pid, sid, namespace, owner, epoch: 1, rooms, replay_after: position }));
-        Response::Registered { epoch: 1, position }
+        Response::Registered { epoch: 1, position, user_sessions }
     }
 
     fn resume(&mut self, owner: Incarnation, resume: Resume, effects: &mut Effects) -> Response {

@@ -15,7 +15,9 @@ mod scenario;
 #[path = "snapshot_tests.rs"]
 mod snapshot;
 
-use crate::{Command, Format, Origin, Outcome, Proposal, State, encode_proposal};
+use crate::{
+    Command, Format, Incarnation, Origin, Outcome, PidHash, Proposal, Register, Response, State, encode_proposal,
+};
 
 fn raise(written_in: Format) -> bytes::Bytes {
     let command = Command::RaiseFormat { format: Format::NEWEST };
@@ -58,11 +60,81 @@ fn the_format_rises_and_never_goes_back() {
 #[test]
 fn only_the_leader_raises_the_format() {
     let mut state = State::default();
-    let incarnation = crate::Incarnation { node: 1, generation: 1 };
+    let incarnation = Incarnation { node: 1, generation: 1 };
     let up = Command::NodeUp { incarnation, info: crate::NodeInfo::default() };
     state.apply(1, &encode_proposal(Format::FIRST, &Proposal { origin: Origin::System, commands: vec![up] }));
     let origin = Origin::Node { incarnation, first_sequence: 1 };
     let commands = vec![Command::RaiseFormat { format: Format::NEWEST }];
     state.apply(2, &encode_proposal(Format::NEWEST, &Proposal { origin, commands }));
     assert_eq!(state.format(), Format::FIRST);
+}
+
+/// Two nodes, and what their new sessions are told.
+struct Ranks {
+    state: State,
+    index: u64,
+    sequences: [u64; 2],
+}
+
+impl Ranks {
+    fn new() -> Self {
+        let mut state = State::default();
+        for node in [1, 2] {
+            let up = Command::NodeUp { incarnation: life(node), info: crate::NodeInfo::default() };
+            let proposal = Proposal { origin: Origin::System, commands: vec![up] };
+            state.apply(node, &encode_proposal(Format::NEWEST, &proposal));
+        }
+        Self { state, index: 2, sequences: [0, 0] }
+    }
+
+    fn propose(&mut self, node: u64, command: Command) -> Response {
+        self.index += 1;
+        let sequence = &mut self.sequences[node as usize - 1];
+        *sequence += 1;
+        let origin = Origin::Node { incarnation: life(node), first_sequence: *sequence };
+        let bytes = encode_proposal(Format::NEWEST, &Proposal { origin, commands: vec![command] });
+        match self.state.apply(self.index, &bytes).outcome {
+            Outcome::Executed { mut responses, .. } => responses.remove(0),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn register(&mut self, node: u64, byte: u8, namespace: &str, user: Option<&str>) -> u64 {
+        let register = Register {
+            pid: PidHash([byte; 16]),
+            sid: format!("sid-{byte}").into(),
+            namespace: namespace.into(),
+            user: user.map(Into::into),
+            data: bytes::Bytes::new(),
+        };
+        match self.propose(node, Command::Register(register)) {
+            Response::Registered { user_sessions, .. } => user_sessions,
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+fn life(node: u64) -> Incarnation {
+    Incarnation { node, generation: 1 }
+}
+
+#[test]
+fn a_new_session_is_told_its_rank_among_those_of_its_user() {
+    let mut ranks = Ranks::new();
+    assert_eq!(ranks.register(1, 1, "/", Some("alice")), 1);
+    assert_eq!(ranks.register(2, 2, "/", Some("alice")), 2, "another node's count as well");
+    assert_eq!(ranks.register(1, 3, "/", Some("bob")), 1);
+    assert_eq!(ranks.register(1, 4, "/", None), 0, "nobody has no rank");
+    assert_eq!(ranks.register(2, 5, "/chat", Some("alice")), 1, "namespaces count apart");
+    let pid = PidHash([1; 16]);
+    assert_eq!(ranks.propose(1, Command::Disconnect { pid, epoch: 1 }), Response::Done);
+    assert_eq!(ranks.register(1, 6, "/", Some("alice")), 3, "one that can be resumed counts");
+    let pid = PidHash([2; 16]);
+    assert_eq!(ranks.propose(2, Command::Close { pid, epoch: 1 }), Response::Done);
+    assert_eq!(ranks.register(2, 7, "/", Some("alice")), 3, "one that is gone does not");
+    // A replica that came by a snapshot says the same.
+    let mut snapshot = Vec::new();
+    ranks.state.encode_snapshot(&mut snapshot).unwrap();
+    ranks.state = State::decode_snapshot(snapshot.as_slice()).unwrap();
+    assert_eq!(ranks.register(1, 8, "/", Some("alice")), 4);
 }

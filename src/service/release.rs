@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::sync::Notify;
-use vedfolnir_cluster::state::{Command, PidHash, Response};
+use vedfolnir_cluster::state::{Command, Epoch, PidHash, Response};
 use vedfolnir_cluster::{ProposeError, Ticket};
 
 use super::Inner;
@@ -13,6 +13,8 @@ use super::session::SessionSocket;
 
 /// Between two attempts while the proposer's queue is full.
 const RETRY_PAUSE: Duration = Duration::from_millis(50);
+/// The epoch of a session that was never resumed.
+const EPOCH_OF_NEW: Epoch = 1;
 
 /// Disconnects and closes that are not committed yet; at most one for each session of this node.
 #[derive(Debug, Default)]
@@ -59,6 +61,22 @@ pub(crate) fn disconnect(socket: &SessionSocket) {
     } else {
         end(socket);
     }
+}
+
+/// Lets go of an opening of which no client has heard.
+pub(crate) fn unheard(service: &Arc<Inner>, pid: PidHash, epoch: Epoch) {
+    propose(service, end_of_unheard(pid, epoch));
+}
+
+/// The same once it has its socket.
+pub(crate) fn unheard_socket(socket: &SessionSocket) {
+    release(socket, end_of_unheard(socket.pid, socket.epoch));
+}
+
+/// Nobody knows a new session's secret then: it has nobody to wait for, and must not count among its user's. A resumed one
+/// waits for its client as it did before.
+fn end_of_unheard(pid: PidHash, epoch: Epoch) -> Command {
+    if epoch == EPOCH_OF_NEW { Command::Close { pid, epoch } } else { Command::Disconnect { pid, epoch } }
 }
 
 /// The client has left for good.
@@ -129,7 +147,7 @@ impl Drop for Opening {
         runtime.spawn(async move {
             match ticket.await {
                 Ok(Response::Registered { epoch, .. } | Response::Resumed { epoch, .. }) => {
-                    propose(&service, Command::Disconnect { pid, epoch });
+                    unheard(&service, pid, epoch);
                 }
                 Err(ProposeError::ResponseLost) => release_if_owned(&service, pid),
                 Ok(_) | Err(_) => {}
@@ -145,6 +163,6 @@ fn release_if_owned(service: &Arc<Inner>, pid: PidHash) {
         state.session(&pid).filter(|session| session.owner == own && session.connected).map(|session| session.epoch)
     });
     if let Some(epoch) = epoch {
-        propose(service, Command::Disconnect { pid, epoch });
+        unheard(service, pid, epoch);
     }
 }

@@ -51,7 +51,7 @@ impl SocketGuard {
 impl Drop for SocketGuard {
     fn drop(&mut self) {
         if let Some(socket) = self.0.take() {
-            release::disconnect(&socket);
+            release::unheard_socket(&socket);
         }
     }
 }
@@ -100,29 +100,37 @@ async fn open(
     {
         return attach(service, namespace, link, opened, identity, position, Some(pid));
     }
-    if let Some(refusal) = too_many_of_user(&service, &namespace, accept.user.as_ref(), address) {
-        return Ok(Connected::Refused(refusal));
+    let user = accept.user.clone();
+    let refused = || Connected::Refused(too_many_of_user(&service, address));
+    if has_enough_sessions(&service, &namespace, user.as_ref()) {
+        return Ok(refused());
     }
-    let (pid, opened, position) = register(&service, &namespace, accept).await?;
+    let registered = register(&service, &namespace, accept).await?;
+    let Registered { pid, opened, position, user_sessions } = registered;
+    if is_beyond_limit(&service, user_sessions) {
+        release::unheard(&service, opened.pid, opened.epoch);
+        return Ok(refused());
+    }
     attach(service, namespace, link, opened, identity, position, Some(pid))
 }
 
-/// A user has as many sessions as one may. A resume brings none, so it is never refused for that. The count is this node's
-/// replica's: connects at the same time on several nodes may pass together.
-fn too_many_of_user(
-    service: &Inner,
-    namespace: &Namespace,
-    user: Option<&Arc<str>>,
-    address: IpAddr,
-) -> Option<ConnectRefusal> {
-    let (user, max) = user.zip(service.guard.sessions_per_user())?;
-    let sessions = service.cluster.read(|state| state.user_sessions(namespace.shared_name(), None, user));
-    if sessions < u64::from(max) {
-        return None;
-    }
+/// Whether a user has as many sessions as one may, by what this node's replica knows: what is plain needs no commit. Only
+/// [`is_beyond_limit`] decides.
+fn has_enough_sessions(service: &Inner, namespace: &Namespace, user: Option<&Arc<str>>) -> bool {
+    let Some((user, max)) = user.zip(service.guard.sessions_per_user()) else { return false };
+    service.cluster.read(|state| state.user_sessions(namespace.shared_name(), None, user)) >= u64::from(max)
+}
+
+/// Whether a new session is one too many of its user, by its rank in the log: of those that come at one moment on several
+/// nodes, the first ones in the order stay. A resume brings none, so it is never refused for that.
+fn is_beyond_limit(service: &Inner, user_sessions: u64) -> bool {
+    service.guard.sessions_per_user().is_some_and(|max| user_sessions > u64::from(max))
+}
+
+fn too_many_of_user(service: &Inner, address: IpAddr) -> ConnectRefusal {
     let event = SecurityEvent::ConnectionLimit(ConnectionScope::User);
     service.guard.event(event, address, "a user has as many sessions as one may");
-    Some(ConnectRefusal::with_code(event.message(), "too_many_connections"))
+    ConnectRefusal::with_code(event.message(), "too_many_connections")
 }
 
 fn attach(
@@ -211,12 +219,23 @@ async fn resume(
     }
 }
 
+/// A new session, committed.
+struct Registered {
+    /// The bearer secret.
+    pid: String,
+    opened: OpenedSession,
+    /// Where in the log.
+    position: LogPosition,
+    /// How many its user has with it; 0: it has no user.
+    user_sessions: u64,
+}
+
 /// A new session under fresh ids.
 async fn register(
     service: &Arc<Inner>,
     namespace: &Namespace,
     accept: ConnectAccept,
-) -> Result<(String, OpenedSession, LogPosition), CloseCause> {
+) -> Result<Registered, CloseCause> {
     let pid_text = random::text::<24>();
     let pid = hash(&pid_text);
     let sid: Arc<str> = random::text::<15>().into();
@@ -229,9 +248,10 @@ async fn register(
         data: data.clone(),
     });
     match propose(service, pid, command).await? {
-        Response::Registered { epoch, position } => {
+        Response::Registered { epoch, position, user_sessions } => {
             ServiceStats::one(&service.stats.sessions_registered_total);
-            Ok((pid_text, OpenedSession { pid, epoch, sid, user, data, replay_after: position }, position))
+            let opened = OpenedSession { pid, epoch, sid, user, data, replay_after: position };
+            Ok(Registered { pid: pid_text, opened, position, user_sessions })
         }
         Response::Refused(Refusal::LimitExceeded) => {
             tracing::warn!("a new session was refused: a limit on sessions, user or data would be exceeded");
