@@ -141,6 +141,15 @@ settings! {
     )
     .default("10m");
 
+    AUTH_WEBHOOK_URL: WebAddress = Setting::new(
+        "WEBSOCKET_AUTH_WEBHOOK_URL",
+        "auth-webhook-url",
+        WebAddress,
+        "Who is asked about each client that connects, in place of judging its token here",
+    )
+    .in_file()
+    .later("authentication by a webhook");
+
     AUTH_ISSUER: Text = Setting::new(
         "WEBSOCKET_AUTH_ISSUER",
         "auth-issuer",
