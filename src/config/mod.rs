@@ -71,7 +71,7 @@ pub struct Checked {
 /// All that is wrong.
 pub fn load(inputs: &Inputs) -> Result<Loaded, ConfigError> {
     let layers = Layers::read(inputs);
-    let (config, problems) = judge(&layers, inputs);
+    let (config, problems) = judge(Values::new(&layers), inputs);
     if problems.iter().any(|problem| problem.severity == Severity::Error) {
         return Err(ConfigError { problems });
     }
@@ -82,8 +82,9 @@ pub fn load(inputs: &Inputs) -> Result<Loaded, ConfigError> {
 #[must_use]
 pub fn check(inputs: &Inputs) -> Checked {
     let layers = Layers::read(inputs);
-    let shown = Shown::of(&Values::new(&layers));
-    let (config, problems) = judge(&layers, inputs);
+    let values = Values::new(&layers);
+    let shown = Shown::of(&values);
+    let (config, problems) = judge(values, inputs);
     Checked { problems, shown, production: config.node.production }
 }
 
@@ -93,8 +94,7 @@ pub fn tls_files(inputs: &Inputs) -> Option<TlsPlan> {
     compose::tls::plan(&Values::new(&Layers::read(inputs)))
 }
 
-fn judge(layers: &Layers, inputs: &Inputs) -> (Config, Vec<Problem>) {
-    let values = Values::new(layers);
+fn judge(values: Values<'_>, inputs: &Inputs) -> (Config, Vec<Problem>) {
     let config = Config::compose(&values, inputs);
     (config, values.into_problems())
 }
