@@ -119,14 +119,17 @@ describe('with tokens', () => {
     assert.ok(![401, 403, 429].includes(removed.status) && removed.status >= 400, `${removed.status} ${removed.text}`);
   });
 
-  test('after five wrong tries of one address the sixth is answered with 429 and Retry-After; another address is not meant', async () => {
+  test('after five wrong tries of one address not even the right token is looked at: 429 with Retry-After; other addresses and the socket are not meant', async () => {
     const wrong = (from, token) => ask(node.adminUrl, '/status', { headers: token ? bearer(token) : {}, from });
     for (let index = 0; index < 5; index += 1)
       assert.equal((await wrong('127.0.0.81', `wrong-token-${index}`)).status, 401);
     const { status, headers } = await wrong('127.0.0.81', 'wrong-token-5');
     assert.equal(status, 429);
     assert.match(headers['retry-after'], /^[1-9]\d*$/);
+    assert.equal((await wrong('127.0.0.81', TOKENS.admin)).status, 429);
     assert.equal((await wrong('127.0.0.82', 'wrong-token')).status, 401);
+    assert.equal((await wrong('127.0.0.82', TOKENS.admin)).status, 200);
+    assert.equal((await run(['status', '--data-dir', node.dataDir])).code, 0);
     const line = securityLines(node).findLast(({ level }) => level === 'ERROR');
     assert.equal(line?.client_ip, '127.0.0.81');
   });

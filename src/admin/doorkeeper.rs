@@ -2,8 +2,12 @@
 //!
 //! Three tokens, three roles: read (GET), operate (also what can be undone), admin (everything). Without any token the
 //! listener is bound to loopback, and whoever reaches it may do everything.
+//!
+//! An address that has shown too many wrong tokens waits: until then no token of its is looked at, so that guessing on tells
+//! nothing, not even by the right guess. That holds for an operator behind the same address, too; the socket in the data
+//! directory asks for no token and knows no waiting.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,6 +17,7 @@ use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
+use parking_lot::Mutex;
 
 use crate::config::AdminTokens;
 use crate::security::bearer;
@@ -20,7 +25,7 @@ use crate::security::ip_key::IpKey;
 use crate::security::keyed_limit::KeyedLimiter;
 use crate::security::rate_limit::Rate;
 
-/// Wrong tokens of one address before it has to wait, and how long for each further one.
+/// Wrong tokens of one address before it has to wait, and how long until one more is looked at.
 const WRONG_AT_ONCE: u32 = 5;
 const WRONG_PAUSE: Duration = Duration::from_secs(10);
 /// Addresses that are told apart.
@@ -62,6 +67,22 @@ impl Role {
 pub struct Doorkeeper {
     tokens: ArcSwap<AdminTokens>,
     wrong: Option<KeyedLimiter<IpKey>>,
+    /// One token is compared at a time: guesses that come together are counted before the next is looked at.
+    comparing: Mutex<()>,
+}
+
+/// Why nothing is done for a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Refused {
+    /// It shows no token.
+    NoToken,
+    /// Its token is wrong.
+    Wrong,
+    /// There were too many wrong ones; its own was not looked at.
+    Waits {
+        /// Until one is.
+        retry_after_seconds: u64,
+    },
 }
 
 impl Doorkeeper {
@@ -70,7 +91,7 @@ impl Doorkeeper {
     pub fn new(tokens: AdminTokens) -> Arc<Self> {
         let rate = Rate::new(1, WRONG_PAUSE, WRONG_AT_ONCE).ok();
         let wrong = rate.map(|rate| KeyedLimiter::new(rate, rate, ADDRESSES_MAX, Instant::now()));
-        Arc::new(Self { tokens: ArcSwap::from_pointee(tokens), wrong })
+        Arc::new(Self { tokens: ArcSwap::from_pointee(tokens), wrong, comparing: Mutex::new(()) })
     }
 
     /// From now on these are the tokens.
@@ -83,18 +104,29 @@ impl Doorkeeper {
         audited(router).layer(from_fn_with_state(Arc::clone(self), judge))
     }
 
-    fn role(&self, headers: &HeaderMap) -> Option<Role> {
+    /// Which role a request's token has.
+    fn role(&self, headers: &HeaderMap, address: IpAddr, now: Instant) -> Result<Role, Refused> {
         let tokens = self.tokens.load();
         if tokens.is_none() {
-            return Some(Role::Admin);
+            return Ok(Role::Admin);
         }
-        let shown = bearer::token(headers)?;
+        let shown = bearer::token(headers).ok_or(Refused::NoToken)?;
+        let key = IpKey::from(address);
+        let _alone = self.comparing.lock();
+        let waits = self.wrong.as_ref().and_then(|wrong| wrong.peek(&key, now).retry_after_seconds());
+        if let Some(retry_after_seconds) = waits {
+            return Err(Refused::Waits { retry_after_seconds });
+        }
         let known = [(&tokens.admin, Role::Admin), (&tokens.operate, Role::Operate), (&tokens.read, Role::Read)];
         // All are compared, whichever fits.
         let fitting = known.into_iter().filter_map(|(token, role)| {
             token.as_ref().is_some_and(|token| bearer::is_same(shown, token)).then_some(role)
         });
-        fitting.max()
+        fitting.max().ok_or_else(|| {
+            // It was let in by the look before.
+            let _ = self.wrong.as_ref().map(|wrong| wrong.take(key, now));
+            Refused::Wrong
+        })
     }
 }
 
@@ -104,15 +136,17 @@ async fn judge(
     mut request: Request,
     next: Next,
 ) -> Response {
-    let Some(role) = door.role(request.headers()) else {
-        let taken = door.wrong.as_ref().map(|wrong| wrong.take(IpKey::from(peer.ip()), Instant::now()));
-        if let Some(seconds) = taken.and_then(|taken| taken.decision.retry_after_seconds()) {
+    let role = match door.role(request.headers(), peer.ip(), Instant::now()) {
+        Ok(role) => role,
+        Err(Refused::Waits { retry_after_seconds }) => {
             tracing::error!(category = "security", client_ip = %peer.ip(), "security: many wrong tokens at the operators' listener");
-            let retry = [(header::RETRY_AFTER, seconds.to_string())];
+            let retry = [(header::RETRY_AFTER, retry_after_seconds.to_string())];
             return (StatusCode::TOO_MANY_REQUESTS, retry, "too many wrong tokens\n").into_response();
         }
-        tracing::warn!(category = "security", client_ip = %peer.ip(), "security: no right token at the operators' listener");
-        return bearer::unauthorized();
+        Err(Refused::NoToken | Refused::Wrong) => {
+            tracing::warn!(category = "security", client_ip = %peer.ip(), "security: no right token at the operators' listener");
+            return bearer::unauthorized();
+        }
     };
     let needed = Role::needed(request.method(), request.uri().path());
     if role < needed {

@@ -52,14 +52,47 @@ async fn without_tokens_everybody_may_do_everything() {
 }
 
 #[tokio::test]
-async fn guessing_is_slowed_down_by_address_and_the_right_token_still_works() {
+async fn after_too_many_wrong_tokens_of_an_address_not_even_the_right_one_is_looked_at() {
     let door = Doorkeeper::new(tokens());
     for _ in 0..WRONG_AT_ONCE {
         assert_eq!(ask(&door, "GET", "/status", Some("wrong"), "127.0.0.1:1").await, 401);
     }
-    assert_eq!(ask(&door, "GET", "/status", Some("wrong"), "127.0.0.1:2").await, 429);
-    assert_eq!(ask(&door, "GET", "/status", None, "127.0.0.2:1").await, 401, "another address");
-    assert_eq!(ask(&door, "GET", "/status", Some("read-0123456789abcdef"), "127.0.0.1:3").await, 200);
+    for token in ["wrong", "read-0123456789abcdef", "admin-0123456789abcdef"] {
+        assert_eq!(ask(&door, "GET", "/status", Some(token), "127.0.0.1:2").await, 429, "{token}");
+    }
+    assert_eq!(ask(&door, "GET", "/status", Some("wrong"), "127.0.0.2:1").await, 401, "another address");
+    assert_eq!(ask(&door, "GET", "/status", Some("read-0123456789abcdef"), "127.0.0.3:1").await, 200);
+}
+
+#[test]
+fn the_time_that_is_named_is_the_time_after_which_one_token_is_looked_at() {
+    let door = Doorkeeper::new(tokens());
+    let (address, now) = (IpAddr::from([127, 0, 0, 1]), Instant::now());
+    let shows = |token: &str, now| {
+        let mut headers = HeaderMap::new();
+        headers.insert("authorization", format!("Bearer {token}").parse().unwrap());
+        door.role(&headers, address, now)
+    };
+    for _ in 0..WRONG_AT_ONCE {
+        assert_eq!(shows("wrong", now), Err(Refused::Wrong));
+    }
+    let Err(Refused::Waits { retry_after_seconds }) = shows("read-0123456789abcdef", now) else { panic!("looked at") };
+    assert_eq!(retry_after_seconds, WRONG_PAUSE.as_secs());
+    // Waiting is no wrong token: asking on does not make it longer.
+    let (almost, after) = (now + WRONG_PAUSE - Duration::from_millis(1), now + WRONG_PAUSE);
+    assert_eq!(shows("read-0123456789abcdef", almost), Err(Refused::Waits { retry_after_seconds: 1 }));
+    assert_eq!(shows("read-0123456789abcdef", after), Ok(Role::Read), "a right one takes nothing");
+    assert_eq!(shows("wrong", after), Err(Refused::Wrong));
+    assert!(matches!(shows("read-0123456789abcdef", after), Err(Refused::Waits { .. })), "only one was");
+}
+
+#[tokio::test]
+async fn who_shows_no_token_guesses_none_and_makes_nobody_wait() {
+    let door = Doorkeeper::new(tokens());
+    for _ in 0..3 * WRONG_AT_ONCE {
+        assert_eq!(ask(&door, "GET", "/status", None, "127.0.0.1:1").await, 401);
+    }
+    assert_eq!(ask(&door, "GET", "/status", Some("read-0123456789abcdef"), "127.0.0.1:1").await, 200);
 }
 
 #[tokio::test]

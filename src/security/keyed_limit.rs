@@ -69,6 +69,18 @@ impl<K: Eq + Hash> KeyedLimiter<K> {
         KeyedDecision { decision, table_full: false }
     }
 
+    /// What [`KeyedLimiter::take`] would say now; nothing is taken.
+    pub fn peek(&self, key: &K, now: Instant) -> Decision {
+        let now = nanos(now.saturating_duration_since(self.epoch));
+        let table = self.table.lock();
+        let (rate, full_at) = match table.full_at.get(key) {
+            Some(full_at) => (&self.rate, *full_at),
+            None if table.full_at.len() < self.keys_max => return Decision::Allowed,
+            None => (&self.overflow_rate, table.overflow_full_at),
+        };
+        take(rate, &mut { full_at }, now)
+    }
+
     /// Keys in the table, idle ones that nobody needed the place of among them.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -121,6 +133,24 @@ mod tests {
         assert_eq!(limiter.take(0, now).decision, Decision::Limited { retry_after: SECOND });
         assert_eq!(allowed(&limiter, 0, now + SECOND), (true, false));
         assert_eq!(allowed(&limiter, 0, now + SECOND), (false, false));
+    }
+
+    #[test]
+    fn a_look_says_what_taking_would_and_takes_nothing() {
+        let now = Instant::now();
+        let limiter = limiter(1, now);
+        for at in [now, now + SECOND] {
+            while limiter.peek(&1, at).is_allowed() {
+                assert!(limiter.peek(&1, at).is_allowed() && limiter.take(1, at).decision.is_allowed());
+            }
+            assert_eq!(limiter.peek(&1, at), limiter.take(1, at).decision);
+        }
+        // One whose place is taken looks at what it would share.
+        assert_eq!(
+            [0; 4].map(|_| allowed(&limiter, 2, now + SECOND)).map(|(allowed, _)| allowed),
+            [true, true, true, false]
+        );
+        assert_eq!(limiter.peek(&3, now + SECOND), Decision::Limited { retry_after: SECOND });
     }
 
     #[test]
