@@ -4,14 +4,15 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::http::{HeaderMap, StatusCode};
 use bytes::{Bytes, BytesMut};
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::Inner;
 use super::io::{Io, Rewound};
 use super::stats::ServiceStats;
+use super::{Inner, gate, unread};
 use crate::security::events::SecurityEvent;
 use crate::security::proxy_protocol::{self, HEADER_BYTES_MAX, Mode, Parsed};
 use crate::tls::{self, Accepted, ListenerTls};
@@ -63,7 +64,10 @@ pub(super) async fn greet(
         }
         Ok(Accepted::PlainHttp(stream)) => {
             service.stats.tls_failed(tls::HandshakeFailureKind::NotTls);
-            tls::refuse_plain_http(stream, patience).await;
+            let mut headers = HeaderMap::new();
+            gate::complete(&service.guard.in_force().rules, false, StatusCode::BAD_REQUEST, &mut headers);
+            let answer = unread::with_headers(tls::PLAIN_HTTP_ANSWER.as_bytes(), &headers);
+            tls::refuse_plain_http(stream, &answer, patience).await;
             Arrived::Over
         }
         Err(failure) => {

@@ -22,9 +22,9 @@ use super::{Inner, random, respond};
 use crate::security::csrf::{Action, CsrfGuard};
 use crate::security::csrf_token::NONCE_BYTES;
 use crate::security::events::SecurityEvent;
-use crate::security::guard::{self, InForce};
+use crate::security::guard;
 use crate::security::host::Authority;
-use crate::security::hosts::JudgedHost;
+use crate::security::hosts::{HostRefusal, JudgedHost};
 use crate::security::origin::OwnHost;
 use crate::security::proxy::ProxyNote;
 use crate::security::rules::{HttpsRule, Rules};
@@ -40,21 +40,20 @@ pub(super) async fn handle(
     name_host(&mut request);
     let in_force = Arc::clone(&service.guard.in_force());
     let rules = &in_force.rules;
-    let client = rules.proxies.client(peer.address.ip(), peer.tls, request.headers());
+    // What the answer needs of the request outlives it.
+    let (headers, uri) = (request.headers().clone(), request.uri().clone());
+    let client = rules.proxies.client(peer.address.ip(), peer.tls, &headers);
     note(&service, client.note, client.ip);
     let address = match client.ip == peer.address.ip().to_canonical() {
         true => peer.address,
         false => SocketAddr::new(client.ip, 0),
     };
     let asking = Asking { address, https: client.https };
-    let mut response = match admit(&service, &in_force, asking, client.host, &request) {
+    let host = rules.hosts.judge(&uri, &headers, client.host, asking.https);
+    let mut response = match admit(&service, rules, asking, &host, &request) {
         Err(refused) => *refused,
-        Ok(()) if request.uri().path().starts_with(&service.config.path) => {
-            // What the answer needs of the request outlives it.
-            let (headers, uri) = (request.headers().clone(), request.uri().clone());
-            let client = rules.proxies.client(peer.address.ip(), peer.tls, &headers);
-            let host = rules.hosts.judge(&uri, &headers, client.host, asking.https).ok();
-            let own = own_host(host.as_ref(), client.port, asking.https);
+        Ok(()) if uri.path().starts_with(&service.config.path) => {
+            let own = own_host(host.as_ref().ok(), client.port, asking.https);
             engine_io(&service, rules, asking, own.as_ref(), &headers, request).await
         }
         Ok(()) => match fallback.oneshot(request.map(Body::new)).await {
@@ -62,30 +61,33 @@ pub(super) async fn handle(
             Err(never) => match never {},
         },
     };
-    let status = response.status();
-    if let Some(headers) = &rules.headers {
-        headers.apply(status, asking.https, response.headers_mut());
-    }
-    if let Some(hsts) = rules.hsts.as_ref().filter(|_| asking.https) {
-        response.headers_mut().insert(STRICT_TRANSPORT_SECURITY, hsts.value().clone());
-    }
+    complete(rules, asking.https, response.status(), response.headers_mut());
     response
+}
+
+/// Adds what every answer has: `https` is how the client came.
+pub(super) fn complete(rules: &Rules, https: bool, status: StatusCode, response: &mut HeaderMap) {
+    if let Some(headers) = &rules.headers {
+        headers.apply(status, https, response);
+    }
+    if let Some(hsts) = rules.hsts.as_ref().filter(|_| https) {
+        response.insert(STRICT_TRANSPORT_SECURITY, hsts.value().clone());
+    }
 }
 
 /// The name and the scheme under which the request came, if they will do.
 fn admit(
     service: &Inner,
-    in_force: &InForce,
+    rules: &Rules,
     asking: Asking,
-    forwarded_host: Option<&str>,
+    host: &Result<JudgedHost<'_>, HostRefusal>,
     request: &Request<Incoming>,
 ) -> Result<(), Box<Response<Body>>> {
-    let rules = &in_force.rules;
     let is_probe = service.config.exempt_paths.iter().any(|exempt| is_below(request.uri().path(), exempt));
     if is_probe {
         return Ok(());
     }
-    let host = match rules.hosts.judge(request.uri(), request.headers(), forwarded_host, asking.https) {
+    let host = match host {
         Ok(host) => host,
         Err(refusal) => {
             service.guard.event(SecurityEvent::BlockedHost, asking.address.ip(), &refusal.to_string());
@@ -99,7 +101,7 @@ fn admit(
         HttpsRule::Redirected(redirect)
             if matches!(*request.method(), Method::GET | Method::HEAD) && !http::is_websocket_upgrade(request) =>
         {
-            redirect.location(Some(&host), request.uri())
+            redirect.location(Some(host), request.uri())
         }
         _ => None,
     };

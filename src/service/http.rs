@@ -25,6 +25,7 @@ use super::io::Io;
 use super::link::{Link, Transport};
 use super::polling::{self, PollAnswer, PollingRequest, PostAnswer};
 use super::stats::ServiceStats;
+use super::unread::Watched;
 use super::{Inner, forward, respond, upgrade, websocket};
 use crate::app::RequestInfo;
 use crate::security::events::{ConnectionScope, SecurityEvent};
@@ -250,8 +251,8 @@ fn is_key(key: &[u8]) -> bool {
 
 /// The connection, and what was read behind the request. hyper's buffer, of which that is a slice, is given back.
 fn take_over(upgraded: Upgraded) -> (Io, Vec<u8>) {
-    match upgraded.downcast::<TokioIo<Io>>() {
-        Ok(parts) => (parts.io.into_inner(), parts.read_buf.to_vec()),
+    match upgraded.downcast::<TokioIo<Watched>>() {
+        Ok(parts) => (parts.io.into_inner().into_io(), parts.read_buf.to_vec()),
         // A stream of an HTTP/2 connection.
         Err(upgraded) => (Io::Http2(Box::new(TokioIo::new(upgraded))), Vec::new()),
     }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::{Method, Request, Response};
+use axum::http::{HeaderMap, Method, Request, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::arrival::{Arrived, Peer, Spoken, greet};
 use super::stats::ServiceStats;
+use super::unread::{Turn, Watched};
 use super::{Inner, Service, gate};
 use crate::tls::ListenerTls;
 
@@ -134,13 +135,24 @@ async fn arrive(
     let (io, peer, spoken) = *arrived;
     let service = Arc::clone(&counted.0);
     let header_read_timeout = service.config.handshake_timeout;
+    let turn = Turn::default();
+    let (guard, whose) = (Arc::clone(&service.guard), turn.clone());
     let handler = service_fn(move |request| {
-        let (service, fallback) = (Arc::clone(&service), fallback.clone());
-        async move { Ok::<_, Infallible>(timed(service, peer, fallback, request).await) }
+        let (service, fallback, whose) = (Arc::clone(&service), fallback.clone(), whose.clone());
+        async move {
+            let response = timed(service, peer, fallback, request).await;
+            Ok::<_, Infallible>(response.map(|body| whose.answer(body)))
+        }
     });
-    let io = TokioIo::new(io);
     let result = match spoken {
         Spoken::Http1 => {
+            // What a proxy would have said about the client stands in a head that nobody could read.
+            let besides = Box::new(move |status| {
+                let mut headers = HeaderMap::new();
+                gate::complete(&guard.in_force().rules, peer.tls, status, &mut headers);
+                headers
+            });
+            let io = TokioIo::new(Watched::new(io, turn, besides));
             let connection = http1::Builder::new()
                 .timer(TokioTimer::new())
                 .header_read_timeout(header_read_timeout)
@@ -166,7 +178,7 @@ async fn arrive(
                 .initial_connection_window_size(HTTP2_CONNECTION_WINDOW_BYTES)
                 .keep_alive_interval(HTTP2_PING_INTERVAL)
                 .keep_alive_timeout(HTTP2_PING_TIMEOUT)
-                .serve_connection(io, handler);
+                .serve_connection(TokioIo::new(io), handler);
             let mut connection = Box::pin(connection);
             tokio::select! {
                 result = connection.as_mut() => result,

@@ -38,5 +38,5 @@ pub use inspect::CertificateReport;
 pub use policy::Policy;
 pub use reload::{ListenerTls, LoadError, Reloaded, TlsFiles, TlsStatus};
 pub use server_config::TlsSettings;
-pub use stream::{Accepted, Peek, accept, refuse_plain_http};
+pub use stream::{Accepted, PLAIN_HTTP_ANSWER, Peek, accept, refuse_plain_http};
 pub use version::MinimumVersion;

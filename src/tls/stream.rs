@@ -102,9 +102,10 @@ fn protocol_version_alert(version: &[u8]) -> [u8; 7] {
     [ALERT, version[0], version[1], 0, 2, FATAL, PROTOCOL_VERSION]
 }
 
-/// Answers plain HTTP with [`PLAIN_HTTP_ANSWER`] and closes, in at most `limit`. What fails does not matter any more.
-pub async fn refuse_plain_http<S: Peek>(mut stream: S, limit: Duration) {
-    let _ = timeout(limit, answer_and_close(&mut stream, PLAIN_HTTP_ANSWER.as_bytes())).await;
+/// Answers plain HTTP with `answer`, [`PLAIN_HTTP_ANSWER`] with whatever headers every answer has, and closes, in at most
+/// `limit`. What fails does not matter any more.
+pub async fn refuse_plain_http<S: Peek>(mut stream: S, answer: &[u8], limit: Duration) {
+    let _ = timeout(limit, answer_and_close(&mut stream, answer)).await;
 }
 
 async fn answer_and_close<S: Peek>(stream: &mut S, answer: &[u8]) -> io::Result<()> {

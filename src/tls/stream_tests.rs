@@ -74,7 +74,7 @@ async fn plain_http_is_handed_back_unread_and_answered_honestly() {
         drop(client);
         answer
     };
-    let ((), answer) = tokio::join!(refuse_plain_http(server, LONG), answered);
+    let ((), answer) = tokio::join!(refuse_plain_http(server, PLAIN_HTTP_ANSWER.as_bytes(), LONG), answered);
     assert_eq!(answer, PLAIN_HTTP_ANSWER);
 }
 
