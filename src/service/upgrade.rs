@@ -7,6 +7,7 @@ use futures_util::{SinkExt as _, StreamExt as _};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message as WsMessage;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use vedfolnir_protocol::{Message, Packet};
 
 use super::Inner;
@@ -26,37 +27,41 @@ pub(crate) async fn probe(service: Arc<Inner>, link: Arc<Link>, mut stream: Stre
     let (hand_over, receiver) = oneshot::channel();
     let probed = timeout(service.config.upgrade_timeout, async {
         if next(&mut stream).await? != Packet::Ping(bytes::Bytes::from_static(b"probe")) {
-            return None;
+            return Err(NOT_A_PROBE);
         }
         let pong = Packet::Pong(bytes::Bytes::from_static(b"probe")).to_websocket();
-        stream.send(ws_message(pong)).await.ok()?;
+        stream.send(ws_message(pong)).await.map_err(|_| NOT_A_PROBE)?;
         // From here on polls are let return, so that the client can move.
-        requests.send(PollingRequest::Upgrade(receiver)).await.ok()?;
-        (next(&mut stream).await? == Packet::Upgrade).then_some(())
+        requests.send(PollingRequest::Upgrade(receiver)).await.map_err(|_| NOT_A_PROBE)?;
+        if next(&mut stream).await? == Packet::Upgrade { Ok(()) } else { Err(NOT_A_PROBE) }
     })
     .await;
-    let refused = match probed {
-        Ok(Some(())) => hand_over.send(Box::new(stream)).err().map(|stream| *stream),
-        Ok(None) | Err(_) => {
+    let (refused, violated) = match probed.unwrap_or(Err(NOT_A_PROBE)) {
+        Ok(()) => (hand_over.send(Box::new(stream)).err().map(|stream| *stream), NOT_A_PROBE),
+        Err(violated) => {
             drop(hand_over);
-            Some(stream)
+            (Some(stream), violated)
         }
     };
     if let Some(stream) = refused {
         link.upgrading.store(false, Ordering::Release);
-        websocket::goodbye(stream, None).await;
+        websocket::goodbye(stream, violated.map(websocket::violation)).await;
     }
 }
 
-/// The next packet; `None` when the stream is over or says something else.
-async fn next(stream: &mut Stream) -> Option<Packet> {
+/// Why a probe ends whose client does speak WebSocket, or is gone: no code says it.
+const NOT_A_PROBE: Option<CloseCode> = None;
+
+/// The next packet; otherwise the close code, if the client is to be given one.
+async fn next(stream: &mut Stream) -> Result<Packet, Option<CloseCode>> {
     loop {
-        let message = match stream.next().await? {
+        let message = match stream.next().await.ok_or(NOT_A_PROBE)? {
             Ok(WsMessage::Text(text)) => Message::Text(text.into()),
             Ok(WsMessage::Binary(bytes)) => Message::Binary(bytes),
             Ok(WsMessage::Ping(_) | WsMessage::Pong(_)) => continue,
-            Ok(WsMessage::Close(_) | WsMessage::Frame(_)) | Err(_) => return None,
+            Ok(WsMessage::Close(_) | WsMessage::Frame(_)) => return Err(NOT_A_PROBE),
+            Err(error) => return Err(websocket::violated(&error)),
         };
-        return Packet::from_websocket(message).ok();
+        return Packet::from_websocket(message).map_err(|_| NOT_A_PROBE);
     }
 }

@@ -8,6 +8,8 @@ use tokio::time::{Instant, Sleep, sleep, sleep_until, timeout};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Error;
 use tokio_tungstenite::tungstenite::Message as WsMessage;
+use tokio_tungstenite::tungstenite::Utf8Bytes;
+use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{CloseCode, Data, OpCode};
 use tokio_tungstenite::tungstenite::protocol::frame::{CloseFrame, Frame as WsFrame};
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
@@ -41,8 +43,8 @@ pub(crate) type Stream = WebSocketStream<Io>;
 enum End {
     /// For the session's own reason.
     Closed(CloseReason),
-    /// A message was larger than allowed: close code 1009.
-    Oversize,
+    /// The client does not speak WebSocket, or says more than it may at once.
+    Violated(CloseCode),
 }
 
 /// A WebSocket over a connection whose handshake is done; `read_ahead` was read behind it already.
@@ -92,7 +94,7 @@ pub(crate) async fn drive(mut connected: Box<Connected>) {
     let policy = session.link.close_cause().and_then(CloseCause::policy);
     drop(session);
     let frame = match end {
-        End::Oversize => Some(CloseFrame { code: CloseCode::Size, reason: "".into() }),
+        End::Violated(code) => Some(violation(code)),
         End::Closed(_) => policy.map(|reason| CloseFrame { code: CloseCode::Policy, reason: reason.into() }),
     };
     // In a box of its own, so that a connection that lives has no room set aside for its end.
@@ -177,11 +179,10 @@ fn receive(session: &mut Session, frame: Option<Result<WsMessage, Error>>) -> Re
         Some(Ok(WsMessage::Binary(bytes))) => Message::Binary(bytes),
         Some(Ok(WsMessage::Ping(_) | WsMessage::Pong(_) | WsMessage::Frame(_))) => return Ok(()),
         Some(Ok(WsMessage::Close(_))) | None => return Err(End::Closed(session.close(CloseReason::TransportClose))),
-        Some(Err(Error::Capacity(_))) => {
-            session.close(CloseReason::TransportError);
-            return Err(End::Oversize);
+        Some(Err(error)) => {
+            let reason = session.close(CloseReason::TransportError);
+            return Err(violated(&error).map_or(End::Closed(reason), End::Violated));
         }
-        Some(Err(_)) => return Err(End::Closed(session.close(CloseReason::TransportError))),
     };
     match Packet::from_websocket(message) {
         Ok(packet) => {
@@ -190,6 +191,22 @@ fn receive(session: &mut Session, frame: Option<Result<WsMessage, Error>>) -> Re
         }
         Err(_) => Err(End::Closed(session.close(CloseReason::ParseError))),
     }
+}
+
+/// The close code of what a client did (RFC 6455, section 7.4.1); `None`: the connection is over, there is nobody to tell.
+pub(crate) const fn violated(error: &Error) -> Option<CloseCode> {
+    match error {
+        Error::Capacity(_) => Some(CloseCode::Size),
+        Error::Utf8(_) => Some(CloseCode::Invalid),
+        Error::Protocol(ProtocolError::ResetWithoutClosingHandshake | ProtocolError::ReceivedAfterClosing) => None,
+        Error::Protocol(_) => Some(CloseCode::Protocol),
+        _ => None,
+    }
+}
+
+/// How a client is told; the code says it all.
+pub(crate) const fn violation(code: CloseCode) -> CloseFrame {
+    CloseFrame { code, reason: Utf8Bytes::from_static("") }
 }
 
 /// Writes, unless the session is to end, or the client takes nothing for longer than a dead one is given.
@@ -226,11 +243,14 @@ pub(crate) fn ws_message(message: Message) -> WsMessage {
     }
 }
 
-/// Closes a WebSocket; without a code, unless a frame gives one.
+/// Closes a WebSocket; without a code, unless a frame gives one. A peer that has closed it first is answered (RFC 6455,
+/// section 5.5.1).
 pub(crate) async fn goodbye(mut stream: Stream, frame: Option<CloseFrame>) {
     let closing = async {
-        // The peer may be gone: there is nobody to tell then.
+        // The peer may be gone: there is nobody to tell then. Or it has closed: then this is refused, and the answer, which
+        // the library has made already, goes out with the flush.
         let _ = stream.close(frame).await;
+        let _ = stream.flush().await;
         let io = stream.get_mut();
         let _ = io.shutdown().await;
         let mut rest = [0; 512];
