@@ -109,6 +109,21 @@ describe('rates, with small numbers', () => {
     });
   }
 
+  test('a flood of what is no message is one too: pings of WebSocket, pongs and noops of Engine.IO', async () => {
+    const ways = [
+      ['127.0.0.31', (socket) => socket.ws.ping()],
+      ['127.0.0.32', (socket) => socket.send('3')],
+      ['127.0.0.33', (socket) => socket.send('6')],
+    ];
+    for (const [from, send] of ways) {
+      const socket = await openSocket(node.url, { from });
+      socket.ws._socket.cork();
+      for (let count = 0; count < 50; count += 1) send(socket);
+      socket.ws._socket.uncork();
+      assert.deepEqual(await farewell(socket), { code: 1008, reason: 'rate limited' }, from);
+    }
+  });
+
   test('what came within the limit was answered before the WebSocket is closed', async () => {
     const socket = await openSocket(node.url, { from: '127.0.0.19' });
     sendAtOnce(socket, echoes);

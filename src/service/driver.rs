@@ -136,21 +136,33 @@ impl Session {
 
     /// Takes a packet; it is handled by the next [`Session::advance`].
     pub(crate) fn receive(&mut self, packet: Packet) {
-        if let Packet::Message(message) = &packet {
-            ServiceStats::add(&self.service.stats.bytes_in_total, message.len() as u64);
-            self.service.stats.distributions.message_bytes.observe(message.len() as u64);
-            if self.over_limit {
-                // Told and counted once; what comes before the end of the connection is not looked at.
-                return;
+        let bytes = match &packet {
+            Packet::Message(message) => {
+                ServiceStats::add(&self.service.stats.bytes_in_total, message.len() as u64);
+                self.service.stats.distributions.message_bytes.observe(message.len() as u64);
+                message.len()
             }
-            if let Err(scope) = self.service.guard.spend(&mut self.budget, message.len()) {
-                self.over_limit = true;
-                self.service.guard.rate_limited(scope, self.request.remote.ip());
-                self.link.close(CloseCause::RateLimited);
-                return;
-            }
+            Packet::Ping(probe) | Packet::Pong(probe) => probe.len(),
+            _ => 0,
+        };
+        if self.spend(bytes) {
+            self.inbox.push_back(packet);
         }
-        self.inbox.push_back(packet);
+    }
+
+    /// Takes something that costs like a message out of what the client may send; false: it is over its limit, and what
+    /// comes before the end of the connection is not looked at.
+    pub(crate) fn spend(&mut self, bytes: usize) -> bool {
+        if self.over_limit {
+            // Told and counted once.
+            return false;
+        }
+        if let Err(scope) = self.service.guard.spend(&mut self.budget, bytes) {
+            self.over_limit = true;
+            self.service.guard.rate_limited(scope, self.request.remote.ip());
+            self.link.close(CloseCause::RateLimited);
+        }
+        !self.over_limit
     }
 
     /// Handles what has been received, as far as handlers in flight and unwritten bytes allow.

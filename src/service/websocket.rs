@@ -177,7 +177,11 @@ fn receive(session: &mut Session, frame: Option<Result<WsMessage, Error>>) -> Re
     let message = match frame {
         Some(Ok(WsMessage::Text(text))) => Message::Text(text.into()),
         Some(Ok(WsMessage::Binary(bytes))) => Message::Binary(bytes),
-        Some(Ok(WsMessage::Ping(_) | WsMessage::Pong(_) | WsMessage::Frame(_))) => return Ok(()),
+        Some(Ok(WsMessage::Ping(bytes) | WsMessage::Pong(bytes))) => {
+            session.spend(bytes.len());
+            return Ok(());
+        }
+        Some(Ok(WsMessage::Frame(_))) => return Ok(()),
         Some(Ok(WsMessage::Close(_))) | None => return Err(End::Closed(session.close(CloseReason::TransportClose))),
         Some(Err(error)) => {
             let reason = session.close(CloseReason::TransportError);

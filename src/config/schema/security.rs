@@ -274,7 +274,7 @@ settings! {
         "WEBSOCKET_RATE_LIMIT_MESSAGES",
         "rate-limit-messages",
         Rate { to: RATE_MAX },
-        "Messages of one client; beyond it the connection is closed (1008)",
+        "Messages of one client, pings and pongs among them; beyond it the connection is closed (1008)",
     )
     .default("200/s")
     .reloads()
