@@ -258,7 +258,7 @@ impl Server {
             .collect();
         drop(admin_guard.disarm());
         for warning in &report.warnings {
-            tracing::warn!("insecure: {warning}");
+            tracing::warn!(event_type = "insecure_configuration", "insecure: {warning}");
         }
         tracing::info!(
             url = report.url,
@@ -306,7 +306,7 @@ impl Server {
                     Ok(Err(_)) => return std::future::pending().await,
                     Err(_) => {
                         let reason = observability::readiness_reason(&node);
-                        tracing::info!(reason, "the node does not serve yet");
+                        tracing::warn!(event_type = "not_ready", reason, "the node does not serve yet");
                     }
                 }
             }
@@ -379,7 +379,7 @@ impl Server {
             tracing::debug!("an operator's request was cut off");
         }
         let _ = std::fs::remove_file(self.node.data_dir().join(admin::SOCKET_NAME));
-        tracing::info!("stopped");
+        tracing::info!(event_type = "stopped", "stopped");
     }
 }
 

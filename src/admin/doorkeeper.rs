@@ -139,19 +139,19 @@ async fn judge(
     let role = match door.role(request.headers(), peer.ip(), Instant::now()) {
         Ok(role) => role,
         Err(Refused::Waits { retry_after_seconds }) => {
-            tracing::error!(category = "security", client_ip = %peer.ip(), "security: many wrong tokens at the operators' listener");
+            tracing::error!(event_type = "brute_force_suspected", level = "CRITICAL", client_ip = %peer.ip(), "security: many wrong tokens at the operators' listener");
             let retry = [(header::RETRY_AFTER, retry_after_seconds.to_string())];
             return (StatusCode::TOO_MANY_REQUESTS, retry, "too many wrong tokens\n").into_response();
         }
         Err(Refused::NoToken | Refused::Wrong) => {
-            tracing::warn!(category = "security", client_ip = %peer.ip(), "security: no right token at the operators' listener");
+            tracing::warn!(event_type = "admin_authentication_failed", client_ip = %peer.ip(), "security: no right token at the operators' listener");
             return bearer::unauthorized();
         }
     };
     let needed = Role::needed(request.method(), request.uri().path());
     if role < needed {
         tracing::warn!(
-            category = "security",
+            event_type = "forbidden",
             client_ip = %peer.ip(),
             role = role.as_str(),
             path = request.uri().path(),
@@ -182,7 +182,7 @@ async fn audit(request: Request, next: Next) -> Response {
         category = "security",
         event_type = "admin_action",
         role = role.as_str(),
-        client = peer.as_deref().unwrap_or("the socket in the data directory"),
+        client_ip = peer.as_deref().unwrap_or("the socket in the data directory"),
         %method,
         path,
         status = response.status().as_u16(),

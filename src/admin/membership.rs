@@ -150,7 +150,7 @@ async fn transfer(State(node): State<Arc<Node>>, Json(body): Json<TransferBody>)
 
 async fn create_token(State(node): State<Arc<Node>>, Json(body): Json<TokenBody>) -> Result<Json<Done>, Refused> {
     let token = parts(&node)?.cluster.create_join_token(Duration::from_millis(body.ttl_ms)).await?;
-    tracing::info!(ttl_ms = body.ttl_ms, "a join token was made");
+    tracing::info!(event_type = "join_token_created", ttl_ms = body.ttl_ms, "a join token was made");
     Ok(Json(Done { token: Some(token.reveal()), ..Done::default() }))
 }
 

@@ -2,6 +2,7 @@
 
 use clap::{Args, Subcommand, ValueEnum};
 use vedfolnir::config::{self, Severity, Template};
+use vedfolnir::observability::logging;
 
 use super::settings::SettingsArgs;
 use super::{Failure, out};
@@ -18,6 +19,8 @@ pub(crate) enum ConfigVerb {
     Schema,
     /// Print the documentation of all settings, in Markdown.
     Docs,
+    /// Print every type of event that a log line can have.
+    Events(EventsArgs),
 }
 
 #[derive(Args, Debug)]
@@ -27,6 +30,16 @@ pub(crate) struct ReportArgs {
     json: bool,
     #[command(flatten)]
     settings: SettingsArgs,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct EventsArgs {
+    /// One JSON document
+    #[arg(long, conflicts_with = "markdown")]
+    json: bool,
+    /// docs/events.md
+    #[arg(long)]
+    markdown: bool,
 }
 
 #[derive(Args, Debug)]
@@ -57,6 +70,9 @@ pub(crate) fn run(verb: ConfigVerb) -> Result<(), Failure> {
         })),
         ConfigVerb::Schema => out::stdout(&json(&config::json_schema())?),
         ConfigVerb::Docs => out::stdout(&config::markdown()),
+        ConfigVerb::Events(EventsArgs { json: true, .. }) => out::stdout(&json(&logging::events_json())?),
+        ConfigVerb::Events(EventsArgs { markdown: true, .. }) => out::stdout(&logging::events_markdown()),
+        ConfigVerb::Events(_) => out::stdout(&logging::events_text()),
     }
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::signal::unix::Signal;
 use vedfolnir::config::{self, Loaded, Severity};
-use vedfolnir::observability::log;
+use vedfolnir::observability::{self, log};
 use vedfolnir::server::{Reloader, Server, StartReport};
 
 use super::settings::SettingsArgs;
@@ -15,15 +15,19 @@ use super::{Failure, out, runtime, signal};
 const STOP_TIMEOUT: Duration = Duration::from_millis(4800);
 
 pub(crate) fn run(settings: &SettingsArgs) -> Result<(), Failure> {
-    let loaded = config::load(&settings.inputs())?;
-    log::init(&loaded.config.log);
+    let mut loaded = config::load(&settings.inputs())?;
+    let server_id = loaded.config.node.server_id.get_or_insert_with(observability::server_id).clone();
+    log::init(&loaded.config.log, &server_id).map_err(|error| Failure::configuration(format!("the log: {error}")))?;
+    tracing::info!(event_type = "starting", version = env!("CARGO_PKG_VERSION"), "vedfolnir starts");
     for doubt in &loaded.doubts {
         match doubt.severity {
-            Severity::Note => tracing::info!("configuration: {doubt}"),
-            _ => tracing::warn!("configuration: {doubt}"),
+            Severity::Note => tracing::info!(event_type = "configuration", "configuration: {doubt}"),
+            _ => tracing::warn!(event_type = "configuration", "configuration: {doubt}"),
         }
     }
-    runtime::block_on(loaded.config.node.worker_threads, serve(loaded, settings.clone()))
+    let ended = runtime::block_on(loaded.config.node.worker_threads, serve(loaded, settings.clone()));
+    log::stop();
+    ended
 }
 
 async fn serve(loaded: Loaded, settings: SettingsArgs) -> Result<(), Failure> {
@@ -45,13 +49,14 @@ async fn serve(loaded: Loaded, settings: SettingsArgs) -> Result<(), Failure> {
             return Ok(());
         }
     };
+    log::set_node(&server.report().node_id);
     let block = start_block(server.report());
     let ready = server.ready();
     let reloads = reload_at(hang_ups, server.reloader(), loaded, settings);
     let (stopping, stopped) = tokio::sync::oneshot::channel::<()>();
     let run = server.run_until(async move {
         let reason = asked.await;
-        tracing::info!(reason, "shutting down");
+        tracing::info!(event_type = "stopping", reason, "shutting down");
         let _ = stopping.send(());
     });
     let overdue = async move {
@@ -62,6 +67,7 @@ async fn serve(loaded: Loaded, settings: SettingsArgs) -> Result<(), Failure> {
     };
     let announced = async move {
         ready.await;
+        tracing::info!(event_type = "ready", "the node serves");
         out::stdout(&block);
         std::future::pending::<()>().await
     };
@@ -82,6 +88,7 @@ async fn reload_at(mut hang_ups: Signal, reloader: Reloader, mut loaded: Loaded,
         if hang_ups.recv().await.is_none() {
             return std::future::pending().await;
         }
+        log::reopen_files();
         let (reading, certificates) = (settings.clone(), reloader.clone());
         // Both read files.
         let read = tokio::task::spawn_blocking(move || {
@@ -91,16 +98,19 @@ async fn reload_at(mut hang_ups: Signal, reloader: Reloader, mut loaded: Loaded,
         match read.await {
             Ok(Ok(new)) => {
                 reloader.apply(&new.config);
-                log::change_filter(&new.config.log);
+                log::change(&new.config.log);
                 for name in loaded.needs_restart(&new) {
                     tracing::warn!(setting = name, "changed, and needs a restart; the old value stays in force");
                 }
-                tracing::info!("the configuration was read again and is in force");
+                tracing::info!(
+                    event_type = "configuration_reloaded",
+                    "the configuration was read again and is in force"
+                );
                 loaded = loaded.with_reloaded(new);
             }
             Ok(Err(refused)) => {
                 for problem in refused.problems {
-                    tracing::error!("configuration: {problem}");
+                    tracing::error!(event_type = "configuration_refused", "configuration: {problem}");
                 }
                 tracing::error!("the new configuration is refused; the old one stays in force");
             }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use vedfolnir_cluster::state::Format;
 use vedfolnir_cluster::{ClusterTls, RaftTiming, ReplicatedLimits};
 
+use crate::observability::logging::{HttpConfig, Level, Levels, Pii, Rotation, SyslogConfig, Target};
 use crate::security::auth::{Authenticator, JwksUrl};
 use crate::security::proxy_protocol::Mode as ProxyProtocol;
 use crate::security::rules::Rules;
@@ -271,13 +272,29 @@ pub struct ClusterPart {
     pub snapshot_every_entries: u64,
 }
 
-/// Logs.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Logs: where they go and what becomes a line.
+#[derive(Clone, Debug)]
 pub struct LogConfig {
-    /// `tracing` filter directives.
-    pub filter: String,
+    /// What is logged.
+    pub levels: Levels,
     /// How a line looks.
     pub format: LogFormat,
+    /// How much of clients is shown.
+    pub pii: Pii,
+    /// Where lines go that have no place of their own.
+    pub target: Target,
+    /// Where security events go instead.
+    pub security_file: Option<PathBuf>,
+    /// Where performance records go instead.
+    pub performance_file: Option<PathBuf>,
+    /// Where errors of every category go, too.
+    pub error_file: Option<PathBuf>,
+    /// When files are rotated; `None`: by others, or never.
+    pub rotation: Option<Rotation>,
+    /// A syslog receiver.
+    pub syslog: Option<SyslogConfig>,
+    /// A receiver over HTTP.
+    pub http: Option<HttpConfig>,
 }
 
 /// How a log line looks.
@@ -287,6 +304,8 @@ pub enum LogFormat {
     Human,
     /// One JSON object a line.
     Json,
+    /// `key=value` pairs.
+    Logfmt,
     /// One JSON object a line, in the Bunyan schema.
     Bunyan,
 }
@@ -304,20 +323,19 @@ pub enum LogLevel {
     Warning,
     /// What failed.
     Error,
-    /// What failed for good; logged as errors.
+    /// What failed for good.
     Critical,
 }
 
-impl LogLevel {
-    /// As a `tracing` directive.
-    #[must_use]
-    pub const fn directive(self) -> &'static str {
-        match self {
-            Self::Trace => "trace",
-            Self::Debug => "debug",
-            Self::Info => "info",
-            Self::Warning => "warn",
-            Self::Error | Self::Critical => "error",
+impl From<LogLevel> for Level {
+    fn from(level: LogLevel) -> Self {
+        match level {
+            LogLevel::Trace => Self::Trace,
+            LogLevel::Debug => Self::Debug,
+            LogLevel::Info => Self::Info,
+            LogLevel::Warning => Self::Warning,
+            LogLevel::Error => Self::Error,
+            LogLevel::Critical => Self::Critical,
         }
     }
 }

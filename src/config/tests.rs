@@ -279,12 +279,13 @@ fn the_documentation_is_the_one_in_the_repository() {
     for (path, expected) in [
         ("docs/configuration.md", markdown()),
         ("deploy/websocket_production_config.env.example", template(Template::Production)),
+        ("docs/events.md", crate::observability::logging::events_markdown()),
     ] {
         let file = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(path);
         let found = std::fs::read_to_string(&file).unwrap_or_default();
         assert!(
             found == expected,
-            "{path} is not what this build prints: vedfolnir config docs, config template production"
+            "{path} is not what this build prints: vedfolnir config docs, config template production, config events --markdown"
         );
     }
 }

@@ -1,55 +1,122 @@
-//! Logs: one subscriber for the process, on standard error.
+//! The log of the process: the pipeline as the configuration wants it, and what may change while it runs.
 //!
 //! Nothing logged ever holds a session's `pid` (the secret a client resumes by); the `pid` of a Bunyan record is the
 //! operating system's process id, which that schema demands.
 
 use std::io::IsTerminal;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, SystemTime};
 
 use tracing::{Level, Metadata};
 use tracing_bunyan_formatter::{BunyanFormattingLayer, JsonStorageLayer};
 use tracing_subscriber::filter::filter_fn;
-use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{EnvFilter, Layer, Registry, fmt, reload};
 
+use super::logging::{self, Format, Handle, LoggingConfig, QueueBounds, StartError, Stats, Target};
 use crate::config::{LogConfig, LogFormat};
 
-/// Changes the filter of the subscriber that [`init`] installed.
-static RELOAD: OnceLock<reload::Handle<EnvFilter, Registry>> = OnceLock::new();
+/// What is still to be written when the process ends gets this long.
+const STOP_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Puts another filter in force; how a line looks stays.
-pub fn change_filter(config: &LogConfig) {
-    if let Some(handle) = RELOAD.get()
-        && let Ok(filter) = EnvFilter::try_new(&config.filter)
-    {
-        // It fails only after the subscriber is gone, at the end of the process.
-        let _ = handle.reload(filter);
+/// The process's pipeline, once [`init`] was called.
+static HANDLE: OnceLock<Handle> = OnceLock::new();
+
+/// Starts the pipeline under the process's name; a second call changes nothing.
+///
+/// # Errors
+/// [`StartError`].
+pub fn init(config: &LogConfig, server_id: &str) -> Result<(), StartError> {
+    let pipeline = LoggingConfig {
+        server_id: server_id.to_owned(),
+        levels: config.levels.clone(),
+        format: match config.format {
+            LogFormat::Human => Format::Human { colour: is_terminal(&config.target) },
+            LogFormat::Json => Format::Json,
+            LogFormat::Logfmt => Format::Logfmt,
+            LogFormat::Bunyan => Format::Foreign,
+        },
+        pii: config.pii,
+        log: config.target.clone(),
+        security_file: config.security_file.clone(),
+        performance_file: config.performance_file.clone(),
+        error_file: config.error_file.clone(),
+        rotation: config.rotation,
+        syslog: config.syslog.clone(),
+        http: config.http.clone(),
+        queue: QueueBounds::default(),
+        clock: SystemTime::now,
+        random,
+    };
+    let (layer, handle) = logging::start(&pipeline)?;
+    let registry = tracing_subscriber::registry().with(layer);
+    let installed = if config.format == LogFormat::Bunyan {
+        let formatter = BunyanFormattingLayer::new("vedfolnir".to_owned(), handle.foreign_writer());
+        registry
+            .with(handle.filter().judge(JsonStorageLayer))
+            .with(handle.filter().judge(formatter.with_filter(filter_fn(worth_a_bunyan_record))))
+            .try_init()
+    } else {
+        registry.try_init()
+    };
+    if installed.is_ok() && HANDLE.set(handle.clone()).is_ok() {
+        handle.log_panics();
+    }
+    Ok(())
+}
+
+/// Puts other levels in force, and shows more or less of clients; how a line looks and where it goes stays.
+pub fn change(config: &LogConfig) {
+    if let Some(handle) = HANDLE.get() {
+        // The directives were judged with the configuration.
+        if let Err(error) = handle.replace_levels(config.levels.clone()) {
+            tracing::error!(%error, "the levels of the log stay as they were");
+        }
+        handle.set_pii(config.pii);
     }
 }
 
-/// Installs the subscriber; a second call changes nothing.
-pub fn init(config: &LogConfig) {
-    // The directives were validated with the configuration.
-    let filter = EnvFilter::try_new(&config.filter).unwrap_or_else(|_| EnvFilter::new("info"));
-    let (filter, handle) = reload::Layer::new(filter);
-    let _ = RELOAD.set(handle);
-    let registry = tracing_subscriber::registry().with(filter);
-    let _ = match config.format {
-        LogFormat::Human => registry
-            .with(fmt::layer().with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal()))
-            .try_init(),
-        LogFormat::Json => registry
-            .with(fmt::layer().json().flatten_event(true).with_current_span(false).with_writer(std::io::stderr))
-            .try_init(),
-        LogFormat::Bunyan => registry
-            .with(JsonStorageLayer)
-            .with(
-                BunyanFormattingLayer::new("vedfolnir".to_owned(), std::io::stderr)
-                    .with_filter(filter_fn(worth_a_bunyan_record)),
-            )
-            .try_init(),
-    };
+/// Somebody may have moved the files away.
+pub fn reopen_files() {
+    if let Some(handle) = HANDLE.get() {
+        handle.reopen_files();
+    }
+}
+
+/// From now on records say which node of the cluster this is.
+pub fn set_node(node: &str) {
+    if let Some(handle) = HANDLE.get() {
+        handle.set_node(node);
+    }
+}
+
+/// What the log counts; `None` before [`init`].
+pub(crate) fn stats() -> Option<Arc<Stats>> {
+    HANDLE.get().map(Handle::stats)
+}
+
+/// Writes what is left; the last thing that a process does.
+pub fn stop() {
+    if let Some(handle) = HANDLE.get() {
+        handle.stop(STOP_TIMEOUT);
+    }
+}
+
+fn is_terminal(target: &Target) -> bool {
+    match target {
+        Target::Stderr => std::io::stderr().is_terminal(),
+        Target::Stdout => std::io::stdout().is_terminal(),
+        Target::File(_) => false,
+    }
+}
+
+/// For the waits between attempts: without randomness from the system they are all alike.
+fn random() -> u64 {
+    let mut bytes = [0; 8];
+    match getrandom::fill(&mut bytes) {
+        Ok(()) => u64::from_ne_bytes(bytes),
+        Err(_) => 0,
+    }
 }
 
 /// The formatter writes a record for the start and the end of every span: those of the hot path (below INFO) stay out.

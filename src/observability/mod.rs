@@ -10,6 +10,7 @@ mod families;
 mod health;
 mod json;
 pub mod log;
+pub mod logging;
 mod metrics;
 mod node;
 mod openmetrics;

@@ -12,14 +12,10 @@ use http::StatusCode;
 pub enum RateScope {
     /// Handshakes of one address.
     ConnectsPerIp,
-    /// Handshakes of one user.
-    ConnectsPerUser,
     /// Messages of one session.
     MessagesPerSession,
     /// Bytes of one session.
     BytesPerSession,
-    /// Failed logins of one address.
-    AuthPerIp,
 }
 
 /// What is counted at once.
@@ -70,15 +66,13 @@ pub enum SecurityEvent {
 
 impl SecurityEvent {
     /// Every event: metrics are there, at zero, before the first one happens.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 19] = [
         Self::BlockedOrigin,
         Self::BlockedHost,
         Self::HttpsRequired,
         Self::RateLimited(RateScope::ConnectsPerIp),
-        Self::RateLimited(RateScope::ConnectsPerUser),
         Self::RateLimited(RateScope::MessagesPerSession),
         Self::RateLimited(RateScope::BytesPerSession),
-        Self::RateLimited(RateScope::AuthPerIp),
         Self::ConnectionLimit(ConnectionScope::Ip),
         Self::ConnectionLimit(ConnectionScope::User),
         Self::ConnectionLimit(ConnectionScope::Node),
@@ -116,15 +110,33 @@ impl SecurityEvent {
         }
     }
 
+    /// In the log, of what was refused.
+    #[must_use]
+    pub const fn error_code(self) -> Option<&'static str> {
+        match self {
+            Self::BlockedOrigin => Some("ORIGIN_BLOCKED"),
+            Self::BlockedHost => Some("HOST_BLOCKED"),
+            Self::HttpsRequired => Some("HTTPS_REQUIRED"),
+            Self::RateLimited(_) => Some("RATE_LIMITED"),
+            Self::ConnectionLimit(_) => Some("CONNECTION_LIMIT"),
+            Self::CsrfFailure => Some("CSRF_FAILED"),
+            Self::AuthFailure => Some("AUTH_FAILED"),
+            Self::TokenExpired => Some("TOKEN_EXPIRED"),
+            Self::Forbidden => Some("FORBIDDEN"),
+            Self::ProxyProtocolUntrusted | Self::ProxyProtocolMissing | Self::ProxyProtocolInvalid => {
+                Some("PROXY_PROTOCOL")
+            }
+            Self::ProxyHeaderUntrusted | Self::ProxyHeaderInvalid | Self::LimitTableFull => None,
+        }
+    }
+
     /// What it is kept for, where there are several.
     #[must_use]
     pub const fn scope(self) -> Option<&'static str> {
         match self {
             Self::RateLimited(RateScope::ConnectsPerIp) => Some("connects_per_ip"),
-            Self::RateLimited(RateScope::ConnectsPerUser) => Some("connects_per_user"),
             Self::RateLimited(RateScope::MessagesPerSession) => Some("messages_per_session"),
             Self::RateLimited(RateScope::BytesPerSession) => Some("bytes_per_session"),
-            Self::RateLimited(RateScope::AuthPerIp) => Some("auth_per_ip"),
             Self::ConnectionLimit(ConnectionScope::Ip) => Some("ip"),
             Self::ConnectionLimit(ConnectionScope::User) => Some("user"),
             Self::ConnectionLimit(ConnectionScope::Node) => Some("node"),
@@ -197,17 +209,17 @@ impl SecurityEvent {
             Self::BlockedHost => 1,
             Self::HttpsRequired => 2,
             Self::RateLimited(scope) => 3 + scope as usize,
-            Self::ConnectionLimit(scope) => 8 + scope as usize,
-            Self::CsrfFailure => 11,
-            Self::AuthFailure => 12,
-            Self::ProxyHeaderUntrusted => 13,
-            Self::ProxyHeaderInvalid => 14,
-            Self::ProxyProtocolUntrusted => 15,
-            Self::ProxyProtocolMissing => 16,
-            Self::ProxyProtocolInvalid => 17,
-            Self::LimitTableFull => 18,
-            Self::TokenExpired => 19,
-            Self::Forbidden => 20,
+            Self::ConnectionLimit(scope) => 6 + scope as usize,
+            Self::CsrfFailure => 9,
+            Self::AuthFailure => 10,
+            Self::ProxyHeaderUntrusted => 11,
+            Self::ProxyHeaderInvalid => 12,
+            Self::ProxyProtocolUntrusted => 13,
+            Self::ProxyProtocolMissing => 14,
+            Self::ProxyProtocolInvalid => 15,
+            Self::LimitTableFull => 16,
+            Self::TokenExpired => 17,
+            Self::Forbidden => 18,
         }
     }
 }

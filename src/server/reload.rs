@@ -74,11 +74,13 @@ fn tell_reload(reloaded: Result<Reloaded, tls::LoadError>) {
     match reloaded {
         Ok(Reloaded::Unchanged) => tracing::debug!("the certificates are the same"),
         Ok(Reloaded::Changed { warnings }) => {
-            tracing::info!("new certificates are in use; connections keep theirs");
+            tracing::info!(event_type = "certificate_reloaded", "new certificates are in use; connections keep theirs");
             for warning in warnings {
                 tracing::warn!("{warning}");
             }
         }
-        Err(error) => tracing::error!(%error, "the new certificates are no good; those in use stay"),
+        Err(error) => {
+            tracing::error!(event_type = "certificate_reload_failed", %error, "the new certificates are no good; those in use stay")
+        }
     }
 }

@@ -58,7 +58,7 @@ pub(super) async fn greet(
                 _ => Spoken::Http1,
             };
             if let Some(subject) = tls::verified_client_subject(stream.get_ref().1) {
-                tracing::info!(remote = %peer.address, subject, "a client showed its certificate");
+                tracing::info!(event_type = "client_certificate_shown", client_ip = %peer.address.ip(), subject, "a client showed its certificate");
             }
             Arrived::Ready(Box::new((Io::Tls(stream), Peer { tls: true, ..peer }, spoken)))
         }

@@ -53,11 +53,13 @@ pub(crate) struct Session {
     work: Option<Box<FuturesUnordered<BoxFuture<'static, Done>>>>,
     handlers_in_flight: usize,
     handlers_bytes: usize,
-    started: Instant,
+    pub(super) started: Instant,
     /// What is left of this client's messages and bytes.
     budget: Budget,
     /// It has sent more than it may: the connection ends.
     over_limit: bool,
+    /// Whether the log was told that the connection stands.
+    pub(super) told: bool,
     /// When the first of its tokens expires.
     expires: Option<Instant>,
     /// Its place among the connections of its address.
@@ -94,6 +96,7 @@ impl Session {
             started: Instant::now(),
             budget: Budget::full(Instant::now()),
             over_limit: false,
+            told: false,
             expires: None,
             _place: place,
             counted_as: Some(counted_as),
@@ -130,6 +133,7 @@ impl Session {
         }
         ServiceStats::one(self.service.stats.active(Transport::WebSocket));
         ServiceStats::one(&self.service.stats.upgrades_total);
+        self.tell_upgraded();
     }
 
     // ---- in ----
@@ -329,6 +333,9 @@ impl Session {
 
     /// Ends the session: its sockets are released at once, before the transport has said goodbye.
     pub(crate) fn release(&mut self) {
+        if self.counted_as.is_some() {
+            self.tell_closed(self.end());
+        }
         for socket in self.sockets.drain(..) {
             release::disconnect(&socket);
             ServiceStats::less(&self.service.stats.sockets_active);
@@ -336,10 +343,13 @@ impl Session {
         self.work = None;
         if let Some(transport) = self.counted_as.take() {
             ServiceStats::less(self.service.stats.active(transport));
-            // Dropped before it ended: the transport's task was cut off.
-            let reason = self.connection.closed().unwrap_or(CloseReason::TransportClose);
-            self.service.stats.session_closed(reason);
+            self.service.stats.session_closed(self.end());
         }
+    }
+
+    /// Why it ended. One that is dropped before it did was cut off with its transport's task.
+    fn end(&self) -> CloseReason {
+        self.connection.closed().unwrap_or(CloseReason::TransportClose)
     }
 }
 

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use axum::Router;
@@ -78,7 +78,7 @@ impl Service {
                 Ok(accepted) => accepted,
                 Err(error) if is_of_connection(&error) => continue,
                 Err(error) => {
-                    tracing::error!(%error, "accepting a connection failed; trying again");
+                    tracing::error!(event_type = "listener_failed", %error, "accepting a connection failed; trying again");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                     continue;
                 }
@@ -135,9 +135,11 @@ async fn arrive(
     let (io, peer, spoken) = *arrived;
     let service = Arc::clone(&counted.0);
     let header_read_timeout = service.config.handshake_timeout;
+    let asked = Arc::new(AtomicBool::new(false));
     let turn = Turn::default();
-    let (guard, whose) = (Arc::clone(&service.guard), turn.clone());
+    let (guard, whose, first) = (Arc::clone(&service.guard), turn.clone(), Arc::clone(&asked));
     let handler = service_fn(move |request| {
+        first.store(true, Ordering::Relaxed);
         let (service, fallback, whose) = (Arc::clone(&service), fallback.clone(), whose.clone());
         async move {
             let response = timed(service, peer, fallback, request).await;
@@ -190,6 +192,10 @@ async fn arrive(
         }
     };
     if let Err(error) = result {
+        // One that was idle after a request owes nothing.
+        if error.is_timeout() && !asked.load(Ordering::Relaxed) {
+            ServiceStats::one(&counted.0.stats.handshake_timeouts_total);
+        }
         tracing::debug!(%remote, %error, "HTTP connection ended");
     }
 }

@@ -33,6 +33,7 @@ mod resume;
 mod router;
 pub(crate) mod session;
 mod stats;
+mod telling;
 mod unread;
 mod upgrade;
 mod websocket;

@@ -206,7 +206,11 @@ async fn resume(
             match refusal {
                 ResumeRefusal::EpochMoved => return Err(CloseCause::Fenced),
                 ResumeRefusal::Foreign => {
-                    tracing::warn!(?pid, "security: a session was asked for by another user or in another namespace");
+                    tracing::warn!(
+                        event_type = "session_hijack_suspected",
+                        ?pid,
+                        "security: a session was asked for by another user or in another namespace"
+                    );
                 }
                 ResumeRefusal::Unknown | ResumeRefusal::BadOffset | ResumeRefusal::Hole => {}
             }

@@ -74,6 +74,7 @@ impl Session {
                 let reply = encode_connect(namespace.name(), &socket.sid, pid.as_deref());
                 socket.outbox.push_first(vedfolnir_protocol::EncodedEvent { text: reply, attachments: Vec::new() });
                 ServiceStats::one(&self.service.stats.sockets_active);
+                self.tell_joined(&socket);
                 self.sockets.reserve_exact(1);
                 self.sockets.push(socket);
                 if let Some(remaining) = remaining {

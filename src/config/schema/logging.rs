@@ -3,10 +3,7 @@
 use super::kind::{Boolean, Choice, FilePath, Number, Parsed, Size, Text, WebAddress};
 use super::{Setting, settings};
 use crate::config::{LogFormat, LogLevel};
-
-const FILES: &str = "log files";
-const CATEGORIES: &str = "log categories of their own";
-const REMOTE: &str = "remote logs";
+use crate::observability::logging::{Pii, SyslogFormat, check_directives};
 
 /// The document's levels, with the names that other systems give them.
 const LEVELS: Choice<LogLevel> = Choice::of(&[
@@ -38,7 +35,7 @@ settings! {
         "The same for security events",
     )
     .unset("the log level")
-    .later(CATEGORIES)
+    .reloads()
     .production("WARNING");
 
     PERFORMANCE_LOG_LEVEL: Choice<LogLevel> = Setting::new(
@@ -48,7 +45,7 @@ settings! {
         "The same for performance records",
     )
     .unset("the log level")
-    .later(CATEGORIES)
+    .reloads()
     .production("INFO");
 
     ERROR_LOG_LEVEL: Choice<LogLevel> = Setting::new(
@@ -58,7 +55,7 @@ settings! {
         "The least level that reaches the error log's file",
     )
     .unset("ERROR")
-    .later(FILES)
+    .reloads()
     .production("ERROR");
 
     LOG_FILE: FilePath = Setting::new(
@@ -68,7 +65,6 @@ settings! {
         "Where logs go",
     )
     .unset("standard error")
-    .later(FILES)
     .production("/var/log/vedfolnir/websocket.log");
 
     SECURITY_LOG_FILE: FilePath = Setting::new(
@@ -78,7 +74,6 @@ settings! {
         "Where security events go",
     )
     .unset("the log")
-    .later(FILES)
     .production("/var/log/vedfolnir/websocket_security.log");
 
     PERFORMANCE_LOG_FILE: FilePath = Setting::new(
@@ -88,7 +83,6 @@ settings! {
         "Where performance records go",
     )
     .unset("the log")
-    .later(FILES)
     .production("/var/log/vedfolnir/websocket_performance.log");
 
     ERROR_LOG_FILE: FilePath = Setting::new(
@@ -98,7 +92,6 @@ settings! {
         "Where errors of every category go, too",
     )
     .unset("none")
-    .later(FILES)
     .production("/var/log/vedfolnir/websocket_errors.log");
 
     JSON_LOGGING: Boolean = Setting::new(
@@ -117,13 +110,17 @@ settings! {
         "key=value lines where JSON is off",
     )
     .unset("with JSON lines: true")
-    .later("logfmt lines")
     .production("true");
 
     LOG_FORMAT: Choice<LogFormat> = Setting::new(
         "WEBSOCKET_LOG_FORMAT",
         "log-format",
-        Choice::of(&[("human", LogFormat::Human), ("json", LogFormat::Json), ("bunyan", LogFormat::Bunyan)]),
+        Choice::of(&[
+            ("human", LogFormat::Human),
+            ("json", LogFormat::Json),
+            ("logfmt", LogFormat::Logfmt),
+            ("bunyan", LogFormat::Bunyan),
+        ]),
         "How a line looks",
     )
     .unset("human; json in production mode");
@@ -143,7 +140,6 @@ settings! {
         "Log files are rotated by size",
     )
     .unset("with log files: true")
-    .later(FILES)
     .production("true");
 
     MAX_LOG_SIZE: Size = Setting::new(
@@ -153,7 +149,6 @@ settings! {
         "Size of a log file before it is rotated",
     )
     .default("100MB")
-    .later(FILES)
     .production("100MB");
 
     LOG_BACKUP_COUNT: Number = Setting::new(
@@ -163,7 +158,6 @@ settings! {
         "Rotated files that are kept",
     )
     .default("10")
-    .later(FILES)
     .production("10");
 
     REMOTE_LOGGING: Boolean = Setting::new(
@@ -173,7 +167,6 @@ settings! {
         "Whether logs go to the receivers below",
     )
     .default("false")
-    .later(REMOTE)
     .production("true");
 
     SYSLOG_SERVER: Text = Setting::new(
@@ -182,17 +175,15 @@ settings! {
         Text::of("[udp|tcp|tls]://HOST:PORT, or HOST:PORT for UDP", 512),
         "A syslog receiver",
     )
-    .later(REMOTE)
     .production("syslog.example.com:514");
 
-    SYSLOG_FORMAT: Choice<&'static str> = Setting::new(
+    SYSLOG_FORMAT: Choice<SyslogFormat> = Setting::new(
         "WEBSOCKET_SYSLOG_FORMAT",
         "syslog-format",
-        Choice::of(&[("rfc5424", "rfc5424"), ("rfc3164", "rfc3164")]),
+        Choice::of(&[("rfc5424", SyslogFormat::Rfc5424), ("rfc3164", SyslogFormat::Rfc3164)]),
         "Its format",
     )
-    .default("rfc5424")
-    .later(REMOTE);
+    .default("rfc5424");
 
     SYSLOG_FACILITY: Text = Setting::new(
         "WEBSOCKET_SYSLOG_FACILITY",
@@ -200,16 +191,14 @@ settings! {
         Text::of("a facility such as local0", 16),
         "Its facility",
     )
-    .default("local0")
-    .later(REMOTE);
+    .default("local0");
 
     SYSLOG_TLS_CA: FilePath = Setting::new(
         "WEBSOCKET_SYSLOG_TLS_CA",
         "syslog-tls-ca",
         FilePath::of("a PEM file"),
         "The authority of a receiver over TLS",
-    )
-    .later(REMOTE);
+    );
 
     LOG_AGGREGATION_SERVICE: WebAddress = Setting::new(
         "WEBSOCKET_LOG_AGGREGATION_SERVICE",
@@ -218,7 +207,6 @@ settings! {
         "A receiver of log lines over HTTP",
     )
     .in_file()
-    .later(REMOTE)
     .production("https://logs.example.com/api/ingest");
 
     LOG_AGGREGATION_TOKEN: Text = Setting::new(
@@ -227,19 +215,18 @@ settings! {
         Text::of("a bearer token", 4_096),
         "What it authenticates us by",
     )
-    .secret()
-    .later(REMOTE);
+    .secret();
 
-    LOG_PII: Choice<&'static str> = Setting::new(
+    LOG_PII: Choice<Pii> = Setting::new(
         "WEBSOCKET_LOG_PII",
         "log-pii",
-        Choice::of(&[("full", "full"), ("mask", "mask"), ("none", "none")]),
-        "Clients' addresses and programs in logs",
+        Choice::of(&[("full", Pii::Full), ("mask", Pii::Mask), ("none", Pii::None)]),
+        "Clients' addresses and programs in logs: as they are, the network only, or not at all",
     )
     .default("full")
-    .later("masking of addresses in logs");
+    .reloads();
 }
 
 fn directives(text: &str) -> Result<String, String> {
-    tracing_subscriber::EnvFilter::try_new(text).map(|_| text.to_owned()).map_err(|error| error.to_string())
+    check_directives(text).map(|()| text.to_owned()).map_err(|error| error.reason)
 }

@@ -26,12 +26,7 @@ pub(super) fn of_connections(families: &mut Families, stats: &ServiceStats, secu
             ("reason", "origin", of(SecurityEvent::BlockedOrigin)),
             ("reason", "csrf", of(SecurityEvent::CsrfFailure)),
             ("reason", "limit", of_limits(stats, security)),
-            (
-                "reason",
-                "rate",
-                of(SecurityEvent::RateLimited(RateScope::ConnectsPerIp))
-                    + of(SecurityEvent::RateLimited(RateScope::ConnectsPerUser)),
-            ),
+            ("reason", "rate", of(SecurityEvent::RateLimited(RateScope::ConnectsPerIp))),
             ("reason", "timeout", get(&stats.handshake_timeouts_total)),
             ("reason", "tls", tls),
             ("reason", "unavailable", get(&stats.connections_unavailable_total)),

@@ -5,6 +5,7 @@
 mod cluster;
 mod connections;
 mod errors;
+mod log;
 mod messages;
 mod process;
 mod raft;
@@ -89,6 +90,7 @@ fn gather(node: &Node, shown: MetricFamilies) -> Vec<MetricFamily> {
             tables::of_tables(&mut families, &Tables::default());
         }
     }
+    log::of_log(&mut families, super::log::stats().as_deref());
     if shown.performance {
         process::of_process(&mut families);
         process::of_operations(&mut families, node.operations());

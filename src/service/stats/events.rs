@@ -5,6 +5,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+/// The name of all events that have no counter of their own.
+const REST: &str = "other";
+
 /// Counters by event name. Invariant: `counts` has one more place than there are names, for all other events.
 #[derive(Debug)]
 pub struct EventCounts {
@@ -23,7 +26,8 @@ impl EventCounts {
     #[must_use]
     pub fn of(names: &[Arc<str>]) -> Self {
         let mut places = HashMap::new();
-        for name in names {
+        // The rest has that name already.
+        for name in names.iter().filter(|name| &***name != REST) {
             let next = places.len();
             places.entry(Arc::clone(name)).or_insert(next);
         }
@@ -44,7 +48,7 @@ impl EventCounts {
         let of = |place: usize| self.counts[place].load(Ordering::Relaxed);
         let mut all: Vec<_> = self.places.iter().map(|(name, place)| (Arc::clone(name), of(*place))).collect();
         all.sort_unstable();
-        all.push((Arc::from("other"), of(self.places.len())));
+        all.push((Arc::from(REST), of(self.places.len())));
         all
     }
 }
@@ -55,7 +59,7 @@ mod tests {
 
     #[test]
     fn listed_events_are_counted_apart_and_others_together() {
-        let counts = EventCounts::of(&["move".into(), "chat".into(), "move".into()]);
+        let counts = EventCounts::of(&["move".into(), "chat".into(), "move".into(), "other".into()]);
         for event in ["chat", "move", "chat", "x1", "x2"] {
             counts.count(event);
         }

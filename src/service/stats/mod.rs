@@ -181,10 +181,11 @@ impl ServiceStats {
         for frame in frames {
             let event = frame.event();
             bytes += event.len() as u64;
-            // The packet's type (Socket.IO protocol v5): EVENT and BINARY_EVENT, ACK and BINARY_ACK.
-            match event.text.first() {
-                Some(b'2' | b'5') => events += 1,
-                Some(b'3' | b'6') => acks += 1,
+            // An Engine.IO message (`4`) and the packet's type in it (Socket.IO protocol v5): EVENT and BINARY_EVENT, ACK and
+            // BINARY_ACK.
+            match event.text.get(..2) {
+                Some(b"42" | b"45") => events += 1,
+                Some(b"43" | b"46") => acks += 1,
                 _ => control += 1,
             }
         }
