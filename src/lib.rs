@@ -11,6 +11,7 @@
 //! into that configuration. The library knows nothing of `rocksdb`, `openraft` types or QUIC.
 
 pub mod admin;
+pub mod alerts;
 pub mod app;
 pub mod config;
 pub mod doctor;

@@ -26,6 +26,7 @@ use vedfolnir_cluster::state::NodeInfo;
 use vedfolnir_cluster::{Cluster, ClusterConfig, ClusterTls, StartError, StartKind};
 
 use crate::admin;
+use crate::alerts;
 use crate::app::{App, relay};
 use crate::config::{Config, JwksConfig, MonitoringConfig};
 use crate::observability::{self, LeaveRequest, Node, Parts};
@@ -211,6 +212,10 @@ impl Server {
         let public_stop = CancellationToken::new();
         *node.checks().lock() = observability::Checks::new(config.monitoring.checks.retries);
         tokio::spawn(observability::run_checks(Arc::clone(&node), config.monitoring.checks, public_stop.clone()));
+        node.set_thresholds(config.monitoring.thresholds.clone());
+        if let Some(alerts) = config.monitoring.alerts.clone() {
+            tokio::spawn(alerts::run(Arc::clone(&node), alerts, public_stop.clone()));
+        }
         if let Some(jwks) = &security.jwks {
             fetch_keys(jwks, &security.authenticator, public_stop.clone())?;
         }

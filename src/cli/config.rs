@@ -19,6 +19,8 @@ pub(crate) enum ConfigVerb {
     Schema,
     /// Print the documentation of all settings, in Markdown.
     Docs,
+    /// Print a JSON Schema of a log line.
+    LogSchema,
     /// Print every type of event that a log line can have.
     Events(EventsArgs),
 }
@@ -70,6 +72,7 @@ pub(crate) fn run(verb: ConfigVerb) -> Result<(), Failure> {
         })),
         ConfigVerb::Schema => out::stdout(&json(&config::json_schema())?),
         ConfigVerb::Docs => out::stdout(&config::markdown()),
+        ConfigVerb::LogSchema => out::stdout(&json(&logging::schema())?),
         ConfigVerb::Events(EventsArgs { json: true, .. }) => out::stdout(&json(&logging::events_json())?),
         ConfigVerb::Events(EventsArgs { markdown: true, .. }) => out::stdout(&logging::events_markdown()),
         ConfigVerb::Events(_) => out::stdout(&logging::events_text()),

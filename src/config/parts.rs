@@ -8,6 +8,7 @@ use std::time::Duration;
 use vedfolnir_cluster::state::Format;
 use vedfolnir_cluster::{ClusterTls, RaftTiming, ReplicatedLimits};
 
+use crate::alerts::{AlertConfig, Thresholds};
 use crate::observability::logging::{HttpConfig, Level, Levels, Pii, Rotation, SyslogConfig, Target};
 use crate::security::auth::{Authenticator, JwksUrl};
 use crate::security::proxy_protocol::Mode as ProxyProtocol;
@@ -178,6 +179,10 @@ pub struct MonitoringConfig {
     pub detailed_health: bool,
     /// The node's checks of its own parts.
     pub checks: CheckConfig,
+    /// Where alerts go; `None`: there are none.
+    pub alerts: Option<AlertConfig>,
+    /// The values beyond which they fire.
+    pub thresholds: Thresholds,
 }
 
 /// The node's checks of its own parts.

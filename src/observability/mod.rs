@@ -36,12 +36,15 @@ use crate::security::bearer;
 pub(crate) use checks::Checks;
 pub(crate) use health::readiness_reason;
 use metrics::Page;
+pub(crate) use metrics::{connection_errors, message_errors};
 pub use node::{LeaveRequest, Node, Parts};
 pub(crate) use operations::timed;
 pub use operations::{Operation, Operations};
 pub(crate) use probes::run as run_checks;
+pub(crate) use process::resident_bytes;
 pub(crate) use server_id::host_name;
 pub use server_id::server_id;
+pub(crate) use timestamp::rfc3339_ms;
 
 /// Where everything is when nothing else is said; the operators' listener has it there always.
 #[must_use]
@@ -54,6 +57,8 @@ pub fn usual_paths() -> MonitoringConfig {
         shown: MetricsConfig::default(),
         detailed_health: false,
         checks: CheckConfig::default(),
+        alerts: None,
+        thresholds: crate::alerts::Thresholds::default(),
     }
 }
 

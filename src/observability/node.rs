@@ -5,13 +5,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Instant, SystemTime};
 
-use arc_swap::ArcSwapOption;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 use vedfolnir_cluster::Cluster;
 
 use super::checks::Checks;
 use super::operations::Operations;
+use crate::alerts::{AlertStats, Thresholds};
 use crate::security::secret::Secret;
 use crate::service::Service;
 use crate::tls::ListenerTls;
@@ -27,6 +28,8 @@ pub struct Node {
     served: AtomicBool,
     checks: Mutex<Checks>,
     operations: Operations,
+    alerts: Arc<AlertStats>,
+    thresholds: ArcSwap<Thresholds>,
     /// What a scraper of the public listener must show.
     metrics_token: ArcSwapOption<Secret>,
     parts: OnceLock<Parts>,
@@ -63,6 +66,8 @@ impl Node {
             served: AtomicBool::new(false),
             checks: Mutex::new(Checks::new(1)),
             operations: Operations::default(),
+            alerts: Arc::default(),
+            thresholds: ArcSwap::default(),
             metrics_token: ArcSwapOption::empty(),
             parts: OnceLock::new(),
         }
@@ -128,6 +133,23 @@ impl Node {
         if let Some(parts) = self.parts() {
             parts.service.set_shedding(shedding);
         }
+    }
+
+    /// What alerts count.
+    #[must_use]
+    pub const fn alerts(&self) -> &Arc<AlertStats> {
+        &self.alerts
+    }
+
+    /// The values beyond which alerts fire.
+    #[must_use]
+    pub fn thresholds(&self) -> Arc<Thresholds> {
+        self.thresholds.load_full()
+    }
+
+    /// From now on these are.
+    pub fn set_thresholds(&self, thresholds: Thresholds) {
+        self.thresholds.store(Arc::new(thresholds));
     }
 
     /// How long operators' requests took.

@@ -174,7 +174,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_check_that_hangs_has_failed_and_is_kept() {
-        let (open, gate) = std::sync::mpsc::channel::<()>();
+        let (open, gate) = std::sync::mpsc::sync_channel::<()>(1);
         let check = spawn_blocking(move || gate.recv().map(|()| "done".to_owned()).map_err(|error| error.to_string()));
         let (finding, late) = within(Duration::from_millis(20), check).await;
         assert!(finding.is_err_and(|reason| reason.starts_with("no answer")));

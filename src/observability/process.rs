@@ -14,14 +14,19 @@ pub(super) struct Process {
 
 pub(super) fn read() -> Process {
     Process {
-        resident_bytes: resident_bytes().unwrap_or(0),
+        resident_bytes: resident_bytes(),
         cpu_seconds: cpu_seconds().unwrap_or(0.0),
         open_fds: std::fs::read_dir("/proc/self/fd").map_or(0, |entries| entries.count() as u64),
         max_fds: rlimit::Resource::NOFILE.get().map_or(0, |(soft, _)| soft),
     }
 }
 
-fn resident_bytes() -> Option<u64> {
+/// Resident memory; 0 when it cannot be read.
+pub(crate) fn resident_bytes() -> u64 {
+    resident().unwrap_or(0)
+}
+
+fn resident() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
     line.trim().trim_end_matches("kB").trim().parse::<u64>().ok()?.checked_mul(1024)

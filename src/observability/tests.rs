@@ -187,6 +187,8 @@ async fn paths_are_where_the_configuration_says() {
         shown: crate::config::MetricsConfig::default(),
         detailed_health: true,
         checks: crate::config::CheckConfig::default(),
+        alerts: None,
+        thresholds: crate::alerts::Thresholds::default(),
     };
     assert_eq!(status_of(&paths, "/hz/live", None).await, StatusCode::OK);
     for not_ready in ["/hz", "/hz/ready", "/healthz"] {

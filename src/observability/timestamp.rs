@@ -16,6 +16,11 @@ pub(crate) fn rfc3339(time: SystemTime) -> String {
     )
 }
 
+/// The same of milliseconds since 1970.
+pub(crate) fn rfc3339_ms(unix_ms: u64) -> String {
+    rfc3339(UNIX_EPOCH + std::time::Duration::from_millis(unix_ms))
+}
+
 /// Year, month and day of a day since 1970-01-01 in the Gregorian calendar.
 ///
 /// Counted in years that begin in March, so that the leap day is a year's last.

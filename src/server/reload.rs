@@ -42,6 +42,7 @@ impl Reloader {
         let rules = Arc::new(config.security.rules.with_tls_port(self.tls_port));
         self.guard.replace(rules, &config.security.authenticator);
         self.door.replace(config.admin.tokens.clone());
+        self.node.set_thresholds(config.monitoring.thresholds.clone());
         self.node.set_metrics_token(config.monitoring.metrics_token.clone());
     }
 

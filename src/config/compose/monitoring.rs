@@ -1,9 +1,11 @@
 //! Category 5: where health and metrics are served.
 
+use crate::alerts::{AlertConfig, Thresholds, is_private};
 use crate::config::problem::Severity;
 use crate::config::schema::{Setting, balancer, kind::UrlPath, monitoring as schema, performance};
 use crate::config::values::Values;
 use crate::config::{CheckConfig, Inputs, MetricFamilies, MetricsConfig, MonitoringConfig};
+use crate::observability::logging::{Endpoint, client_tls};
 
 /// Engine.IO's own path.
 const ENGINE_IO: &str = "/socket.io";
@@ -38,6 +40,8 @@ pub(super) fn compose(values: &Values<'_>, inputs: &Inputs) -> MonitoringConfig 
         metrics_token: values.given(&schema::METRICS_TOKEN).map(Into::into),
         detailed_health: values.get(&schema::DETAILED_HEALTH),
         checks: checks(values, inputs),
+        alerts: alerts(values),
+        thresholds: Thresholds::of(&values.get(&schema::ALERT_THRESHOLDS)),
         shown: MetricsConfig {
             form: values.get(&schema::METRICS_FORMAT),
             families: MetricFamilies {
@@ -48,6 +52,53 @@ pub(super) fn compose(values: &Values<'_>, inputs: &Inputs) -> MonitoringConfig 
             },
         },
     }
+}
+
+fn alerts(values: &Values<'_>) -> Option<AlertConfig> {
+    if !values.get(&schema::ALERTING_ENABLED) {
+        return None;
+    }
+    let Some(text) = values.given(&schema::ALERT_WEBHOOK_URL) else {
+        if !values.is_given(&schema::ALERT_WEBHOOK_URL) {
+            let reason = "there is nowhere to send alerts";
+            values.refuse(&schema::ALERTING_ENABLED, reason, "WEBSOCKET_ALERT_WEBHOOK_URL, or false");
+        }
+        return None;
+    };
+    if values.get(&schema::ALERT_THRESHOLDS).is_empty() {
+        let reason = "without thresholds no alert is ever sent";
+        values.say(Severity::Warning, &schema::ALERT_THRESHOLDS, reason, r#"such as {"memory_usage_mb":500}"#);
+    }
+    let endpoint: Endpoint = match text.parse() {
+        Ok(endpoint) => endpoint,
+        Err(error) => {
+            values.refuse_for(&schema::ALERT_WEBHOOK_URL, &error);
+            return None;
+        }
+    };
+    let allow_private = values.get(&schema::ALERT_WEBHOOK_ALLOW_PRIVATE);
+    if !allow_private && endpoint.host().parse().is_ok_and(is_private) {
+        let reason = "it is a private address";
+        let accepted = "a public one, or WEBSOCKET_ALERT_WEBHOOK_ALLOW_PRIVATE=true for a receiver of your own network";
+        values.refuse(&schema::ALERT_WEBHOOK_URL, reason, accepted);
+    }
+    let tls = if endpoint.is_secure() {
+        let made =
+            client_tls(None).map_err(|error| values.refuse(&schema::ALERT_WEBHOOK_URL, error.to_string(), "http://"));
+        Some(made.ok()?)
+    } else {
+        let reason = "alerts and their signatures go over the network as they are";
+        values.say(Severity::Warning, &schema::ALERT_WEBHOOK_URL, reason, "an https:// address");
+        None
+    };
+    Some(AlertConfig {
+        endpoint,
+        tls,
+        secret: values.given(&schema::ALERT_WEBHOOK_SECRET).map(Into::into),
+        allow_private,
+        window: values.get(&schema::ALERT_WINDOW),
+        repeat: values.get(&schema::ALERT_REPEAT),
+    })
 }
 
 fn checks(values: &Values<'_>, inputs: &Inputs) -> CheckConfig {

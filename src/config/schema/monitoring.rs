@@ -6,7 +6,6 @@ use super::kind::{Boolean, Choice, List, Parsed, Span, Text, UrlPath, WebAddress
 use super::{Setting, settings};
 use crate::config::MetricsForm;
 
-const ALERTS: &str = "alerts";
 /// Events that are counted by name at most.
 const EVENTS_MAX: usize = 64;
 /// What an alert may be told by.
@@ -131,7 +130,6 @@ settings! {
         "Whether alerts are sent",
     )
     .default("false")
-    .later(ALERTS)
     .production("true");
 
     ALERT_WEBHOOK_URL: WebAddress = Setting::new(
@@ -141,7 +139,6 @@ settings! {
         "Where to",
     )
     .secret()
-    .later(ALERTS)
     .production("https://alerts.example.com/webhook");
 
     ALERT_WEBHOOK_SECRET: Text = Setting::new(
@@ -150,8 +147,15 @@ settings! {
         Text::of("a shared secret", 4_096),
         "Key of the signature by which the receiver knows us",
     )
-    .secret()
-    .later(ALERTS);
+    .secret();
+
+    ALERT_WEBHOOK_ALLOW_PRIVATE: Boolean = Setting::new(
+        "WEBSOCKET_ALERT_WEBHOOK_ALLOW_PRIVATE",
+        "alert-webhook-allow-private",
+        Boolean,
+        "Whether it may be at a private, link-local or loopback address",
+    )
+    .default("false");
 
     ALERT_THRESHOLDS: Parsed<BTreeMap<String, f64>> = Setting::new(
         "WEBSOCKET_ALERT_THRESHOLDS",
@@ -164,7 +168,6 @@ settings! {
     )
     .default("{}")
     .reloads()
-    .later(ALERTS)
     .production(r#"{"connection_errors":10,"message_errors":50,"response_time_ms":1000,"memory_usage_mb":500}"#);
 
     ALERT_WINDOW: Span = Setting::new(
@@ -173,8 +176,7 @@ settings! {
         Span::seconds(1, 86_400),
         "The window over which thresholds count",
     )
-    .default("60")
-    .later(ALERTS);
+    .default("60");
 
     ALERT_REPEAT: Span = Setting::new(
         "WEBSOCKET_ALERT_REPEAT",
@@ -182,8 +184,7 @@ settings! {
         Span::seconds(1, 30 * 86_400),
         "An alert that goes on is sent again after this long",
     )
-    .default("4h")
-    .later(ALERTS);
+    .default("4h");
 
     OTEL_EXPORTER_OTLP_ENDPOINT: WebAddress = Setting::new(
         "WEBSOCKET_OTEL_EXPORTER_OTLP_ENDPOINT",

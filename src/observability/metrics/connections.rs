@@ -1,6 +1,7 @@
 //! Connections: how many, of which kind, which were refused and why, how they ended.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use vedfolnir_protocol::CloseReason;
 
@@ -36,6 +37,28 @@ pub(super) fn of_connections(families: &mut Families, stats: &ServiceStats, secu
         CloseReason::ALL.iter().zip(&stats.closed).map(|(reason, count)| (label(*reason), get(count))).collect();
     let ends: Vec<_> = ends.iter().map(|(reason, count)| ("reason", reason.as_str(), *count)).collect();
     families.counters("websocket_connections_closed_total", "Engine.IO sessions that ended, by reason", &ends);
+}
+
+/// Connections that did not come about, for whatever reason.
+pub(crate) fn connection_errors(stats: &ServiceStats, security: &SecurityCounters) -> u64 {
+    let refused = [
+        SecurityEvent::AuthFailure,
+        SecurityEvent::BlockedOrigin,
+        SecurityEvent::CsrfFailure,
+        SecurityEvent::RateLimited(RateScope::ConnectsPerIp),
+        SecurityEvent::ConnectionLimit(ConnectionScope::Ip),
+        SecurityEvent::ConnectionLimit(ConnectionScope::User),
+        SecurityEvent::ConnectionLimit(ConnectionScope::Node),
+    ];
+    let refused: u64 = refused.into_iter().map(|event| security.get(event)).sum();
+    let failed = [
+        &stats.connections_failed_total,
+        &stats.connections_unavailable_total,
+        &stats.tcp_refused_total,
+        &stats.handshake_timeouts_total,
+    ];
+    let failed = failed.into_iter().chain(&stats.tls_failures);
+    refused + failed.map(|counter| counter.load(Ordering::Relaxed)).sum::<u64>()
 }
 
 /// All that were refused because there are as many as there may be.

@@ -1,11 +1,20 @@
 //! What went wrong for a client.
 
+use std::sync::atomic::Ordering;
+
 use vedfolnir_protocol::CloseReason;
 
 use super::connections::of_limits;
 use super::{Families, get};
 use crate::security::events::{SecurityCounters, SecurityEvent};
 use crate::service::ServiceStats;
+
+/// Messages that failed: publishes without an answer of the cluster, and what could not be read.
+pub(crate) fn message_errors(stats: &ServiceStats) -> u64 {
+    let parse = CloseReason::ALL.iter().zip(&stats.closed).filter(|(reason, _)| **reason == CloseReason::ParseError);
+    let parse: u64 = parse.map(|(_, count)| count.load(Ordering::Relaxed)).sum();
+    parse + stats.publishes_failed_total.load(Ordering::Relaxed)
+}
 
 pub(super) fn of_errors(families: &mut Families, stats: &ServiceStats, security: &SecurityCounters) {
     let ended = |reason: CloseReason| -> f64 {

@@ -2,6 +2,7 @@
 //!
 //! Nothing is counted here: a page is read from counters that the floors keep anyway.
 
+mod alerts;
 mod cluster;
 mod connections;
 mod errors;
@@ -32,6 +33,8 @@ use super::{json, openmetrics};
 use crate::config::{MetricFamilies, MetricsConfig, MetricsForm};
 use crate::security::events::SecurityCounters;
 use crate::service::ServiceStats;
+pub(crate) use connections::connection_errors;
+pub(crate) use errors::message_errors;
 use tables::Tables;
 
 /// A page, in the configured form; a scraper that understands OpenMetrics gets that instead of Prometheus' text.
@@ -90,6 +93,7 @@ fn gather(node: &Node, shown: MetricFamilies) -> Vec<MetricFamily> {
             tables::of_tables(&mut families, &Tables::default());
         }
     }
+    alerts::of_alerts(&mut families, node.alerts());
     log::of_log(&mut families, super::log::stats().as_deref());
     if shown.performance {
         process::of_process(&mut families);

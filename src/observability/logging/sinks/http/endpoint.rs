@@ -1,4 +1,4 @@
-//! The address of a receiver of log lines: `https://HOST[:PORT]/PATH`, or `http://` where nobody listens in.
+//! The address of a receiver of log lines or alerts: `https://HOST[:PORT]/PATH`, or `http://` where nobody listens in.
 
 use std::fmt;
 use std::str::FromStr;
@@ -29,10 +29,34 @@ pub struct EndpointError {
 }
 
 impl Endpoint {
-    /// Whether lines travel encrypted.
+    /// Whether what is sent travels encrypted.
     #[must_use]
     pub const fn is_secure(&self) -> bool {
         self.secure
+    }
+
+    /// A name or an address, IPv6 without brackets.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The port.
+    #[must_use]
+    pub const fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Host and port as in the address, for the `Host` header.
+    #[must_use]
+    pub fn authority(&self) -> &str {
+        &self.authority
+    }
+
+    /// Path and query.
+    #[must_use]
+    pub fn target(&self) -> &str {
+        &self.target
     }
 }
 

@@ -1,0 +1,108 @@
+//! Hands messages to the webhook, one after the other, each until it is taken or given up.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::message::Message;
+use super::post::{PostError, post};
+use super::{AlertConfig, AlertStats};
+
+/// Messages that wait.
+pub(super) const MESSAGES_MAX: usize = 64;
+/// A message is given up after so many attempts.
+const ATTEMPTS_MAX: u32 = 8;
+/// Between the first two attempts; twice as long each time ...
+const WAIT_FIRST: Duration = Duration::from_millis(500);
+/// ... up to this, whatever the receiver asks for.
+const WAIT_MAX: Duration = Duration::from_secs(60);
+
+/// Sends until `stop`.
+pub(super) async fn run(
+    config: AlertConfig,
+    stats: Arc<AlertStats>,
+    mut messages: mpsc::Receiver<Message>,
+    stop: CancellationToken,
+) {
+    loop {
+        let message = tokio::select! {
+            message = messages.recv() => message,
+            () = stop.cancelled() => return,
+        };
+        let Some(message) = message else { return };
+        tokio::select! {
+            () = deliver(&config, &stats, &message) => {}
+            () = stop.cancelled() => return,
+        }
+    }
+}
+
+async fn deliver(config: &AlertConfig, stats: &AlertStats, message: &Message) {
+    let mut wait = WAIT_FIRST;
+    for attempt in 1..=ATTEMPTS_MAX {
+        let error = match post(config, message, unix_now()).await {
+            Ok(()) => {
+                AlertStats::one(&stats.delivered_total);
+                return;
+            }
+            Err(error) => error,
+        };
+        let is_final = matches!(error, PostError::Refused(_) | PostError::Private(_)) || attempt == ATTEMPTS_MAX;
+        if is_final {
+            AlertStats::one(&stats.dropped_total);
+            tracing::error!(
+                event_type = "alert_not_delivered",
+                alert = message.alert,
+                status = message.status,
+                endpoint = %config.endpoint,
+                attempt,
+                %error,
+                "the alerts' receiver does not take a message: it is given up"
+            );
+            return;
+        }
+        AlertStats::one(&stats.retried_total);
+        tracing::debug!(alert = message.alert, %error, attempt, "the alerts' receiver did not take a message yet");
+        let asked = match error {
+            PostError::NotNow { retry_after, .. } => retry_after,
+            _ => None,
+        };
+        tokio::time::sleep(asked.unwrap_or_else(|| jittered(wait, random())).min(WAIT_MAX)).await;
+        wait = (wait * 2).min(WAIT_MAX);
+    }
+}
+
+/// From half of it to all of it.
+fn jittered(wait: Duration, random: u64) -> Duration {
+    let half = wait / 2;
+    half + Duration::from_millis(random % (half.as_millis() as u64 + 1))
+}
+
+fn random() -> u64 {
+    let mut bytes = [0; 8];
+    // Without randomness from the system all waits are alike.
+    match getrandom::fill(&mut bytes) {
+        Ok(()) => u64::from_ne_bytes(bytes),
+        Err(_) => 0,
+    }
+}
+
+fn unix_now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_is_from_half_of_it_to_all_of_it() {
+        let wait = Duration::from_secs(4);
+        assert_eq!(jittered(wait, 0), wait / 2);
+        for random in [1, 1_999, 2_000, 2_001, u64::MAX] {
+            assert!((wait / 2..=wait).contains(&jittered(wait, random)), "{random}");
+        }
+    }
+}
