@@ -88,7 +88,7 @@ describe('an alert', () => {
     assert.deepEqual(messages.map(({ json }) => json.status), ['firing', 'resolved', 'firing', 'resolved']);
     assert.equal(await metric(node, 'websocket_alert_messages_total{result="delivered"}'), 4);
     assert.doesNotMatch(node.output(), new RegExp(`${SECRET}|c4n4ry`));
-    assert.match(node.output(), /alert_firing/);
+    await until('the log says so', () => /alert_firing/.test(node.output()));
   });
 
   test('is sent again with the same key until the receiver takes it', async (t) => {
@@ -135,7 +135,7 @@ describe('an alert', () => {
     await until('it was given up', async () => (await metric(node, 'websocket_alert_messages_total{result="dropped"}')) === 1);
     assert.equal(messages.length, 1);
     assert.equal(elsewhere.messages.length, 0);
-    assert.match(node.output(), /alert_not_delivered.*307/);
+    await until('the log says so', () => /alert_not_delivered.*307/.test(node.output()));
   });
 
   test('goes to no private address unless that is allowed, whatever a name resolves to', async (t) => {
@@ -144,7 +144,7 @@ describe('an alert', () => {
     const node = await nodeFor(t, named, { WEBSOCKET_ALERT_THRESHOLDS: '{"memory_usage_mb":1}', WEBSOCKET_ALERT_WEBHOOK_ALLOW_PRIVATE: 'false' });
     await until('it was given up', async () => (await metric(node, 'websocket_alert_messages_total{result="dropped"}')) === 1);
     assert.equal(messages.length, 0);
-    assert.match(node.output(), /private address/);
+    await until('the log says so', () => /private address/.test(node.output()));
     assert.equal((await node.health()).status, 200);
   });
 

@@ -180,8 +180,9 @@ describe('tokens that are refused', () => {
       errors.push(await refusal(node.url, by(bad)));
     }
     assert.equal(new Set(errors.map(({ message, data }) => JSON.stringify([message, data]))).size, 1);
-    const line = securityLines(node).findLast(({ event_type: type }) => type === 'auth_failure');
-    assert.equal(line?.client_ip, '127.0.0.1');
+    const told = () => securityLines(node).findLast(({ event_type: type }) => type === 'authentication_failed');
+    await until('the log says so', told);
+    assert.deepEqual([told().client_ip, told().error_code], ['127.0.0.1', 'AUTH_FAILED']);
   });
 
   test('a refused client does not try again by itself, however it reconnects otherwise', async () => {

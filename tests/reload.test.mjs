@@ -67,7 +67,7 @@ describe('a start by the environment alone', () => {
     assert.deepEqual(listeners(node.pid), [`127.0.0.1:${ports.admin}`, `127.0.0.1:${ports.service}`].sort());
     assert.deepEqual(readdirSync(empty), ['vedfolnir-data']);
     assert.match(node.output(), /INFO .*REDIS_URL.*no effect/);
-    assert.match(node.output(), /WARN .*WEBSOCKET_PROT.*WEBSOCKET_PORT/);
+    assert.match(node.output(), /WARNING .*WEBSOCKET_PROT.*WEBSOCKET_PORT/);
 
     // Its port is taken now: another one names it and ends.
     const second = await run(['start'], { env: { ...node.env, WEBSOCKET_DATA_DIR: path.join(directory, 'second') } });
@@ -203,7 +203,7 @@ describe('SIGHUP', () => {
     node.signal('SIGHUP');
     await until('the third origin is allowed', () => isAllowed('https://third.example'));
     for (const name of ['WEBSOCKET_PING_INTERVAL', 'WEBSOCKET_MAX_PAYLOAD']) {
-      await until(`the log names ${name}`, () => said(` WARN .*needs a restart.*${name}`) === 1);
+      await until(`the log names ${name}`, () => said(` WARNING .*needs a restart.*${name}`) === 1);
     }
     assert.equal(said('needs a restart.*(CORS|LOG_LEVEL|METRICS_TOKEN|WEBSOCKET_PORT)'), 0);
     const handshake = JSON.parse((await ask(`${node.url}${POLLING_PATH}`)).text.slice(1));

@@ -95,7 +95,7 @@ describe('a node with an RSA certificate and the cipher string of the document',
     assert.deepEqual(chosen.toSorted(), suites.map((suite) => `ECDHE-${suite}`));
     const warnings = node.output().split('\n').filter((line) => suites.every((suite) => line.includes(` DHE-${suite}`)));
     assert.equal(warnings.length, 1, node.output());
-    assert.match(warnings[0], / WARN /);
+    assert.match(warnings[0], / WARNING /);
   });
 
   test('the three suites of TLS 1.3 are spoken', async () => {

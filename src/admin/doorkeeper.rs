@@ -176,13 +176,15 @@ async fn audit(request: Request, next: Next) -> Response {
     let method = request.method().clone();
     let path = request.uri().path().to_owned();
     let role = request.extensions().get::<Role>().copied().unwrap_or(Role::Admin);
-    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0.to_string());
+    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip().to_string());
+    let door = if peer.is_some() { "listener" } else { "socket" };
     let response = next.run(request).await;
     tracing::info!(
         category = "security",
         event_type = "admin_action",
         role = role.as_str(),
-        client_ip = peer.as_deref().unwrap_or("the socket in the data directory"),
+        client_ip = peer,
+        door,
         %method,
         path,
         status = response.status().as_u16(),

@@ -91,11 +91,11 @@ fn record(node: &Node, part: Part, finding: Finding) {
     if !node.checks().lock().record(part, finding, Instant::now()) {
         return;
     }
-    let message = told.unwrap_or_else(|reason| reason);
+    let found = told.unwrap_or_else(|reason| reason);
     if failed {
-        tracing::error!(check = part.as_str(), message, "a check of the node's own parts failed");
+        tracing::error!(check = part.as_str(), found, "a check of the node's own parts failed");
     } else {
-        tracing::info!(check = part.as_str(), message, "a check of the node's own parts is well again");
+        tracing::info!(check = part.as_str(), found, "a check of the node's own parts is well again");
     }
 }
 

@@ -130,13 +130,14 @@ export async function growth(node, samples, work, headers) {
   return after.map((value, index) => value - before[index]);
 }
 
-/** The node's JSON log lines; lines that are none are left out. */
+/** The node's JSON log lines, what is in `metadata` beside the rest; lines that are none are left out. */
 export const logLines = (node) =>
   node
     .output()
     .split('\n')
     .map(parsed)
-    .filter((line) => line !== null);
+    .filter((line) => line !== null)
+    .map(({ metadata, ...line }) => ({ ...metadata, ...line }));
 
 /** Its lines about security. */
 export const securityLines = (node) => logLines(node).filter(({ category }) => category === 'security');
