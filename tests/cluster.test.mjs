@@ -549,7 +549,10 @@ describe('vedfolnir dev', () => {
     await until('the death is reported', () => dev.stderr.includes(String(victim.pid)));
     const left = dev.nodes.filter((node) => node !== victim);
     assert.notEqual(await dev.leader(), victim);
-    for (const node of left) assert.equal((await fetch(`${node.url}/websocket/health/ready`)).status, 200);
+    // Each of them hears of the new leader in its own time.
+    for (const node of left) {
+      await until('those that are left serve', async () => (await fetch(`${node.url}/websocket/health/ready`)).status === 200);
+    }
     assert.ok(!isRunning(victim.pid));
     assert.equal(dev.exit, undefined);
     const { code, took } = await dev.stop('SIGINT');

@@ -60,8 +60,8 @@ describe('templates', () => {
     const before = await run(['config', 'check', '--json', '--env-file', file('placeholders.env', template)]);
     assert.equal(before.code, 78);
     const refused = JSON.parse(before.stdout).filter(({ severity }) => severity === 'error').map(({ value }) => value);
-    const placeholders = [...template.matchAll(/^[A-Z0-9_]+=(\/path\/to\/\S+|\/etc\/\S+)$/gm)].map(([, value]) => value);
-    assert.ok(placeholders.length >= 6);
+    const placeholders = [...template.matchAll(/^[A-Z0-9_]+=(\/path\/to\/\S+|\/etc\/\S+|\/var\/log\/\S+)$/gm)].map(([, value]) => value);
+    assert.ok(placeholders.length >= 10);
     assert.deepEqual(refused.toSorted(), placeholders.toSorted());
 
     const authority = new Authority();
@@ -74,8 +74,9 @@ describe('templates', () => {
       .replace('/path/to/ca_bundle.pem', authority.root)
       .replace('/etc/vedfolnir/cluster/ca.pem', path.join(cluster, 'ca.pem'))
       .replace('/etc/vedfolnir/cluster/', path.join(cluster, '10.0.0.1/'))
-      .replace('/etc/vedfolnir/cluster/', path.join(cluster, '10.0.0.1/'));
-    assert.doesNotMatch(filled, /^[A-Z0-9_]+=\/(path|etc)\//m);
+      .replace('/etc/vedfolnir/cluster/', path.join(cluster, '10.0.0.1/'))
+      .replaceAll('/var/log/vedfolnir/', `${directory}/`);
+    assert.doesNotMatch(filled, /^[A-Z0-9_]+=\/(path|etc|var\/log)\//m);
     const { code, stdout } = await run(['config', 'check', '--json', '--env-file', file('filled.env', filled)]);
     const problems = JSON.parse(stdout);
     assert.equal(code, 0, stdout);
