@@ -25,6 +25,15 @@ need 'command -v haproxy || test -x /usr/sbin/haproxy' haproxy
 # A browser for the pages of tests/browser.test.mjs.
 need 'command -v chromium || command -v chromium-browser || command -v google-chrome' chromium
 
+# Where their logs go.
+need 'command -v rsyslogd || test -x /usr/sbin/rsyslogd' rsyslog
+need 'ls /usr/lib/*/rsyslog/lmnsd_gtls.so' rsyslog-gnutls
+need 'command -v logrotate || test -x /usr/sbin/logrotate' logrotate
+
+# What scrapes them, and what its alerts go to.
+need 'command -v prometheus' prometheus
+need 'command -v prometheus-alertmanager' prometheus-alertmanager
+
 for tool in cargo node npm; do
     if ! command -v "$tool" >/dev/null 2>&1; then
         echo "setup: $tool is missing: install the Rust toolchain (rustup.rs) and Node.js (nodejs.org) first" >&2

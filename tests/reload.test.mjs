@@ -162,7 +162,7 @@ describe('SIGHUP', () => {
     node.signal('SIGHUP');
     await until('the configuration was read', () => said(IN_FORCE) === 2);
     await until('the log has DEBUG', async () => {
-      await ask(`${node.url}/websocket/health`);
+      await undisturbed();
       return said(' DEBUG ') > 0;
     });
     write({ WEBSOCKET_LOG_LEVEL: 'ERROR', WEBSOCKET_CORS_ALLOWED_ORIGINS: `${PAGE},https://quiet.example` });

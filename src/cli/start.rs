@@ -88,14 +88,16 @@ async fn reload_at(mut hang_ups: Signal, reloader: Reloader, mut loaded: Loaded,
         if hang_ups.recv().await.is_none() {
             return std::future::pending().await;
         }
-        log::reopen_files();
         let (reading, certificates) = (settings.clone(), reloader.clone());
         // Both read files.
         let read = tokio::task::spawn_blocking(move || {
             certificates.reload_certificates();
             config::load(&reading.inputs())
         });
-        match read.await {
+        let read = read.await;
+        // After the files were looked at, so that both do not meet.
+        log::reopen_files();
+        match read {
             Ok(Ok(new)) => {
                 reloader.apply(&new.config);
                 log::change(&new.config.log);

@@ -86,6 +86,17 @@ pub(crate) async fn timed(State(node): State<Arc<Node>>, request: Request, next:
     let operation = Operation::of_path(request.uri().path());
     let began = Instant::now();
     let response = next.run(request).await;
-    node.operations().observe(operation, began.elapsed());
+    let took = began.elapsed();
+    node.operations().observe(operation, took);
+    // Metrics and health are asked for again and again.
+    if !matches!(operation, Operation::Metrics | Operation::Other) {
+        tracing::info!(
+            event_type = "operation_completed",
+            operation = operation.as_str(),
+            duration_ms = (took.as_secs_f64() * 1e4).round() / 10.0,
+            status = response.status().as_u16(),
+            "an operator's request was answered"
+        );
+    }
     response
 }

@@ -88,7 +88,7 @@ impl SecurityEvent {
         Self::Forbidden,
     ];
 
-    /// The event's type, in the log and as a metric's label.
+    /// The event's type as a metric's label.
     #[must_use]
     pub const fn kind(self) -> &'static str {
         match self {
@@ -107,6 +107,15 @@ impl SecurityEvent {
             Self::ProxyProtocolMissing => "proxy_protocol_missing",
             Self::ProxyProtocolInvalid => "proxy_protocol_invalid",
             Self::LimitTableFull => "limit_table_full",
+        }
+    }
+
+    /// Its type in the log's catalogue.
+    #[must_use]
+    pub const fn event_type(self) -> &'static str {
+        match self {
+            Self::AuthFailure => "authentication_failed",
+            other => other.kind(),
         }
     }
 

@@ -138,7 +138,7 @@ impl Guard {
         self.counters.count(event);
         let may_tell = self.lines_rate.is_none_or(|rate| self.lines.lock().take(&rate, 1, Instant::now()).is_allowed());
         if may_tell {
-            let (event_type, scope) = (event.kind(), event.scope());
+            let (event_type, scope) = (event.event_type(), event.scope());
             let error_code = event.error_code();
             tracing::warn!(category = "security", event_type, error_code, scope, client_ip = %address, "security: {detail}");
         }

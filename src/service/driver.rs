@@ -16,6 +16,7 @@ use super::outbox::Frame;
 use super::resume::Connected;
 use super::session::{Pulled, SessionSocket};
 use super::stats::ServiceStats;
+use super::telling::Told;
 use super::{Inner, affinity, release};
 use crate::app::RequestInfo;
 use crate::security::events::SecurityEvent;
@@ -59,7 +60,7 @@ pub(crate) struct Session {
     /// It has sent more than it may: the connection ends.
     over_limit: bool,
     /// Whether the log was told that the connection stands.
-    pub(super) told: bool,
+    pub(super) told: Option<Box<Told>>,
     /// When the first of its tokens expires.
     expires: Option<Instant>,
     /// Its place among the connections of its address.
@@ -96,7 +97,7 @@ impl Session {
             started: Instant::now(),
             budget: Budget::full(Instant::now()),
             over_limit: false,
-            told: false,
+            told: None,
             expires: None,
             _place: place,
             counted_as: Some(counted_as),

@@ -202,7 +202,8 @@ fn handshake(service: &Arc<Inner>, asking: Asking, transport: Transport, request
 
 fn request_info(asking: Asking, request: &Request<Incoming>) -> RequestInfo {
     let kept = HEADERS_KEPT.iter().filter_map(|name| {
-        let value = request.headers().get(*name)?.to_str().ok()?;
+        // Any text: what a program calls itself may be in any language.
+        let value = std::str::from_utf8(request.headers().get(*name)?.as_bytes()).ok()?;
         Some((*name, value.into()))
     });
     RequestInfo {

@@ -12,6 +12,7 @@ use super::release;
 use super::resume::{self, Connected};
 use super::session::SessionSocket;
 use super::stats::ServiceStats;
+use super::telling;
 use crate::app::{Args, Handshake, Namespace, Reply, Socket};
 
 impl Session {
@@ -102,12 +103,13 @@ impl Session {
         match (&mut handler).now_or_never() {
             Some(reply) if ack_id.is_none() || socket.emits_settled() => {
                 answer(&socket, ack_id, reply);
-                self.service.stats.processed(started.elapsed(), ack_id.is_some());
+                handled(&socket, &event, bytes, ack_id, started);
             }
             Some(reply) => self.spawn_handler(
                 bytes,
                 Box::pin(async move {
-                    settle_and_answer(&socket, ack_id, reply, started).await;
+                    settle_and_answer(&socket, ack_id, reply).await;
+                    handled(&socket, &event, bytes, ack_id, started);
                     Done::Handler(bytes)
                 }),
             ),
@@ -115,7 +117,8 @@ impl Session {
                 bytes,
                 Box::pin(async move {
                     let reply = handler.await;
-                    settle_and_answer(&socket, ack_id, reply, started).await;
+                    settle_and_answer(&socket, ack_id, reply).await;
+                    handled(&socket, &event, bytes, ack_id, started);
                     Done::Handler(bytes)
                 }),
             ),
@@ -124,12 +127,18 @@ impl Session {
 }
 
 /// An ack stands behind the emits made before it, but not for ever: without a quorum they never settle.
-async fn settle_and_answer(socket: &SessionSocket, ack_id: Option<u64>, reply: Reply, started: Instant) {
+async fn settle_and_answer(socket: &SessionSocket, ack_id: Option<u64>, reply: Reply) {
     if ack_id.is_some() {
         let _ = tokio::time::timeout(socket.service.config.publish_timeout, socket.settle_emits()).await;
     }
     answer(socket, ack_id, reply);
-    socket.service.stats.processed(started.elapsed(), ack_id.is_some());
+}
+
+/// Counts it, and tells the log.
+fn handled(socket: &SessionSocket, event: &str, bytes: usize, ack_id: Option<u64>, started: Instant) {
+    let took = started.elapsed();
+    socket.service.stats.processed(took, ack_id.is_some());
+    telling::tell_handled(socket, event, bytes, took);
 }
 
 fn answer(socket: &SessionSocket, ack_id: Option<u64>, reply: Reply) {

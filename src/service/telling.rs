@@ -1,6 +1,8 @@
 //! What the log says of a client's connection: one line when it stands, one when it ends, and what happened between.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
 
 use ring::digest;
 use vedfolnir_protocol::{CloseReason, EngineSid};
@@ -8,6 +10,8 @@ use vedfolnir_protocol::{CloseReason, EngineSid};
 use super::driver::Session;
 use super::session::SessionSocket;
 
+/// A handler that takes longer is worth a line: clients feel it.
+const SLOW_HANDLER: Duration = Duration::from_millis(500);
 /// Bytes of a connection's name in the log.
 const ID_BYTES: usize = 8;
 
@@ -23,10 +27,24 @@ pub(super) fn connection_id(sid: &EngineSid) -> String {
     id
 }
 
+/// The first socket of a connection that the log was told of: the client may have left its namespace since.
+pub(super) struct Told {
+    session_id: Arc<str>,
+    user_id: Option<Arc<str>>,
+    namespace: Arc<str>,
+}
+
 impl Session {
     /// The client is in a namespace: with the first one its connection stands.
     pub(super) fn tell_joined(&mut self, socket: &SessionSocket) {
-        let first = !std::mem::replace(&mut self.told, true);
+        let first = self.told.is_none();
+        if first {
+            self.told = Some(Box::new(Told {
+                session_id: Arc::clone(&socket.sid),
+                user_id: socket.user.clone(),
+                namespace: Arc::clone(socket.namespace.shared_name()),
+            }));
+        }
         if !tracing::enabled!(target: "vedfolnir::connection", tracing::Level::INFO) {
             return;
         }
@@ -56,37 +74,70 @@ impl Session {
         if !tracing::enabled!(target: "vedfolnir::connection", tracing::Level::INFO) {
             return;
         }
-        let socket = self.sockets.first();
+        let told = self.told.as_deref();
         tracing::info!(
             target: "vedfolnir::connection",
             event_type = "connection_upgraded",
-            session_id = socket.map(|socket| &*socket.sid),
-            user_id = socket.and_then(|socket| socket.user.as_deref()),
+            session_id = told.map(|told| &*told.session_id),
+            user_id = told.and_then(|told| told.user_id.as_deref()),
             connection_id = connection_id(&self.sid),
-            namespace = socket.map(|socket| socket.namespace.name()),
+            namespace = told.map(|told| &*told.namespace),
             client_ip = %self.request.remote.ip(),
+            user_agent = self.request.header("user-agent"),
             "A client went from polling to WebSocket"
         );
     }
 
     /// A connection that stood has ended; its sockets are still there.
     pub(super) fn tell_closed(&self, reason: CloseReason) {
-        if !self.told || !tracing::enabled!(target: "vedfolnir::connection", tracing::Level::INFO) {
+        let Some(told) = &self.told else { return };
+        if !tracing::enabled!(target: "vedfolnir::connection", tracing::Level::INFO) {
             return;
         }
-        let socket = self.sockets.first();
-        let duration_ms = self.started.elapsed().as_secs_f64() * 1e3;
+        let duration_ms = tenths(self.started.elapsed());
         tracing::info!(
             target: "vedfolnir::connection",
             event_type = if reason == CloseReason::PingTimeout { "connection_timeout" } else { "connection_closed" },
-            session_id = socket.map(|socket| &*socket.sid),
-            user_id = socket.and_then(|socket| socket.user.as_deref()),
+            session_id = &*told.session_id,
+            user_id = told.user_id.as_deref(),
             connection_id = connection_id(&self.sid),
-            namespace = socket.map(|socket| socket.namespace.name()),
+            namespace = &*told.namespace,
             client_ip = %self.request.remote.ip(),
+            user_agent = self.request.header("user-agent"),
             duration_ms,
             reason = reason.as_str(),
             "WebSocket connection closed"
         );
     }
+}
+
+/// An event of a client was handled; never what is in it. One that took long is told at any level that shows performance.
+pub(super) fn tell_handled(socket: &SessionSocket, event: &str, bytes: usize, took: Duration) {
+    let (session_id, user_id) = (&*socket.sid, socket.user.as_deref());
+    let (namespace, duration_ms) = (socket.namespace.name(), tenths(took));
+    if took >= SLOW_HANDLER {
+        tracing::warn!(
+            target: "vedfolnir::performance",
+            event_type = "slow_handler",
+            session_id, user_id, namespace, duration_ms, event, bytes,
+            "a handler took long"
+        );
+    }
+    tracing::debug!(
+        target: "vedfolnir::performance",
+        event_type = "message_processing",
+        session_id, user_id, namespace, duration_ms, event,
+        "how long a message took"
+    );
+    tracing::debug!(
+        target: "vedfolnir::message",
+        event_type = "message_received",
+        session_id, user_id, namespace, duration_ms, event, bytes,
+        "a message was handled"
+    );
+}
+
+/// In milliseconds, to a tenth.
+pub(crate) fn tenths(time: Duration) -> f64 {
+    (time.as_secs_f64() * 1e4).round() / 10.0
 }

@@ -69,8 +69,7 @@ fn levels(values: &Values<'_>) -> Levels {
     let level = values.given(&schema::LOG_LEVEL).unwrap_or(if debug { LogLevel::Debug } else { LogLevel::Info });
     let mut levels = Levels::new(level.into());
     levels.directives = values.given(&schema::LOG_FILTER);
-    let asked_for = matches!(level, LogLevel::Trace) || (matches!(level, LogLevel::Debug) && !debug);
-    let quiet = levels.directives.is_none() && !asked_for;
+    let quiet = levels.directives.is_none() && level != LogLevel::Trace;
     levels.caps = if quiet { format!("{QUIET_LIBRARIES},{NEVER_LOUDER}") } else { NEVER_LOUDER.to_owned() };
     levels.set_category(Category::Security, values.given(&schema::SECURITY_LOG_LEVEL).map(Level::from));
     levels.set_category(Category::Performance, values.given(&schema::PERFORMANCE_LOG_LEVEL).map(Level::from));

@@ -67,6 +67,18 @@ pub enum FileError {
     },
 }
 
+impl FileError {
+    /// The same, said of another file in the same directory.
+    fn of(self, path: &Path) -> Self {
+        let path = path.to_owned();
+        match self {
+            Self::NoDirectory { directory, .. } => Self::NoDirectory { path, directory },
+            Self::NoFile { what, .. } => Self::NoFile { path, what },
+            Self::Open { directory, source, .. } => Self::Open { path, directory, source },
+        }
+    }
+}
+
 fn directory_of(path: &Path) -> PathBuf {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
@@ -94,19 +106,22 @@ fn open(path: &Path) -> Result<File, FileError> {
     opened.map_err(|source| FileError::Open { path: path.to_owned(), directory, source })
 }
 
-/// Whether a log file could be written: for those who check a configuration without using it. A file that was not there
-/// is not there afterwards.
+/// Whether a log file could be written: for those who check a configuration without using it, also while the file is in use.
+/// A file that is not there is neither made nor removed: whoever uses it may be making it right now. Its directory is asked
+/// with a file of another name instead.
 ///
 /// # Errors
 /// [`FileError`], as when the log is started.
 pub fn check_file(path: &Path) -> Result<(), FileError> {
-    let was_there = fs::symlink_metadata(path).is_ok();
-    let file = open(path)?;
-    let is_empty = file.metadata().is_ok_and(|metadata| metadata.len() == 0);
-    if !was_there && is_empty {
-        // It stays, empty, if it cannot be removed.
-        let _ = fs::remove_file(path);
+    if fs::symlink_metadata(path).is_ok() {
+        return open(path).map(drop);
     }
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".check-{}", std::process::id()));
+    let beside = path.with_file_name(name);
+    open(&beside).map_err(|error| error.of(path))?;
+    // It stays, empty, if it cannot be removed.
+    let _ = fs::remove_file(&beside);
     Ok(())
 }
 
