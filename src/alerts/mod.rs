@@ -23,7 +23,7 @@ use std::time::Duration;
 
 use rustls::ClientConfig;
 
-use crate::observability::logging::Endpoint;
+use crate::security::endpoint::Endpoint;
 use crate::security::secret::Secret;
 
 pub(crate) use address::is_private;

@@ -1,7 +1,7 @@
 //! Reads the node's counters at intervals and tells what has changed.
 
 use std::sync::Arc;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime};
 
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -10,6 +10,7 @@ use super::book::{Book, Word};
 use super::message::{Message, Speaker};
 use super::window::{Reading, Window};
 use super::{AlertConfig, AlertStats, Condition, sender};
+use crate::observability::logging::unix_ms;
 use crate::observability::{Node, connection_errors, message_errors, resident_bytes};
 
 /// Watches until `stop`.
@@ -35,7 +36,7 @@ pub(crate) async fn run(node: Arc<Node>, config: AlertConfig, stop: Cancellation
             answers: answers.map(|((bound, http), (_, acks))| (bound, http + acks)).collect(),
             resident_bytes: resident_bytes(),
         };
-        let (now, now_ms) = (Instant::now(), unix_now_ms());
+        let (now, now_ms) = (Instant::now(), unix_ms(SystemTime::now()));
         window.push(now, reading);
         let thresholds = node.thresholds();
         for condition in Condition::ALL {
@@ -75,8 +76,4 @@ fn say(word: &Word) {
             "an alert's threshold is passed no more"
         );
     }
-}
-
-fn unix_now_ms() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
 }

@@ -1,7 +1,7 @@
 //! Hands messages to the webhook, one after the other, each until it is taken or given up.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -9,6 +9,9 @@ use tokio_util::sync::CancellationToken;
 use super::message::Message;
 use super::post::{PostError, post};
 use super::{AlertConfig, AlertStats};
+use crate::observability::log::random;
+use crate::observability::logging::Backoff;
+use crate::security::guard::unix_now;
 
 /// Messages that wait.
 pub(super) const MESSAGES_MAX: usize = 64;
@@ -40,7 +43,7 @@ pub(super) async fn run(
 }
 
 async fn deliver(config: &AlertConfig, stats: &AlertStats, message: &Message) {
-    let mut wait = WAIT_FIRST;
+    let mut backoff = Backoff::new(WAIT_FIRST, WAIT_MAX);
     for attempt in 1..=ATTEMPTS_MAX {
         let error = match post(config, message, unix_now()).await {
             Ok(()) => {
@@ -69,40 +72,6 @@ async fn deliver(config: &AlertConfig, stats: &AlertStats, message: &Message) {
             PostError::NotNow { retry_after, .. } => retry_after,
             _ => None,
         };
-        tokio::time::sleep(asked.unwrap_or_else(|| jittered(wait, random())).min(WAIT_MAX)).await;
-        wait = (wait * 2).min(WAIT_MAX);
-    }
-}
-
-/// From half of it to all of it.
-fn jittered(wait: Duration, random: u64) -> Duration {
-    let half = wait / 2;
-    half + Duration::from_millis(random % (half.as_millis() as u64 + 1))
-}
-
-fn random() -> u64 {
-    let mut bytes = [0; 8];
-    // Without randomness from the system all waits are alike.
-    match getrandom::fill(&mut bytes) {
-        Ok(()) => u64::from_ne_bytes(bytes),
-        Err(_) => 0,
-    }
-}
-
-fn unix_now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_wait_is_from_half_of_it_to_all_of_it() {
-        let wait = Duration::from_secs(4);
-        assert_eq!(jittered(wait, 0), wait / 2);
-        for random in [1, 1_999, 2_000, 2_001, u64::MAX] {
-            assert!((wait / 2..=wait).contains(&jittered(wait, random)), "{random}");
-        }
+        tokio::time::sleep(asked.unwrap_or_else(|| backoff.failed(random())).min(WAIT_MAX)).await;
     }
 }

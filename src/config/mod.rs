@@ -32,9 +32,8 @@ pub use compose::tls::TlsPlan;
 pub use layers::{Inputs, Source};
 pub use options::{OptionSpec, options};
 pub use parts::{
-    AdminConfig, AdminTokens, CheckConfig, ClusterPart, Config, JwksConfig, LogConfig, LogFormat, LogLevel,
-    MetricFamilies, MetricsConfig, MetricsForm, MonitoringConfig, NodeConfig, PublicConfig, SecurityConfig, TlsConfig,
-    TlsReload,
+    AdminConfig, AdminTokens, CheckConfig, ClusterPart, Config, JwksConfig, LogConfig, LogFormat, MetricFamilies,
+    MetricsConfig, MetricsForm, MonitoringConfig, NodeConfig, PublicConfig, SecurityConfig, TlsConfig, TlsReload,
 };
 pub use problem::{ConfigError, Problem, Severity};
 pub use render::{Shown, ShownSetting, Template, json_schema, markdown, template};

@@ -9,7 +9,7 @@ use vedfolnir_cluster::state::Format;
 use vedfolnir_cluster::{ClusterTls, RaftTiming, ReplicatedLimits};
 
 use crate::alerts::{AlertConfig, Thresholds};
-use crate::observability::logging::{HttpConfig, Level, Levels, Pii, Rotation, SyslogConfig, Target};
+use crate::observability::logging::{HttpConfig, Levels, Pii, Rotation, SyslogConfig, Target};
 use crate::security::auth::{Authenticator, JwksUrl};
 use crate::security::proxy_protocol::Mode as ProxyProtocol;
 use crate::security::rules::Rules;
@@ -313,34 +313,4 @@ pub enum LogFormat {
     Logfmt,
     /// One JSON object a line, in the Bunyan schema.
     Bunyan,
-}
-
-/// The least level that is logged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LogLevel {
-    /// Everything.
-    Trace,
-    /// What developers ask for.
-    Debug,
-    /// What happens.
-    Info,
-    /// What should not.
-    Warning,
-    /// What failed.
-    Error,
-    /// What failed for good.
-    Critical,
-}
-
-impl From<LogLevel> for Level {
-    fn from(level: LogLevel) -> Self {
-        match level {
-            LogLevel::Trace => Self::Trace,
-            LogLevel::Debug => Self::Debug,
-            LogLevel::Info => Self::Info,
-            LogLevel::Warning => Self::Warning,
-            LogLevel::Error => Self::Error,
-            LogLevel::Critical => Self::Critical,
-        }
-    }
 }

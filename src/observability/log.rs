@@ -111,7 +111,7 @@ fn is_terminal(target: &Target) -> bool {
 }
 
 /// For the waits between attempts: without randomness from the system they are all alike.
-fn random() -> u64 {
+pub(crate) fn random() -> u64 {
     let mut bytes = [0; 8];
     match getrandom::fill(&mut bytes) {
         Ok(()) => u64::from_ne_bytes(bytes),

@@ -8,7 +8,7 @@ use axum::middleware::Next;
 use axum::response::Response;
 
 use super::node::Node;
-use crate::service::Distribution;
+use crate::service::{Distribution, tenths};
 
 /// A kind of operator's request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,7 +93,7 @@ pub(crate) async fn timed(State(node): State<Arc<Node>>, request: Request, next:
         tracing::info!(
             event_type = "operation_completed",
             operation = operation.as_str(),
-            duration_ms = (took.as_secs_f64() * 1e4).round() / 10.0,
+            duration_ms = tenths(took),
             status = response.status().as_u16(),
             "an operator's request was answered"
         );

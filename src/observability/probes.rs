@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio_util::sync::CancellationToken;
@@ -11,6 +11,7 @@ use super::checks::{Finding, Part};
 use super::node::Node;
 use super::process;
 use crate::config::CheckConfig;
+use crate::security::guard::unix_now;
 
 /// A certificate that expires sooner is something to be seen to.
 const CERTIFICATE_SECONDS_MIN: i64 = 3 * 86_400;
@@ -52,7 +53,7 @@ async fn check_parts(node: &Arc<Node>, config: &CheckConfig, stop: &Cancellation
         record(node, Part::DiskSpace, disk_space(node.data_dir()));
         if let Some(tls) = node.parts().and_then(|parts| parts.tls.as_deref()) {
             let first = tls.status().certificates.iter().map(|report| report.not_after).min();
-            record(node, Part::Tls, certificates(first, unix_now()));
+            record(node, Part::Tls, certificates(first, i64::try_from(unix_now()).unwrap_or(i64::MAX)));
         }
         let process = process::read();
         record(node, Part::OpenFiles, share("open files", process.open_fds, process.max_fds));
@@ -136,10 +137,6 @@ fn certificates(first_expires: Option<i64>, now: i64) -> Finding {
 fn share(what: &str, used: u64, limit: u64) -> Finding {
     let line = format!("{used} {what} of {limit}");
     if used > limit / 100 * SHARE_PERCENT_MAX { Err(line) } else { Ok(line) }
-}
-
-fn unix_now() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() as i64)
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ pub mod concurrent;
 pub mod cookies;
 pub mod csrf;
 pub mod csrf_token;
+pub mod endpoint;
 pub mod events;
 pub mod forwarded;
 pub mod guard;

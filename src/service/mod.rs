@@ -64,6 +64,7 @@ pub use listener::Door;
 pub use outbox::OutboxLimits;
 use stats::EventCounts;
 pub use stats::{Distribution, ServiceStats};
+pub(crate) use telling::tenths;
 
 /// The WebSocket service of one node; cheap to clone.
 #[derive(Clone)]

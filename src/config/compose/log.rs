@@ -8,12 +8,13 @@ use rustls::ClientConfig;
 use crate::config::problem::Severity;
 use crate::config::schema::{Setting, kind::FilePath, logging as schema, mode};
 use crate::config::values::Values;
-use crate::config::{LogConfig, LogFormat, LogLevel};
+use crate::config::{LogConfig, LogFormat};
 use crate::observability::host_name;
 use crate::observability::logging::{
-    Category, Endpoint, Facility, HttpConfig, Level, Levels, REQUEST_TIMEOUT, Rotation, SyslogConfig, SyslogServer,
-    Target, Transport, check_file, client_tls,
+    Category, Facility, HttpConfig, Level, Levels, REQUEST_TIMEOUT, Rotation, SyslogConfig, SyslogServer, Target,
+    Transport, check_file, client_tls,
 };
+use crate::security::endpoint::Endpoint;
 
 /// The libraries' own lines are for their authors; a level below info is asked for on purpose.
 const QUIET_LIBRARIES: &str = "openraft=error,quinn=warn,quinn_proto=warn";
@@ -66,14 +67,14 @@ fn judged(values: &Values<'_>, setting: &Setting<FilePath>, path: PathBuf) -> Pa
 
 fn levels(values: &Values<'_>) -> Levels {
     let debug = values.get(&mode::DEBUG_MODE);
-    let level = values.given(&schema::LOG_LEVEL).unwrap_or(if debug { LogLevel::Debug } else { LogLevel::Info });
-    let mut levels = Levels::new(level.into());
+    let level = values.given(&schema::LOG_LEVEL).unwrap_or(if debug { Level::Debug } else { Level::Info });
+    let mut levels = Levels::new(level);
     levels.directives = values.given(&schema::LOG_FILTER);
-    let quiet = levels.directives.is_none() && level != LogLevel::Trace;
+    let quiet = levels.directives.is_none() && level != Level::Trace;
     levels.caps = if quiet { format!("{QUIET_LIBRARIES},{NEVER_LOUDER}") } else { NEVER_LOUDER.to_owned() };
-    levels.set_category(Category::Security, values.given(&schema::SECURITY_LOG_LEVEL).map(Level::from));
-    levels.set_category(Category::Performance, values.given(&schema::PERFORMANCE_LOG_LEVEL).map(Level::from));
-    levels.error_file = Some(values.given(&schema::ERROR_LOG_LEVEL).map_or(Level::Error, Level::from));
+    levels.set_category(Category::Security, values.given(&schema::SECURITY_LOG_LEVEL));
+    levels.set_category(Category::Performance, values.given(&schema::PERFORMANCE_LOG_LEVEL));
+    levels.error_file = Some(values.given(&schema::ERROR_LOG_LEVEL).unwrap_or(Level::Error));
     levels
 }
 

@@ -5,7 +5,8 @@ use crate::config::problem::Severity;
 use crate::config::schema::{Setting, balancer, kind::UrlPath, monitoring as schema, performance};
 use crate::config::values::Values;
 use crate::config::{CheckConfig, Inputs, MetricFamilies, MetricsConfig, MonitoringConfig};
-use crate::observability::logging::{Endpoint, client_tls};
+use crate::observability::logging::client_tls;
+use crate::security::endpoint::Endpoint;
 
 /// Engine.IO's own path.
 const ENGINE_IO: &str = "/socket.io";

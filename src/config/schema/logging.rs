@@ -2,23 +2,23 @@
 
 use super::kind::{Boolean, Choice, FilePath, Number, Parsed, Size, Text, WebAddress};
 use super::{Setting, settings};
-use crate::config::{LogFormat, LogLevel};
-use crate::observability::logging::{Pii, SyslogFormat, check_directives};
+use crate::config::LogFormat;
+use crate::observability::logging::{Level, Pii, SyslogFormat, check_directives};
 
 /// The document's levels, with the names that other systems give them.
-const LEVELS: Choice<LogLevel> = Choice::of(&[
-    ("DEBUG", LogLevel::Debug),
-    ("INFO", LogLevel::Info),
-    ("WARNING", LogLevel::Warning),
-    ("ERROR", LogLevel::Error),
-    ("CRITICAL", LogLevel::Critical),
-    ("TRACE", LogLevel::Trace),
-    ("WARN", LogLevel::Warning),
-    ("FATAL", LogLevel::Critical),
+const LEVELS: Choice<Level> = Choice::of(&[
+    ("DEBUG", Level::Debug),
+    ("INFO", Level::Info),
+    ("WARNING", Level::Warning),
+    ("ERROR", Level::Error),
+    ("CRITICAL", Level::Critical),
+    ("TRACE", Level::Trace),
+    ("WARN", Level::Warning),
+    ("FATAL", Level::Critical),
 ]);
 
 settings! {
-    LOG_LEVEL: Choice<LogLevel> = Setting::new(
+    LOG_LEVEL: Choice<Level> = Setting::new(
         "WEBSOCKET_LOG_LEVEL",
         "log-level",
         LEVELS,
@@ -28,7 +28,7 @@ settings! {
     .reloads()
     .production("INFO");
 
-    SECURITY_LOG_LEVEL: Choice<LogLevel> = Setting::new(
+    SECURITY_LOG_LEVEL: Choice<Level> = Setting::new(
         "WEBSOCKET_SECURITY_LOG_LEVEL",
         "security-log-level",
         LEVELS,
@@ -38,7 +38,7 @@ settings! {
     .reloads()
     .production("WARNING");
 
-    PERFORMANCE_LOG_LEVEL: Choice<LogLevel> = Setting::new(
+    PERFORMANCE_LOG_LEVEL: Choice<Level> = Setting::new(
         "WEBSOCKET_PERFORMANCE_LOG_LEVEL",
         "performance-log-level",
         LEVELS,
@@ -48,7 +48,7 @@ settings! {
     .reloads()
     .production("INFO");
 
-    ERROR_LOG_LEVEL: Choice<LogLevel> = Setting::new(
+    ERROR_LOG_LEVEL: Choice<Level> = Setting::new(
         "WEBSOCKET_ERROR_LOG_LEVEL",
         "error-log-level",
         LEVELS,

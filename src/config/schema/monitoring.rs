@@ -64,7 +64,7 @@ settings! {
         "WEBSOCKET_PERFORMANCE_MONITORING",
         "performance-monitoring",
         Boolean,
-        "Metrics of the process and of response times",
+        "Metrics of the process and of operators' requests",
     )
     .default("true")
     .production("true");

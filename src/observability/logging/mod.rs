@@ -46,11 +46,13 @@ pub use queue::{QUEUE_BYTES_MAX, QUEUE_LINES_MAX, QueueBounds};
 pub use record::{Record, UserId};
 pub use redaction::{HIDDEN, Verdict, judge, scrub};
 pub use schema::schema;
+pub(crate) use sinks::backoff::Backoff;
 pub use sinks::file::{FileError, Rotation, check_file};
-pub use sinks::http::{Endpoint, EndpointError, HttpConfig, REQUEST_TIMEOUT};
+pub use sinks::http::{HttpConfig, REQUEST_TIMEOUT};
 pub use sinks::syslog::{
     Facility, FacilityError, SyslogConfig, SyslogFormat, SyslogServer, SyslogServerError, Transport,
 };
 pub use sinks::tls::{TlsError, client_tls};
 pub use stats::{SinkKind, SinkReading, SinkStats, Stats};
+pub(crate) use timestamp::{push_rfc3339, unix_ms};
 pub use value::Value;

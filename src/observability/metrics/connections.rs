@@ -1,7 +1,7 @@
 //! Connections: how many, of which kind, which were refused and why, how they ended.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use vedfolnir_protocol::CloseReason;
 
@@ -16,22 +16,11 @@ const NAMESPACES_MAX: usize = 64;
 pub(super) fn of_connections(families: &mut Families, stats: &ServiceStats, security: &SecurityCounters) {
     families.counter("websocket_connections_total", "Engine.IO sessions opened", get(&stats.connections_total));
     families.gauge("websocket_connections_active", "Engine.IO sessions now", stats.connections_active() as f64);
-    let of = |event| security.get(event) as f64;
-    let tls: f64 = stats.tls_failures.iter().map(get).sum();
+    let failures = failures(stats, security).map(|(reason, count)| ("reason", reason, count as f64));
     families.counters(
         "websocket_connections_failed_total",
         "Connections that did not come about, by reason",
-        &[
-            ("reason", "protocol", get(&stats.connections_failed_total)),
-            ("reason", "auth", of(SecurityEvent::AuthFailure)),
-            ("reason", "origin", of(SecurityEvent::BlockedOrigin)),
-            ("reason", "csrf", of(SecurityEvent::CsrfFailure)),
-            ("reason", "limit", of_limits(stats, security)),
-            ("reason", "rate", of(SecurityEvent::RateLimited(RateScope::ConnectsPerIp))),
-            ("reason", "timeout", get(&stats.handshake_timeouts_total)),
-            ("reason", "tls", tls),
-            ("reason", "unavailable", get(&stats.connections_unavailable_total)),
-        ],
+        &failures,
     );
     let ends: Vec<_> =
         CloseReason::ALL.iter().zip(&stats.closed).map(|(reason, count)| (label(*reason), get(count))).collect();
@@ -39,33 +28,32 @@ pub(super) fn of_connections(families: &mut Families, stats: &ServiceStats, secu
     families.counters("websocket_connections_closed_total", "Engine.IO sessions that ended, by reason", &ends);
 }
 
-/// Connections that did not come about, for whatever reason.
+/// Connections that did not come about, by reason.
+fn failures(stats: &ServiceStats, security: &SecurityCounters) -> [(&'static str, u64); 9] {
+    let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+    [
+        ("protocol", count(&stats.connections_failed_total)),
+        ("auth", security.get(SecurityEvent::AuthFailure)),
+        ("origin", security.get(SecurityEvent::BlockedOrigin)),
+        ("csrf", security.get(SecurityEvent::CsrfFailure)),
+        ("limit", limits(stats, security)),
+        ("rate", security.get(SecurityEvent::RateLimited(RateScope::ConnectsPerIp))),
+        ("timeout", count(&stats.handshake_timeouts_total)),
+        ("tls", stats.tls_failures.iter().map(count).sum()),
+        ("unavailable", count(&stats.connections_unavailable_total)),
+    ]
+}
+
+/// All of them.
 pub(crate) fn connection_errors(stats: &ServiceStats, security: &SecurityCounters) -> u64 {
-    let refused = [
-        SecurityEvent::AuthFailure,
-        SecurityEvent::BlockedOrigin,
-        SecurityEvent::CsrfFailure,
-        SecurityEvent::RateLimited(RateScope::ConnectsPerIp),
-        SecurityEvent::ConnectionLimit(ConnectionScope::Ip),
-        SecurityEvent::ConnectionLimit(ConnectionScope::User),
-        SecurityEvent::ConnectionLimit(ConnectionScope::Node),
-    ];
-    let refused: u64 = refused.into_iter().map(|event| security.get(event)).sum();
-    let failed = [
-        &stats.connections_failed_total,
-        &stats.connections_unavailable_total,
-        &stats.tcp_refused_total,
-        &stats.handshake_timeouts_total,
-    ];
-    let failed = failed.into_iter().chain(&stats.tls_failures);
-    refused + failed.map(|counter| counter.load(Ordering::Relaxed)).sum::<u64>()
+    failures(stats, security).iter().map(|(_, count)| count).sum()
 }
 
 /// All that were refused because there are as many as there may be.
-pub(super) fn of_limits(stats: &ServiceStats, security: &SecurityCounters) -> f64 {
+pub(super) fn limits(stats: &ServiceStats, security: &SecurityCounters) -> u64 {
     let scopes = [ConnectionScope::Ip, ConnectionScope::User, ConnectionScope::Node];
     let refused: u64 = scopes.into_iter().map(|scope| security.get(SecurityEvent::ConnectionLimit(scope))).sum();
-    get(&stats.tcp_refused_total) + refused as f64
+    stats.tcp_refused_total.load(Ordering::Relaxed) + refused
 }
 
 /// What stands beside `websocket_connections_*` and stays when that is switched off.

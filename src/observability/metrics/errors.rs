@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use vedfolnir_protocol::CloseReason;
 
-use super::connections::of_limits;
+use super::connections::limits;
 use super::{Families, get};
 use crate::security::events::{SecurityCounters, SecurityEvent};
 use crate::service::ServiceStats;
@@ -35,7 +35,7 @@ pub(super) fn of_errors(families: &mut Families, stats: &ServiceStats, security:
             // A request that is none of the protocol, or no answer to it now.
             ("type", "connection", get(&stats.connections_failed_total) + get(&stats.connections_unavailable_total)),
             ("type", "auth", security.get(SecurityEvent::AuthFailure) as f64),
-            ("type", "limit", of_limits(stats, security)),
+            ("type", "limit", limits(stats, security) as f64),
             ("type", "refused", refused as f64),
             ("type", "timeout", get(&stats.handshake_timeouts_total) + ended(CloseReason::PingTimeout)),
             ("type", "transport", ended(CloseReason::TransportError)),

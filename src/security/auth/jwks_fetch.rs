@@ -142,10 +142,10 @@ impl Fetcher {
     pub async fn fetch(&self) -> Result<Bytes, FetchError> {
         let exchange = async {
             let stream = self.connect().await?;
-            if !self.url.secure {
+            if !self.url.endpoint().is_secure() {
                 return self.get(stream).await;
             }
-            let name = ServerName::try_from(self.url.host.clone())
+            let name = ServerName::try_from(self.url.endpoint().host().to_owned())
                 .map_err(|error| FetchError::Tls(std::io::Error::other(error)))?;
             let connector = TlsConnector::from(Arc::clone(&self.tls));
             self.get(connector.connect(name, stream).await.map_err(FetchError::Tls)?).await
@@ -154,7 +154,7 @@ impl Fetcher {
     }
 
     async fn connect(&self) -> Result<TcpStream, FetchError> {
-        let addresses = tokio::net::lookup_host((self.url.host.as_str(), self.url.port)).await;
+        let addresses = tokio::net::lookup_host((self.url.endpoint().host(), self.url.endpoint().port())).await;
         let addresses = addresses.map_err(FetchError::Connect)?.filter(|address| self.url.may_connect(address));
         let mut last = std::io::Error::other("the host has no address that may be used");
         for address in addresses.take(ADDRESSES_MAX) {
@@ -173,9 +173,10 @@ impl Fetcher {
         builder.max_buf_size(HEAD_BYTES_MAX);
         let (mut sender, connection) = builder.handshake(TokioIo::new(stream)).await?;
         let mut request = Request::new(Empty::<Bytes>::new());
-        *request.uri_mut() = self.url.target.parse().map_err(|_| FetchError::Body("a bad path".to_owned()))?;
+        *request.uri_mut() =
+            self.url.endpoint().target().parse().map_err(|_| FetchError::Body("a bad path".to_owned()))?;
         let headers = request.headers_mut();
-        if let Ok(host) = self.url.authority.parse() {
+        if let Ok(host) = self.url.endpoint().authority().parse() {
             headers.insert(HOST, host);
         }
         headers.insert(ACCEPT, hyper::header::HeaderValue::from_static("application/jwk-set+json, application/json"));

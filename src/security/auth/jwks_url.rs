@@ -4,23 +4,11 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
-use hyper::Uri;
-
-/// Bytes of an address.
-const URL_BYTES_MAX: usize = 2048;
+use crate::security::endpoint::{Endpoint, EndpointError};
 
 /// Where a JWK Set is fetched. Shown without its query, which may hold a secret.
 #[derive(Clone, PartialEq, Eq)]
-pub struct JwksUrl {
-    pub(super) secure: bool,
-    /// A name or an address, IPv6 without brackets.
-    pub(super) host: String,
-    pub(super) port: u16,
-    /// Host and port as in the address, for the `Host` header.
-    pub(super) authority: String,
-    /// Path and query.
-    pub(super) target: String,
-}
+pub struct JwksUrl(Endpoint);
 
 /// Why an address is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -34,45 +22,13 @@ impl FromStr for JwksUrl {
     type Err = JwksUrlError;
 
     fn from_str(text: &str) -> Result<Self, JwksUrlError> {
-        let refuse = |reason| Err(JwksUrlError { reason });
-        if text.len() > URL_BYTES_MAX {
-            return refuse("longer than 2048 bytes");
-        }
-        let Ok(uri) = text.parse::<Uri>() else { return refuse("not an address (URL)") };
-        let secure = match uri.scheme_str() {
-            Some("https") => true,
-            Some("http") => false,
-            _ => return refuse("neither https:// nor http://"),
-        };
-        let Some(authority) = uri.authority() else { return refuse("the host is missing") };
-        if authority.as_str().contains('@') {
-            return refuse("a user or password in it");
-        }
-        let host = authority.host();
-        let host = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host).to_owned();
-        if host.is_empty() {
-            return refuse("the host is missing");
-        }
-        let port = match authority.port_u16() {
-            Some(port) => port,
-            None if authority.as_str() == authority.host() => {
-                if secure {
-                    443
-                } else {
-                    80
-                }
-            }
-            None => return refuse("the port is not a number from 1 to 65535"),
-        };
-        if port == 0 {
-            return refuse("the port is not a number from 1 to 65535");
-        }
+        let endpoint: Endpoint = text.parse().map_err(|error: EndpointError| JwksUrlError { reason: error.reason })?;
+        let host = endpoint.host();
         let local = host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
-        if !secure && !local {
-            return refuse("keys that came unprotected could be anybody's");
+        if !endpoint.is_secure() && !local {
+            return Err(JwksUrlError { reason: "keys that came unprotected could be anybody's" });
         }
-        let target = uri.path_and_query().map_or_else(|| "/".to_owned(), ToString::to_string);
-        Ok(Self { secure, host, port, authority: authority.to_string(), target })
+        Ok(Self(endpoint))
     }
 }
 
@@ -80,15 +36,18 @@ impl JwksUrl {
     /// Whether keys may be fetched from this address of the host: without TLS from this machine only, whatever a resolver
     /// says.
     pub(super) fn may_connect(&self, address: &SocketAddr) -> bool {
-        self.secure || address.ip().is_loopback()
+        self.0.is_secure() || address.ip().is_loopback()
+    }
+
+    /// Its parts.
+    pub(super) const fn endpoint(&self) -> &Endpoint {
+        &self.0
     }
 }
 
 impl fmt::Display for JwksUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let scheme = if self.secure { "https" } else { "http" };
-        let path = self.target.split('?').next().unwrap_or_default();
-        write!(f, "{scheme}://{}{path}", self.authority)
+        self.0.fmt(f)
     }
 }
 
@@ -115,7 +74,8 @@ mod tests {
         ];
         for (text, host, port, target) in table {
             let url: JwksUrl = text.parse().unwrap();
-            assert_eq!((url.host.as_str(), url.port, url.target.as_str()), (host, port, target), "{text}");
+            let endpoint = url.endpoint();
+            assert_eq!((endpoint.host(), endpoint.port(), endpoint.target()), (host, port, target), "{text}");
         }
     }
 
@@ -142,7 +102,7 @@ mod tests {
             assert!(error.contains(reason), "{text}: {error}");
             assert!(!error.contains("secret"), "{error}");
         }
-        assert!(format!("https://id.example.com/{}", "k".repeat(URL_BYTES_MAX)).parse::<JwksUrl>().is_err());
+        assert!(format!("https://id.example.com/{}", "k".repeat(2048)).parse::<JwksUrl>().is_err());
     }
 
     #[test]

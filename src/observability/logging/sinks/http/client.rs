@@ -17,7 +17,7 @@ use tokio_rustls::rustls::ClientConfig;
 use tokio_rustls::rustls::pki_types::ServerName;
 
 use super::HttpConfig;
-use super::endpoint::Endpoint;
+use crate::security::endpoint::Endpoint;
 
 /// Addresses of a host that are tried.
 const ADDRESSES_MAX: usize = 4;
@@ -68,7 +68,7 @@ impl Client {
             value.set_sensitive(true);
             Ok::<_, io::Error>(value)
         });
-        let host = HeaderValue::from_str(&config.endpoint.authority)
+        let host = HeaderValue::from_str(config.endpoint.authority())
             .map_err(|_| invalid("the host of the log aggregation has characters that no header takes"))?;
         Ok(Self {
             endpoint: config.endpoint.clone(),
@@ -134,7 +134,7 @@ impl Client {
         let mut request = Request::new(Full::new(body));
         *request.method_mut() = Method::POST;
         // The target was read as a part of an address.
-        *request.uri_mut() = self.endpoint.target.parse().unwrap_or_default();
+        *request.uri_mut() = self.endpoint.target().parse().unwrap_or_default();
         let headers = request.headers_mut();
         headers.insert(HOST, self.host.clone());
         headers.insert(USER_AGENT, HeaderValue::from_static("vedfolnir"));
@@ -155,18 +155,19 @@ impl Client {
 
     async fn connect(&self) -> Result<SendRequest<Full<Bytes>>, PostError> {
         let stream = self.open().await.map_err(|error| PostError::Connect(self.endpoint.clone(), error))?;
-        if !self.endpoint.secure {
+        if !self.endpoint.is_secure() {
             return self.handshake(stream).await;
         }
         let failed = |error| PostError::Tls(self.endpoint.clone(), error);
         let config = self.tls.as_ref().ok_or_else(|| failed(io::Error::other("no TLS is configured")))?;
-        let name = ServerName::try_from(self.endpoint.host.clone()).map_err(|error| failed(io::Error::other(error)))?;
+        let name =
+            ServerName::try_from(self.endpoint.host().to_owned()).map_err(|error| failed(io::Error::other(error)))?;
         let stream = TlsConnector::from(Arc::clone(config)).connect(name, stream).await.map_err(failed)?;
         self.handshake(stream).await
     }
 
     async fn open(&self) -> io::Result<TcpStream> {
-        let addresses = tokio::net::lookup_host((self.endpoint.host.as_str(), self.endpoint.port)).await?;
+        let addresses = tokio::net::lookup_host((self.endpoint.host(), self.endpoint.port())).await?;
         let mut last = io::Error::other("the host has no address");
         for address in addresses.take(ADDRESSES_MAX) {
             // An address that swallows packets leaves time for the next.

@@ -6,7 +6,6 @@
 //! the batch is halved, after 415 nothing is compressed any more. Everything else but 2xx is final: the batch is dropped and counted.
 
 mod client;
-mod endpoint;
 mod retry_after;
 
 use std::collections::VecDeque;
@@ -26,8 +25,8 @@ use super::super::queue::Batching;
 use super::super::stats::{SinkStats, add};
 use super::super::worker::Sink;
 use super::backoff::Backoff;
+use crate::security::endpoint::Endpoint;
 use client::{Answer, Client};
-pub use endpoint::{Endpoint, EndpointError};
 use retry_after::retry_after;
 
 /// Bytes of a batch before compression.

@@ -1,4 +1,5 @@
-//! The address of a receiver of log lines or alerts: `https://HOST[:PORT]/PATH`, or `http://` where nobody listens in.
+//! The address of a web service that is asked or told: `https://HOST[:PORT]/PATH`, or `http://` where nobody listens in. It
+//! stands for receivers of log lines and alerts, and under further rules for an issuer's keys.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,14 +11,14 @@ const URL_BYTES_MAX: usize = 2048;
 /// See the module. Shown without its query, which may hold a secret.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Endpoint {
-    pub(super) secure: bool,
+    secure: bool,
     /// A name or an address, IPv6 without brackets.
-    pub(super) host: String,
-    pub(super) port: u16,
+    host: String,
+    port: u16,
     /// Host and port as in the address, for the `Host` header.
-    pub(super) authority: String,
+    authority: String,
     /// Path and query.
-    pub(super) target: String,
+    target: String,
 }
 
 /// Why an address is refused.
