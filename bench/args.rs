@@ -77,6 +77,9 @@ pub(crate) struct ConnectArgs {
     /// Seconds between the last connect and reading the memory
     #[arg(long, default_value_t = 5)]
     pub(crate) hold: u64,
+    /// Metrics pages that are read of the first node while all clients are there
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) scrapes: usize,
 }
 
 #[derive(Args, Debug)]

@@ -32,6 +32,11 @@ impl Page {
         }
     }
 
+    /// Its length, head included.
+    pub(crate) fn bytes(&self) -> usize {
+        self.0.len()
+    }
+
     /// The value of a sample, named as it stands on the page, labels included.
     pub(crate) fn value(&self, name: &str) -> Result<f64, BenchError> {
         let line = self.0.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));

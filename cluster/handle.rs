@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -138,6 +138,8 @@ pub enum Notice {
         index: u64,
         /// What is to be done.
         effects: Vec<EffectAt>,
+        /// When this node, as the leader, was handed the entry; known only where traces are on.
+        handed: Option<Instant>,
     },
     /// A snapshot replaced the state: rebuild what was derived from effects by reading the state,
     /// every socket catches up by its cursor.

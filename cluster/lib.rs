@@ -10,6 +10,7 @@
 //! The crate knows nothing of WebSocket, HTTP or frames. `openraft` types stay inside it.
 
 mod admission;
+mod arrivals;
 mod autopilot;
 mod background;
 mod bootstrap;

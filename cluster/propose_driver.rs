@@ -127,7 +127,7 @@ async fn send_all(node: &Inner, route: &mut Route) -> bool {
     while let Some(batch) = node.proposer.next_batch() {
         let sent = match route {
             Route::Nowhere => false,
-            Route::Here(verdicts) => verdicts.write(&node.raft, EntryBytes(batch.bytes)).await.is_ok(),
+            Route::Here(verdicts) => verdicts.write(node, EntryBytes(batch.bytes)).await.is_ok(),
             Route::There(sender, _) => {
                 matches!(tokio::time::timeout(SEND_TIMEOUT, sender.send(batch.bytes)).await, Ok(Ok(())))
             }

@@ -185,6 +185,10 @@ impl Proposer {
             (queue.format, queue.cut_batch()?)
         };
         let Origin::Node { first_sequence, .. } = origin else { return None };
+        let mut commands = commands;
+        if format < Format::TRACED {
+            forget_traces(&mut commands);
+        }
         let bytes = encode_proposal(format, &Proposal { origin, commands });
         // Meanwhile this life may have ended, and the batch with it.
         self.queue.lock().cut.back_mut().filter(|cut| cut.first_sequence == first_sequence)?.encoded =
@@ -356,6 +360,15 @@ impl Queue {
         self.pending_bytes = 0;
         self.sent = 0;
         self.in_flight_bytes = 0;
+    }
+}
+
+/// Older formats have no room for them; a trace ends here then.
+fn forget_traces(commands: &mut [Command]) {
+    for command in commands {
+        if let Command::Publish(publish) = command {
+            publish.trace = None;
+        }
     }
 }
 

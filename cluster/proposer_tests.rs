@@ -41,7 +41,7 @@ fn proposer() -> Proposer {
 fn publish(number: u32) -> Command {
     let payload = Payload { text: Bytes::from(format!("[\"m\",{number}]")), attachments: Vec::new() };
     let record = Record { namespace: "/".into(), rooms: Vec::new(), except: Vec::new(), payload };
-    Command::Publish(Publish { from: None, record: Arc::new(record) })
+    Command::Publish(Publish { from: None, record: Arc::new(record), trace: None })
 }
 
 /// What the log of commands delivered, in order.
@@ -49,7 +49,7 @@ fn delivered(effects: &[vedfolnir_state::EffectAt]) -> Vec<String> {
     effects
         .iter()
         .filter_map(|at| match &at.effect {
-            vedfolnir_state::Effect::Deliver(record) => {
+            vedfolnir_state::Effect::Deliver { record, .. } => {
                 Some(String::from_utf8(record.payload.text.to_vec()).expect("utf-8"))
             }
             _ => None,
@@ -207,7 +207,7 @@ proptest! {
             let applied = state.apply(index, bytes);
             index += 1;
             for at in &applied.effects {
-                if let vedfolnir_state::Effect::Deliver(record) = &at.effect {
+                if let vedfolnir_state::Effect::Deliver { record, .. } = &at.effect {
                     let text = String::from_utf8(record.payload.text.to_vec()).expect("utf-8");
                     assert!(seen.insert(at.position, text).is_none(), "one command at one position");
                 }

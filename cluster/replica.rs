@@ -7,6 +7,7 @@ use parking_lot::RwLock;
 use tokio::sync::{mpsc, watch};
 use vedfolnir_state::State;
 
+use crate::arrivals::Arrivals;
 use crate::handle::Notice;
 use crate::status::ClusterMetrics;
 
@@ -26,6 +27,7 @@ pub(crate) struct Replica {
     applied: watch::Sender<u64>,
     /// The last index that said something to those who follow events.
     said: watch::Sender<u64>,
+    pub(crate) arrivals: Arrivals,
     pub(crate) metrics: Arc<ClusterMetrics>,
 }
 
@@ -39,6 +41,7 @@ impl Replica {
             applied_index: AtomicU64::new(0),
             applied: watch::channel(0).0,
             said: watch::channel(0).0,
+            arrivals: Arrivals::default(),
             metrics,
         };
         (Arc::new(replica), receiver)

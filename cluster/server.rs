@@ -219,7 +219,7 @@ impl Inner {
                     if !self.leads() {
                         break;
                     }
-                    verdicts.write(&self.raft, EntryBytes(body)).await.map_err(|error| error.to_string())?;
+                    verdicts.write(self, EntryBytes(body)).await.map_err(|error| error.to_string())?;
                 }
                 changed = leadership.changed() => {
                     changed.map_err(|error| error.to_string())?;

@@ -72,6 +72,9 @@ pub(crate) async fn start(mut config: ClusterConfig) -> Result<(Cluster, mpsc::R
 
     let metrics = Arc::new(ClusterMetrics::default());
     let (replica, notices) = Replica::new(Arc::clone(&metrics));
+    if config.traces {
+        replica.arrivals.turn_on();
+    }
     let proposer = Arc::new(Proposer::new(local.incarnation(), Arc::clone(&metrics)));
     let snapshots = storage.snapshots();
     let machine = StateMachine::open(

@@ -77,7 +77,7 @@ impl StateMachine {
         self.replica.write(|state| state.apply_empty(index));
         #[cfg(feature = "simulation")]
         crate::probe::applied(&self.replica, index, None);
-        self.replica.notify(Notice::Applied { index, effects: Vec::new() }).await;
+        self.replica.notify(Notice::Applied { index, effects: Vec::new(), handed: None }).await;
     }
 
     async fn apply_entry(&mut self, index: u64, bytes: &[u8]) -> io::Result<()> {
@@ -121,7 +121,8 @@ impl StateMachine {
             );
         }
         // Also without effects: the service follows how far the replica is by what it is told.
-        self.replica.notify(Notice::Applied { index, effects: applied.effects }).await;
+        let handed = applied.origin.and_then(|origin| self.replica.arrivals.take(origin));
+        self.replica.notify(Notice::Applied { index, effects: applied.effects, handed }).await;
         if let Some(origin) = applied.origin {
             self.proposer.handle_applied(origin, applied.outcome);
         }

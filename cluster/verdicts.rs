@@ -3,6 +3,8 @@
 //! A leader refuses when its lease is not confirmed, which is so for a moment after every election, or when it leads no
 //! more. Whoever handed the batch over must send it again at once; without this word it would wait for its silence.
 
+use std::time::Instant;
+
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use openraft::alias::OneshotReceiverOf;
@@ -10,7 +12,7 @@ use openraft::errors::Fatal;
 use openraft::impls::ProgressResponder;
 use openraft::raft::ClientWriteResult;
 
-use crate::raft::Raft;
+use crate::handle::Inner;
 use crate::type_config::{EntryBytes, TypeConfig};
 
 /// The batches that were handed over and are neither applied nor refused yet; the proposer's window bounds them.
@@ -21,9 +23,10 @@ pub(crate) struct Verdicts {
 
 impl Verdicts {
     /// Hands a batch to Raft.
-    pub(crate) async fn write(&mut self, raft: &Raft, batch: EntryBytes) -> Result<(), Fatal<TypeConfig>> {
+    pub(crate) async fn write(&mut self, node: &Inner, batch: EntryBytes) -> Result<(), Fatal<TypeConfig>> {
+        node.replica.arrivals.note(&batch.0, Instant::now());
         let (responder, verdict) = ProgressResponder::complete_only();
-        raft.client_write_ff(batch, responder).await?;
+        node.raft.client_write_ff(batch, responder).await?;
         self.pending.push(verdict);
         Ok(())
     }

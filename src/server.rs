@@ -29,6 +29,7 @@ use crate::admin;
 use crate::alerts;
 use crate::app::{App, relay};
 use crate::config::{Config, JwksConfig, MonitoringConfig};
+use crate::observability::traces::{TraceConfig, Tracer};
 use crate::observability::{self, LeaveRequest, Node, Parts};
 use crate::security::auth::{self, Authenticator};
 use crate::security::guard::Guard;
@@ -141,6 +142,9 @@ pub enum ServerError {
     /// Keys of tokens cannot be fetched with these authorities.
     #[error("--auth-jwks-ca (WEBSOCKET_AUTH_JWKS_CA_FILE): {0}")]
     Jwks(String),
+    /// Traces cannot be sent as the configuration wants it.
+    #[error("traces: {0}")]
+    Traces(io::Error),
     /// A listener ended while the node was running.
     #[error("the public listener failed: {0}")]
     Listener(io::Error),
@@ -207,9 +211,11 @@ impl Server {
         let authenticator = Arc::clone(&security.authenticator);
         let rules = Arc::new(security.rules.with_tls_port(tls_port));
         let guard = Arc::new(Guard::new(rules, authenticator, config.public.connections_max));
-        let service = Service::start(service_config(&config), Arc::clone(&guard), app, cluster.clone(), notices);
-
         let public_stop = CancellationToken::new();
+        let tracer = config.monitoring.traces.as_ref().map(|traces| start_traces(traces, &node, public_stop.clone()));
+        let service_config = ServiceConfig { tracer: tracer.transpose()?, ..service_config(&config) };
+        let service = Service::start(service_config, Arc::clone(&guard), app, cluster.clone(), notices);
+
         *node.checks().lock() = observability::Checks::new(config.monitoring.checks.retries);
         tokio::spawn(observability::run_checks(Arc::clone(&node), config.monitoring.checks, public_stop.clone()));
         node.set_thresholds(config.monitoring.thresholds.clone());
@@ -409,6 +415,11 @@ fn unix_now() -> i64 {
     i64::try_from(crate::security::guard::unix_now()).unwrap_or(i64::MAX)
 }
 
+fn start_traces(config: &TraceConfig, node: &Node, stop: CancellationToken) -> Result<Arc<Tracer>, ServerError> {
+    let (server_id, stats) = (node.server_id(), Arc::clone(node.traces()));
+    Tracer::start(config, server_id, stats, || fastrand::u64(..), stop).map_err(ServerError::Traces)
+}
+
 fn service_config(config: &Config) -> ServiceConfig {
     let (public, monitoring) = (&config.public, &config.monitoring);
     let exempt = [&monitoring.health, &monitoring.health_alias, &monitoring.metrics];
@@ -449,6 +460,7 @@ fn cluster_config(config: &Config, node_info: NodeInfo) -> ClusterConfig {
         node_down_after: part.node_down_after,
         replace_after: part.replace_after,
         snapshot_every_entries: part.snapshot_every_entries,
+        traces: config.monitoring.traces.is_some(),
     }
 }
 

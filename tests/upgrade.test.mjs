@@ -16,8 +16,8 @@ import { until } from './support/wait.mjs';
 
 atEnd(closeClients);
 
-const NEWEST = 2;
-const PREVIOUS = ['--format-version', '1'];
+const NEWEST = 3;
+const PREVIOUS = ['--format-version', String(NEWEST - 1)];
 
 /** The node ends by itself, and says why in one line. */
 async function assertRefused(node, pattern) {
@@ -101,10 +101,10 @@ describe('a rolling upgrade', () => {
         const { cluster_time_ms: since } = await node.status();
         await until('cluster time passes', async () => (await node.status()).cluster_time_ms > since + 2_000);
         const { format, members } = await membersAt(node);
-        assert.equal(format, 1, 'the format rose before every node spoke it');
+        assert.equal(format, NEWEST - 1, 'the format rose before every node spoke it');
         const formats = members.map(({ format: spoken }) => spoken).sort();
-        assert.deepEqual(formats, [...Array(order.length - upgraded.length).fill(1), ...Array(upgraded.length).fill(NEWEST)]);
-        assert.equal(await metric(node, 'vedfolnir_cluster_format'), 1);
+        assert.deepEqual(formats, [...Array(order.length - upgraded.length).fill(NEWEST - 1), ...Array(upgraded.length).fill(NEWEST)]);
+        assert.equal(await metric(node, 'vedfolnir_cluster_format'), NEWEST - 1);
         assert.equal(await metric(node, 'vedfolnir_node_format'), NEWEST);
       }
       await until('every node writes the new format', async () => {
@@ -118,16 +118,16 @@ describe('a rolling upgrade', () => {
       const [node] = await cluster.followers();
       await node.kill('SIGTERM');
       node.args.push(...PREVIOUS);
-      await assertRefused(node, /writes format 2, but this node was told to speak format 1 at most.*--format-version/);
+      await assertRefused(node, /writes format 3, but this node was told to speak format 2 at most.*--format-version/);
       withoutFlag(node);
       await node.restart();
       const late = await cluster.addition({ options: PREVIOUS });
-      await assertRefused(late, /speaks format 1 at most, but its cluster writes format 2/);
+      await assertRefused(late, /speaks format 2 at most, but its cluster writes format 3/);
       if (predecessor.binary) {
         const older = await cluster.addition();
         predecessor.begin(older);
         older.spawn();
-        await until('the old binary says why it does not get in', () => /speaks format 1 at most, but its cluster writes format 2/.test(older.output()));
+        await until('the old binary says why it does not get in', () => /speaks format 2 at most, but its cluster writes format 3/.test(older.output()));
         await older.kill();
         await node.kill('SIGTERM');
         predecessor.begin(node);

@@ -8,7 +8,24 @@ use super::connect_each;
 use crate::args::ConnectArgs;
 use crate::error::BenchError;
 use crate::report::Report;
+use crate::scrape::Page;
 use crate::server::{Target, Usage};
+
+/// How long a page takes, from the connection to its last byte.
+async fn scrape(target: &Target, pages: usize, report: &mut Report) -> Result<(), BenchError> {
+    let Some(first) = target.endpoints.first() else { return Ok(()) };
+    let (mut took, mut bytes) = (Vec::with_capacity(pages), 0);
+    for _ in 0..pages {
+        let begin = Instant::now();
+        bytes = Page::of(&first.url).await?.bytes();
+        took.push(begin.elapsed().as_secs_f64() * 1e3);
+    }
+    took.sort_by(f64::total_cmp);
+    report.figure("metrics page, median", took[pages / 2], "ms");
+    report.figure("metrics page, longest", took[pages - 1], "ms");
+    report.figure("metrics page", bytes as f64 / 1024.0, "KiB");
+    Ok(())
+}
 
 pub(super) async fn run(arguments: ConnectArgs) -> Result<Report, BenchError> {
     let target = Target::open(&arguments.target).await?;
@@ -39,6 +56,9 @@ pub(super) async fn run(arguments: ConnectArgs) -> Result<Report, BenchError> {
     let (servers_connected, own_connected) = (target.usage()?, Usage::own()?);
     tokio::time::sleep(Duration::from_secs(arguments.hold)).await;
 
+    if arguments.scrapes > 0 {
+        scrape(&target, arguments.scrapes, &mut report).await?;
+    }
     report.figure("connects", arguments.clients as f64 / seconds, "/s");
     report.usage(servers_before.clone().zip(servers_connected), (own_before, own_connected));
     if let Some((before, after)) = servers_before.zip(target.usage()?) {

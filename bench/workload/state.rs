@@ -308,7 +308,7 @@ fn room_of(kind: usize, number: usize) -> Arc<str> {
 fn publish(room: Arc<str>, bytes: usize) -> Command {
     let payload = Payload { text: Bytes::from(format!("[\"m\",\"{}\"]", "x".repeat(bytes))), attachments: Vec::new() };
     let record = Record { namespace: "/".into(), rooms: vec![room], except: Vec::new(), payload };
-    Command::Publish(Publish { from: None, record: Arc::new(record) })
+    Command::Publish(Publish { from: None, record: Arc::new(record), trace: None })
 }
 
 /// Counts what is written.

@@ -159,7 +159,7 @@ pub(crate) async fn dispatch(service: Arc<Service>, mut notices: mpsc::Receiver<
     let mut own = service.cluster.incarnation();
     while let Some(notice) = notices.recv().await {
         match notice {
-            Notice::Applied { index, effects } => {
+            Notice::Applied { index, effects, .. } => {
                 service.progress.begin(index);
                 for effect in effects {
                     carry_out(&service, own, effect);
@@ -184,7 +184,7 @@ fn carry_out(service: &Service, own: Incarnation, EffectAt { position, effect }:
         }
     };
     match effect {
-        Effect::Deliver(record) => deliver(service, position, &record),
+        Effect::Deliver { record, .. } => deliver(service, position, &record),
         Effect::Opened(opened) if is_own(opened.owner, own) => {
             service.hub.lock().opened(opened.pid, opened.epoch, &opened.namespace, &opened.rooms);
         }
@@ -217,7 +217,7 @@ fn deliver(service: &Service, position: LogPosition, record: &Arc<Record>) {
     let mut sockets = Vec::new();
     service.hub.lock().visit(record, |socket| sockets.push(Arc::clone(socket)));
     for socket in sorted(sockets) {
-        socket.outbox.push_live(position, &event);
+        socket.outbox.push_live(position, &event, None);
         socket.wake.notify_one();
     }
 }
@@ -468,7 +468,7 @@ async fn handle(service: &Arc<Service>, socket: &Arc<SessionSocket>, end: &Arc<S
             let payload = Payload { text: event_of(message), attachments: Vec::new() };
             let rooms = rooms.into_iter().map(room_name).collect();
             let record = Arc::new(Record { namespace: NAMESPACE.into(), rooms, except, payload });
-            (id, Command::Publish(Publish { from: Some((pid, epoch)), record }))
+            (id, Command::Publish(Publish { from: Some((pid, epoch)), record, trace: None }))
         }
     };
     match service.cluster.propose(command) {

@@ -1,8 +1,9 @@
 //! Proposals as bytes: the format they are written in, then MessagePack.
 
 use bytes::Bytes;
+use serde::Deserialize as _;
 
-use crate::command::Proposal;
+use crate::command::{Origin, Proposal};
 use crate::format::Format;
 
 /// Bytes that cannot be read.
@@ -52,6 +53,14 @@ pub fn decode_proposal(bytes: &[u8]) -> Result<Proposal, CodecError> {
         }
         _ => Ok(proposal),
     }
+}
+
+/// Whose proposal it is, by its first bytes alone. `None`: it is no proposal, as far as those say.
+#[must_use]
+pub fn origin_of(bytes: &[u8]) -> Option<Origin> {
+    // MessagePack's array of two: the origin, then the commands.
+    let [_, 0x92, rest @ ..] = bytes else { return None };
+    Origin::deserialize(&mut rmp_serde::Deserializer::new(rest)).ok()
 }
 
 /// The format that a log entry says it is written in, known or not.

@@ -140,6 +140,7 @@ impl Command {
     pub(crate) fn since(&self) -> Format {
         match self {
             Self::RaiseFormat { format } => *format,
+            Self::Publish(Publish { trace: Some(_), .. }) => Format::TRACED,
             _ => Format::FIRST,
         }
     }
@@ -221,6 +222,19 @@ pub struct Publish {
     pub from: Option<(PidHash, Epoch)>,
     /// What is delivered, and to whom.
     pub record: Arc<Record>,
+    /// The trace that is told of it; not kept with the record. From [`Format::TRACED`] on; without one, nothing of it is
+    /// written, which is how older formats write a broadcast.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace: Option<TraceContext>,
+}
+
+/// A place in a sampled trace (W3C Trace Context, section 3.2.2): what comes of it is told as a child of this span.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct TraceContext {
+    /// The trace; not all zero.
+    pub trace_id: [u8; 16],
+    /// The span in it; not all zero.
+    pub span_id: [u8; 8],
 }
 
 /// What the history keeps and every node delivers.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::command::{NodeInfo, Origin, Record};
+use crate::command::{NodeInfo, Origin, Record, TraceContext};
 use crate::event::Event;
 use crate::identifier::{Epoch, Incarnation, LogPosition, PidHash};
 use crate::response::Response;
@@ -57,7 +57,12 @@ pub struct EffectAt {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
     /// Deliver to every local socket that the record addresses.
-    Deliver(Arc<Record>),
+    Deliver {
+        /// What, and to whom.
+        record: Arc<Record>,
+        /// The trace that is told of it.
+        trace: Option<TraceContext>,
+    },
     /// A session has a (new) owner.
     Opened(Opened),
     /// A session lost its owner to a newer epoch: the old owner closes the transport of `epoch`.

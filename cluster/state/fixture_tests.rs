@@ -12,7 +12,7 @@ use bytes::Bytes;
 use crate::{
     Command, Configuration, Format, Incarnation, KeyHash, KvDelete, KvExpected, KvPut, LogPosition, NodeInfo, Offset,
     Origin, Outcome, Payload, PidHash, Proposal, Publish, Record, Register, Response, Resume, SidKey, State, TokenHash,
-    decode_proposal, encode_proposal,
+    TraceContext, decode_proposal, encode_proposal,
 };
 
 const A: Incarnation = Incarnation { node: 0x0a, generation: 1 };
@@ -76,7 +76,7 @@ fn history(format: Format) -> Vec<(&'static str, Proposal)> {
         history_bytes_max: 256 << 20,
         sid_key: SidKey([7; 32]),
     };
-    let say = |from, record| Command::Publish(Publish { from, record });
+    let say = |from, record| Command::Publish(Publish { from, record, trace: None });
     let (token, key) = (TokenHash([1; 32]), KeyHash([2; 32]));
     let offset = Offset { history_id: 0x0123_4567_89ab_cdef, position: LogPosition::new(9, 0) };
     let resume = Resume {
@@ -152,8 +152,13 @@ fn history(format: Format) -> Vec<(&'static str, Proposal)> {
         ("remove_node", system(Command::RemoveNode { node: C.node })),
         ("tick_again", system(Command::Tick { elapsed_ms: 70_000 })),
     ];
-    if format >= Format::NEWEST {
+    if format >= Format::RAISED {
         history.push(("raise_format", system(Command::RaiseFormat { format })));
+    }
+    if format >= Format::TRACED {
+        let trace = Some(TraceContext { trace_id: [0xa1; 16], span_id: [0xb2; 8] });
+        let record = record(&["room"], &[], "[\"m\",4]", &[]);
+        history.push(("publish_traced", of(A, 15, vec![Command::Publish(Publish { from: None, record, trace })])));
     }
     history
 }
@@ -202,12 +207,15 @@ fn recorded(format: Format) -> (BTreeMap<&'static str, Vec<u8>>, Vec<u8>) {
         Format::FIRST => {
             (include_str!("fixtures/format-1/proposals.txt"), include_str!("fixtures/format-1/snapshot.txt"))
         }
-        _ => (include_str!("fixtures/format-2/proposals.txt"), include_str!("fixtures/format-2/snapshot.txt")),
+        Format::RAISED => {
+            (include_str!("fixtures/format-2/proposals.txt"), include_str!("fixtures/format-2/snapshot.txt"))
+        }
+        _ => (include_str!("fixtures/format-3/proposals.txt"), include_str!("fixtures/format-3/snapshot.txt")),
     };
     (lines(proposals), lines(snapshot).remove("snapshot").expect("one"))
 }
 
-const FORMATS: [Format; 2] = [Format::FIRST, Format::NEWEST];
+const FORMATS: [Format; 3] = [Format::FIRST, Format::RAISED, Format::NEWEST];
 
 #[test]
 fn recorded_proposals_stay_readable() {

@@ -16,7 +16,11 @@ impl Format {
     /// Before formats could be raised.
     pub const FIRST: Self = Self(1);
     /// The cluster's format is in the state and is raised by [`Command::RaiseFormat`](crate::Command::RaiseFormat).
-    pub const NEWEST: Self = Self(2);
+    pub const RAISED: Self = Self(2);
+    /// A broadcast may say which trace it belongs to ([`Publish::trace`](crate::Publish::trace)).
+    pub const TRACED: Self = Self(3);
+    /// What this release writes once every member speaks it.
+    pub const NEWEST: Self = Self::TRACED;
     /// What a node can be told to speak instead of the newest one.
     pub const PREVIOUS: Self = Self(Self::NEWEST.0 - 1);
 

@@ -37,8 +37,10 @@ mod table;
 mod time;
 mod view;
 
-pub use codec::{CodecError, decode_proposal, encode_proposal, written_in};
-pub use command::{Command, Configuration, NodeInfo, Origin, Payload, Proposal, Publish, Record, Register, Resume};
+pub use codec::{CodecError, decode_proposal, encode_proposal, origin_of, written_in};
+pub use command::{
+    Command, Configuration, NodeInfo, Origin, Payload, Proposal, Publish, Record, Register, Resume, TraceContext,
+};
 pub use command::{KvDelete, KvExpected, KvPut};
 pub use effect::{Applied, Effect, EffectAt, EndReason, Opened, Outcome};
 pub use event::{Event, EventId, EventIdError, EventKind, EventPage, EventStats, SessionRef};

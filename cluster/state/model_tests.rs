@@ -109,7 +109,8 @@ impl World {
     fn publish(&mut self, rooms: Vec<Arc<str>>, except: Vec<Arc<str>>) {
         let payload = Payload { text: Bytes::from_static(b"[\"m\"]"), attachments: Vec::new() };
         let record = Record { namespace: "/".into(), rooms: rooms.clone(), except: except.clone(), payload };
-        let (response, at) = self.propose(Command::Publish(Publish { from: None, record: Arc::new(record) }));
+        let (response, at) =
+            self.propose(Command::Publish(Publish { from: None, record: Arc::new(record), trace: None }));
         assert_eq!(response, Response::Published { position: at });
         for client in self.clients.values_mut() {
             let addressed = rooms.is_empty() || rooms.iter().any(|room| client.rooms.contains(room));

@@ -85,6 +85,7 @@ impl World {
                 except: names(except),
                 payload: Payload { text: Bytes::from(vec![b'x'; text_bytes]), attachments: vec![] },
             }),
+            trace: None,
         }))
     }
 

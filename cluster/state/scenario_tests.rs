@@ -126,6 +126,7 @@ fn command(text: &str) -> Command {
                 except: names(pairs.get("except")),
                 payload: Payload { text: Bytes::from(text.to_owned()), attachments: Vec::new() },
             }),
+            trace: None,
         }),
         ["add-token", name] => Command::AddJoinToken { token: TokenHash(hashed(name)), ttl_ms: number("ttl", 1_000) },
         ["use-token", name, node, key] => Command::UseJoinToken {
@@ -184,7 +185,7 @@ fn say_response(out: &mut String, response: &Response) {
 
 fn say_effect(out: &mut String, at: LogPosition, effect: &Effect) {
     let line = match effect {
-        Effect::Deliver(record) => {
+        Effect::Deliver { record, .. } => {
             let text = String::from_utf8_lossy(&record.payload.text).into_owned();
             format!("deliver {text} to=[{}] except=[{}]", record.rooms.join(","), record.except.join(","))
         }

@@ -56,7 +56,7 @@ fn world(sessions: usize) -> State {
         let except = if number.is_multiple_of(2) { vec![format!("sid-{number}").into()] } else { Vec::new() };
         let payload = Payload { text: Bytes::from_static(b"[\"m\"]"), attachments: Vec::new() };
         let record = Record { namespace: "/".into(), rooms: vec![Arc::clone(&room), "all".into()], except, payload };
-        apply(None, Command::Publish(Publish { from: Some((pid, 1)), record: Arc::new(record) }));
+        apply(None, Command::Publish(Publish { from: Some((pid, 1)), record: Arc::new(record), trace: None }));
         if number.is_multiple_of(5) {
             apply(None, Command::Leave { pid, epoch: 1, room });
         }

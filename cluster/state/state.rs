@@ -444,7 +444,7 @@ impl State {
         let heard_in = room_keys(&record).iter().map(|key| self.rooms.said(key, position)).collect();
         self.history.push(position, Arc::clone(&record), heard_in, self.time.now_ms());
         self.prune(limits::PRUNED_PER_PUBLISH_MAX);
-        effects.push(Effect::Deliver(record));
+        effects.push(Effect::Deliver { record, trace: publish.trace });
         Response::Published { position }
     }
 

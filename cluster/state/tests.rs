@@ -33,11 +33,11 @@ fn a_snapshot_of_a_newer_version_is_refused_by_name() {
     assert_eq!(State::decode_snapshot(bytes.as_slice()).unwrap(), state);
     bytes[0] += 1;
     let refused = State::decode_snapshot(bytes.as_slice()).unwrap_err();
-    assert_eq!(refused.to_string(), "format 3, this binary reads formats 1 to 2");
+    assert_eq!(refused.to_string(), "format 4, this binary reads formats 1 to 3");
     // Nor does one say that it is older than it is.
     bytes[0] = 1;
     let refused = State::decode_snapshot(bytes.as_slice()).unwrap_err();
-    assert!(refused.to_string().contains("a state of format 2 written in format 1"), "{refused}");
+    assert!(refused.to_string().contains("a state of format 3 written in format 1"), "{refused}");
 }
 
 #[test]
@@ -54,7 +54,42 @@ fn the_format_rises_and_never_goes_back() {
     assert_eq!(state.format(), Format::NEWEST);
     let mut newer = raise(Format::NEWEST).to_vec();
     newer[0] += 1;
-    assert_eq!(state.apply(4, &newer).outcome, Outcome::UnknownVersion { version: 3 });
+    assert_eq!(state.apply(4, &newer).outcome, Outcome::UnknownVersion { version: 4 });
+}
+
+#[test]
+fn a_trace_is_told_and_not_kept_and_older_formats_have_no_room_for_it() {
+    let record = std::sync::Arc::new(crate::Record {
+        namespace: "/".into(),
+        rooms: vec!["room".into()],
+        except: Vec::new(),
+        payload: crate::Payload { text: bytes::Bytes::from_static(b"[\"m\"]"), attachments: Vec::new() },
+    });
+    let trace = Some(crate::TraceContext { trace_id: [1; 16], span_id: [2; 8] });
+    let publish = |trace| Command::Publish(crate::Publish { from: None, record: record.clone(), trace });
+    let proposal = |trace| Proposal { origin: Origin::System, commands: vec![publish(trace)] };
+    let mut state = State::default();
+    assert_eq!(state.apply(1, &encode_proposal(Format::RAISED, &proposal(trace))).outcome, Outcome::Malformed);
+    let incarnation = Incarnation { node: 1, generation: 1 };
+    let up = Command::NodeUp { incarnation, info: crate::NodeInfo::default() };
+    state.apply(2, &encode_proposal(Format::FIRST, &Proposal { origin: Origin::System, commands: vec![up] }));
+    let origin = Origin::Node { incarnation, first_sequence: 1 };
+    let commands = vec![publish(trace), publish(None)];
+    let bytes = encode_proposal(Format::TRACED, &Proposal { origin, commands });
+    assert_eq!(crate::origin_of(&bytes), Some(origin));
+    let told: Vec<_> = state
+        .apply(3, &bytes)
+        .effects
+        .into_iter()
+        .map(|at| match at.effect {
+            crate::Effect::Deliver { trace, .. } => trace,
+            effect => panic!("{effect:?}"),
+        })
+        .collect();
+    assert_eq!(told, [trace, None]);
+    let mut snapshot = Vec::new();
+    state.encode_snapshot(&mut snapshot).unwrap();
+    assert_eq!(State::decode_snapshot(snapshot.as_slice()).unwrap(), state);
 }
 
 #[test]

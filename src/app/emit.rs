@@ -16,6 +16,7 @@ use super::payload::EventPayload;
 use super::presence::Presence;
 use super::reply::Reply;
 use super::store::Store;
+use crate::observability::traces::ActiveSpan;
 use crate::service::session::SessionSocket;
 use crate::service::{ServiceStats, deliver_volatile};
 
@@ -152,9 +153,11 @@ impl Emitter {
     pub fn emit_payload(self, payload: EventPayload) -> Emission {
         let from = Some((self.socket.pid, self.socket.epoch));
         let socket = Arc::clone(&self.socket);
+        let span = socket.service.trace_publish(self.rooms.len());
+        let trace = span.as_ref().map(ActiveSpan::context);
         let record = self.record(payload);
-        match socket.service.cluster.propose(Command::Publish(Publish { from, record })) {
-            Ok(ticket) => Emission { socket, proposed: Some(Ok(ticket)), deadline: None },
+        match socket.service.cluster.propose(Command::Publish(Publish { from, record, trace })) {
+            Ok(ticket) => Emission { socket, proposed: Some(Ok(ticket)), deadline: None, span },
             Err(error) => Emission::refused(socket, error.into()),
         }
     }
@@ -220,11 +223,13 @@ pub struct Emission {
     /// `None` once it is settled.
     proposed: Option<Result<Ticket, EmitError>>,
     deadline: Option<Pin<Box<Sleep>>>,
+    /// Over once it is settled, or nobody waits for it any more.
+    span: Option<ActiveSpan>,
 }
 
 impl Emission {
     fn refused(socket: Arc<SessionSocket>, error: EmitError) -> Self {
-        Self { socket, proposed: Some(Err(error)), deadline: None }
+        Self { socket, proposed: Some(Err(error)), deadline: None, span: None }
     }
 
     fn settle(&self, response: Result<Response, ProposeError>) -> Result<Committed, EmitError> {
@@ -264,6 +269,9 @@ impl Future for Emission {
         };
         self.proposed = None;
         self.deadline = None;
+        if let (Some(mut span), Err(error)) = (self.span.take(), &result) {
+            span.fail(error);
+        }
         let stats = &self.socket.service.stats;
         ServiceStats::one(if result.is_ok() { &stats.publishes_acked_total } else { &stats.publishes_failed_total });
         Poll::Ready(result)

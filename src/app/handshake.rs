@@ -17,7 +17,7 @@ pub struct RequestInfo {
     pub https: bool,
     /// The query string.
     pub query: Box<str>,
-    /// `origin`, `authorization`, `cookie`, `user-agent` and `x-forwarded-for`, those that were there.
+    /// `origin`, `authorization`, `cookie`, `user-agent`, `x-forwarded-for` and `traceparent`, those that were there.
     pub headers: Box<[(&'static str, Box<str>)]>,
 }
 

@@ -100,6 +100,11 @@ impl Namespace {
         }
     }
 
+    /// Whether anybody handles an event.
+    pub(crate) fn handles(&self, event: &str) -> bool {
+        self.handlers.contains_key(event)
+    }
+
     /// Starts the handler of an event; `None`: nobody handles it.
     pub(crate) fn handle(&self, event: &str, socket: Socket, args: Args) -> Option<HandlerFuture> {
         Some(self.handlers.get(event)?(socket, args))

@@ -10,6 +10,7 @@ use vedfolnir_cluster::{ClusterTls, RaftTiming, ReplicatedLimits};
 
 use crate::alerts::{AlertConfig, Thresholds};
 use crate::observability::logging::{HttpConfig, Levels, Pii, Rotation, SyslogConfig, Target};
+use crate::observability::traces::TraceConfig;
 use crate::security::auth::{Authenticator, JwksUrl};
 use crate::security::proxy_protocol::Mode as ProxyProtocol;
 use crate::security::rules::Rules;
@@ -181,6 +182,8 @@ pub struct MonitoringConfig {
     pub checks: CheckConfig,
     /// Where alerts go; `None`: there are none.
     pub alerts: Option<AlertConfig>,
+    /// Where traces go; `None`: they are off.
+    pub traces: Option<TraceConfig>,
     /// The values beyond which they fire.
     pub thresholds: Thresholds,
 }

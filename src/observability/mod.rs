@@ -15,12 +15,14 @@ mod metrics;
 mod node;
 mod openmetrics;
 mod operations;
+pub(crate) mod outbound;
 mod probes;
 mod process;
 mod server_id;
 #[cfg(test)]
 mod tests;
 mod timestamp;
+pub mod traces;
 
 use std::sync::Arc;
 
@@ -58,6 +60,7 @@ pub fn usual_paths() -> MonitoringConfig {
         detailed_health: false,
         checks: CheckConfig::default(),
         alerts: None,
+        traces: None,
         thresholds: crate::alerts::Thresholds::default(),
     }
 }

@@ -12,6 +12,7 @@ use vedfolnir_cluster::Cluster;
 
 use super::checks::Checks;
 use super::operations::Operations;
+use super::traces::TraceStats;
 use crate::alerts::{AlertStats, Thresholds};
 use crate::security::secret::Secret;
 use crate::service::Service;
@@ -30,6 +31,7 @@ pub struct Node {
     operations: Operations,
     alerts: Arc<AlertStats>,
     thresholds: ArcSwap<Thresholds>,
+    traces: Arc<TraceStats>,
     /// What a scraper of the public listener must show.
     metrics_token: ArcSwapOption<Secret>,
     parts: OnceLock<Parts>,
@@ -68,6 +70,7 @@ impl Node {
             operations: Operations::default(),
             alerts: Arc::default(),
             thresholds: ArcSwap::default(),
+            traces: Arc::default(),
             metrics_token: ArcSwapOption::empty(),
             parts: OnceLock::new(),
         }
@@ -150,6 +153,12 @@ impl Node {
     /// From now on these are.
     pub fn set_thresholds(&self, thresholds: Thresholds) {
         self.thresholds.store(Arc::new(thresholds));
+    }
+
+    /// What became of the spans of traces.
+    #[must_use]
+    pub const fn traces(&self) -> &Arc<TraceStats> {
+        &self.traces
     }
 
     /// How long operators' requests took.

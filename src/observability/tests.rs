@@ -188,6 +188,7 @@ async fn paths_are_where_the_configuration_says() {
         detailed_health: true,
         checks: crate::config::CheckConfig::default(),
         alerts: None,
+        traces: None,
         thresholds: crate::alerts::Thresholds::default(),
     };
     assert_eq!(status_of(&paths, "/hz/live", None).await, StatusCode::OK);

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::link::Transport;
 use super::outbox::OutboxLimits;
+use crate::observability::traces::Tracer;
 use crate::security::proxy_protocol::Mode as ProxyProtocol;
 
 /// Settings of the WebSocket service.
@@ -46,6 +47,8 @@ pub struct ServiceConfig {
     pub handlers_in_flight_max: usize,
     /// Bytes of arguments that those handlers hold; beyond them the connection is not read.
     pub handlers_bytes_max: usize,
+    /// Tells traces; `None`: they are off.
+    pub tracer: Option<Arc<Tracer>>,
 }
 
 impl Default for ServiceConfig {
@@ -69,6 +72,7 @@ impl Default for ServiceConfig {
             outbox: OutboxLimits::default(),
             handlers_in_flight_max: 64,
             handlers_bytes_max: 4 << 20,
+            tracer: None,
         }
     }
 }

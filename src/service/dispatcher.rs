@@ -1,10 +1,11 @@
 //! Effects become deliveries: takes the cluster's notices in order and never waits for a socket.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use tokio::sync::mpsc;
 use vedfolnir_cluster::Notice;
-use vedfolnir_cluster::state::{Effect, EffectAt, Incarnation, LogPosition, Record};
+use vedfolnir_cluster::state::{Effect, EffectAt, Incarnation, LogPosition, Record, TraceContext};
 use vedfolnir_protocol::{EncodedEvent, encode_offset};
 
 use super::Inner;
@@ -33,10 +34,10 @@ struct Dispatcher {
 impl Dispatcher {
     fn handle(&mut self, notice: Notice) {
         match notice {
-            Notice::Applied { index, effects } => {
+            Notice::Applied { index, effects, handed } => {
                 self.service.progress.begin(index);
                 for effect in effects {
-                    self.carry_out(effect);
+                    self.carry_out(effect, handed);
                 }
                 self.complete(index);
             }
@@ -52,10 +53,13 @@ impl Dispatcher {
         owner.node == self.own.node && owner.generation >= self.own.generation
     }
 
-    fn carry_out(&self, EffectAt { position, effect }: EffectAt) {
+    fn carry_out(&self, EffectAt { position, effect }: EffectAt, handed: Option<Instant>) {
         let service = &self.service;
         match effect {
-            Effect::Deliver(record) => self.deliver(position, &record),
+            Effect::Deliver { record, trace } => {
+                service.trace_commit(trace, handed, position);
+                self.deliver(position, &record, trace);
+            }
             Effect::Opened(opened) if self.is_own(opened.owner) => {
                 service.hub.write().opened(opened.pid, opened.epoch, &opened.namespace, &opened.rooms);
             }
@@ -94,7 +98,8 @@ impl Dispatcher {
         }
     }
 
-    fn deliver(&self, position: LogPosition, record: &Arc<Record>) {
+    fn deliver(&self, position: LogPosition, record: &Arc<Record>, trace: Option<TraceContext>) {
+        let mut delivery = self.service.trace_delivery(trace, position);
         let mut encoded: Option<Arc<EncodedEvent>> = None;
         let mut sockets = 0;
         self.service.hub.read().visit(record, |socket| {
@@ -104,9 +109,13 @@ impl Dispatcher {
                 let offset = socket.recovers().then(|| encode_offset(history, position.index, position.ordinal));
                 Arc::new(encode_record(record, offset.as_deref()))
             });
-            socket.push_live(position, event);
+            let watcher = delivery.as_mut().and_then(|delivery| delivery.to(socket));
+            socket.push_live(position, event, watcher);
             sockets += 1;
         });
+        if let Some(delivery) = delivery {
+            delivery.end(sockets);
+        }
         self.service.stats.distributions.fan_out.observe(sockets);
     }
 

@@ -34,6 +34,7 @@ mod router;
 pub(crate) mod session;
 mod stats;
 mod telling;
+mod traced;
 mod unread;
 mod upgrade;
 mod websocket;

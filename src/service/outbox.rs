@@ -40,12 +40,23 @@ impl Default for OutboxLimits {
 }
 
 /// A frame in its wire form, with its attachments.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) enum Frame {
     /// Encoded once for every socket of this node.
     Shared(Arc<EncodedEvent>),
     /// For this socket alone.
     Own(EncodedEvent),
+    /// Shared, and somebody wants to know when it was written.
+    Watched(Box<(Arc<EncodedEvent>, OnWritten)>),
+}
+
+/// Called once its frame was written; dropped uncalled when it never was.
+pub(crate) struct OnWritten(pub(crate) Box<dyn FnOnce() + Send>);
+
+impl std::fmt::Debug for OnWritten {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("OnWritten")
+    }
 }
 
 impl Frame {
@@ -53,6 +64,15 @@ impl Frame {
         match self {
             Self::Shared(event) => event,
             Self::Own(event) => event,
+            Self::Watched(watched) => &watched.0,
+        }
+    }
+
+    /// Whom whoever writes it has to tell when it is.
+    pub(crate) fn into_watcher(self) -> Option<OnWritten> {
+        match self {
+            Self::Watched(watched) => Some(watched.1),
+            Self::Shared(_) | Self::Own(_) => None,
         }
     }
 
@@ -130,7 +150,12 @@ impl Outbox {
     }
 
     /// A durable event, from the dispatcher.
-    pub(crate) fn push_live(&self, position: LogPosition, event: &Arc<EncodedEvent>) -> Pushed {
+    pub(crate) fn push_live(
+        &self,
+        position: LogPosition,
+        event: &Arc<EncodedEvent>,
+        watcher: Option<OnWritten>,
+    ) -> Pushed {
         let mut queue = self.queue.lock();
         if queue.mode != Mode::Live || position <= queue.cursor {
             return Pushed::Ignored;
@@ -142,7 +167,11 @@ impl Outbox {
             return Pushed::Overflowed;
         }
         queue.cursor = position;
-        queue.push(Frame::Shared(Arc::clone(event)))
+        let event = Arc::clone(event);
+        queue.push(match watcher {
+            None => Frame::Shared(event),
+            Some(watcher) => Frame::Watched(Box::new((event, watcher))),
+        })
     }
 
     /// A volatile event; `encode` is given the cursor, which is the offset that it carries. Ignored when too much waits.

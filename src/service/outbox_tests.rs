@@ -25,7 +25,7 @@ fn live(limits: OutboxLimits) -> Outbox {
 }
 
 fn push(outbox: &Outbox, index: u64) -> Pushed {
-    outbox.push_live(at(index), &Arc::new(event(index.to_string())))
+    outbox.push_live(at(index), &Arc::new(event(index.to_string())), None)
 }
 
 /// The steps of both sides as atomic as their locks make them.

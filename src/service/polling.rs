@@ -11,7 +11,7 @@ use vedfolnir_protocol::engine_io::{PayloadEncoder, PayloadLimits};
 use vedfolnir_protocol::{CloseReason, Packet};
 
 use super::driver::Session;
-use super::outbox::Frame;
+use super::outbox::{Frame, OnWritten};
 use super::websocket;
 
 /// Requests that wait for the session's task: one GET, one POST, an upgrade and one that breaks the rules.
@@ -197,12 +197,15 @@ impl Poller {
     fn send_queued(&mut self) {
         self.session.service.stats.count_out(&self.queued);
         let mut encoder = PayloadEncoder::new();
+        let mut watchers = Vec::new();
         for frame in std::mem::take(&mut self.queued) {
             for message in frame.messages() {
                 encoder.push_frame(&message);
             }
+            watchers.extend(frame.into_watcher());
         }
         self.send(PollAnswer::Payload(encoder.finish()));
+        watchers.into_iter().for_each(|OnWritten(tell)| tell());
     }
 
     fn send(&mut self, answer: PollAnswer) {

@@ -17,7 +17,9 @@ use super::random;
 use super::release::{self, Opening};
 use super::session::{OpenedSession, SessionSocket};
 use super::stats::ServiceStats;
+use super::traced;
 use crate::app::{ConnectAccept, ConnectRefusal, Handshake, Namespace};
+use crate::observability::traces::Parent;
 use crate::security::auth::Identity;
 use crate::security::events::{ConnectionScope, SecurityEvent};
 use crate::security::guard::{self, Unidentified};
@@ -83,6 +85,10 @@ async fn open(
         _ => (None, None),
     };
     let address = handshake.request.remote.ip();
+    let trace = match &service.config.tracer {
+        Some(_) => traced::parent_of(&handshake.request, handshake.auth.as_deref()),
+        None => None,
+    };
     let identity = match service.guard.identify(&mut handshake).await {
         Ok(identity) => identity,
         Err(Unidentified::Refused(refusal)) => return Ok(Connected::Refused(refusal)),
@@ -98,7 +104,7 @@ async fn open(
         && let Some((opened, position)) =
             timed(&service, resume(&service, &namespace, &accept, &pid, offset.as_deref())).await?
     {
-        return attach(service, namespace, link, opened, identity, position, Some(pid));
+        return attach(service, namespace, link, Owner { opened, identity, trace }, position, Some(pid));
     }
     let user = accept.user.clone();
     let refused = || Connected::Refused(too_many_of_user(&service, address));
@@ -111,7 +117,7 @@ async fn open(
         release::unheard(&service, opened.pid, opened.epoch);
         return Ok(refused());
     }
-    attach(service, namespace, link, opened, identity, position, Some(pid))
+    attach(service, namespace, link, Owner { opened, identity, trace }, position, Some(pid))
 }
 
 /// Whether a user has as many sessions as one may, by what this node's replica knows: what is plain needs no commit. Only
@@ -133,18 +139,25 @@ fn too_many_of_user(service: &Inner, address: IpAddr) -> ConnectRefusal {
     ConnectRefusal::with_code(event.message(), "too_many_connections")
 }
 
+/// A session as it was opened, and who has it.
+struct Owner {
+    opened: OpenedSession,
+    identity: Option<Arc<Identity>>,
+    trace: Option<Parent>,
+}
+
 fn attach(
     service: Arc<Inner>,
     namespace: Arc<Namespace>,
     link: Arc<Link>,
-    opened: OpenedSession,
-    identity: Option<Arc<Identity>>,
+    owner: Owner,
     position: LogPosition,
     pid: Option<String>,
 ) -> Result<Connected, CloseCause> {
+    let Owner { opened, identity, trace } = owner;
     let pid = pid.filter(|_| namespace.recovery());
     let remaining = identity.as_ref().and_then(|identity| identity.remaining(guard::unix_now()));
-    let socket = Arc::new(SessionSocket::new(Arc::clone(&service), namespace, link, opened, identity));
+    let socket = Arc::new(SessionSocket::new(Arc::clone(&service), namespace, link, opened, identity, trace));
     let attached = service.hub.write().attach(&socket, position.index);
     let socket = SocketGuard(Some(socket));
     match attached {

@@ -14,6 +14,7 @@ use super::session::SessionSocket;
 use super::stats::ServiceStats;
 use super::telling;
 use crate::app::{Args, Handshake, Namespace, Reply, Socket};
+use crate::observability::traces::{self, ActiveSpan};
 
 impl Session {
     /// Carries out what the client wants. Handlers start here, in the order of the client's events.
@@ -98,18 +99,25 @@ impl Session {
         let namespace = Arc::clone(&socket.namespace);
         let event = args.event().into_owned();
         self.service.stats.events_in.count(&event);
-        let Some(mut handler) = namespace.handle(&event, Socket::new(Arc::clone(&socket)), args) else { return };
+        let span = self.service.trace_event(&socket, &event, &args);
+        let place = span.as_ref().map(ActiveSpan::context);
+        let handle = || namespace.handle(&event, Socket::new(Arc::clone(&socket)), args);
+        let Some(handler) = traces::within(place, handle) else { return };
+        let mut handler = match place {
+            Some(place) => Box::pin(traces::scope(place, handler)),
+            None => handler,
+        };
         // The first poll, here: what the handler proposes before it waits stands in the client's order.
         match (&mut handler).now_or_never() {
             Some(reply) if ack_id.is_none() || socket.emits_settled() => {
                 answer(&socket, ack_id, reply);
-                handled(&socket, &event, bytes, ack_id, started);
+                handled(&socket, &event, bytes, ack_id, started, span);
             }
             Some(reply) => self.spawn_handler(
                 bytes,
                 Box::pin(async move {
                     settle_and_answer(&socket, ack_id, reply).await;
-                    handled(&socket, &event, bytes, ack_id, started);
+                    handled(&socket, &event, bytes, ack_id, started, span);
                     Done::Handler(bytes)
                 }),
             ),
@@ -118,7 +126,7 @@ impl Session {
                 Box::pin(async move {
                     let reply = handler.await;
                     settle_and_answer(&socket, ack_id, reply).await;
-                    handled(&socket, &event, bytes, ack_id, started);
+                    handled(&socket, &event, bytes, ack_id, started, span);
                     Done::Handler(bytes)
                 }),
             ),
@@ -134,11 +142,19 @@ async fn settle_and_answer(socket: &SessionSocket, ack_id: Option<u64>, reply: R
     answer(socket, ack_id, reply);
 }
 
-/// Counts it, and tells the log.
-fn handled(socket: &SessionSocket, event: &str, bytes: usize, ack_id: Option<u64>, started: Instant) {
+/// Counts it, and tells the log; its span is over.
+fn handled(
+    socket: &SessionSocket,
+    event: &str,
+    bytes: usize,
+    ack_id: Option<u64>,
+    started: Instant,
+    span: Option<ActiveSpan>,
+) {
     let took = started.elapsed();
     socket.service.stats.processed(took, ack_id.is_some());
-    telling::tell_handled(socket, event, bytes, took);
+    let place = span.as_ref().map(ActiveSpan::context);
+    traces::within(place, || telling::tell_handled(socket, event, bytes, took));
 }
 
 fn answer(socket: &SessionSocket, ack_id: Option<u64>, reply: Reply) {

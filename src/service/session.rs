@@ -11,9 +11,10 @@ use vedfolnir_protocol::{EncodedEvent, encode_ack, encode_event, encode_offset};
 
 use super::Inner;
 use super::link::Link;
-use super::outbox::{Frame, Outbox, Pushed};
+use super::outbox::{Frame, OnWritten, Outbox, Pushed};
 use super::stats::ServiceStats;
 use crate::app::Namespace;
+use crate::observability::traces::Parent;
 use crate::security::auth::Identity;
 
 /// Emits that nobody waits for and whose acks still do; older ones are no longer waited for.
@@ -36,6 +37,8 @@ pub(crate) struct SessionSocket {
     pub(crate) data: Bytes,
     pub(crate) outbox: Outbox,
     pub(crate) link: Arc<Link>,
+    /// The trace that the client's connection is in; looked for only where traces are on.
+    pub(crate) trace: Option<Parent>,
     /// Emits in flight whose futures were dropped: acks stand behind them all the same.
     orphans: Mutex<Vec<Ticket>>,
     /// The highest log index that an emit of this socket is known to have.
@@ -62,11 +65,12 @@ impl SessionSocket {
         link: Arc<Link>,
         opened: OpenedSession,
         identity: Option<Arc<Identity>>,
+        trace: Option<Parent>,
     ) -> Self {
         let OpenedSession { pid, epoch, sid, user, data, replay_after } = opened;
         let outbox = Outbox::new(service.config.outbox, replay_after);
         let (orphans, emitted) = (Mutex::new(Vec::new()), AtomicU64::new(0));
-        Self { service, namespace, pid, epoch, sid, user, identity, data, outbox, link, orphans, emitted }
+        Self { service, namespace, pid, epoch, sid, user, identity, data, outbox, link, trace, orphans, emitted }
     }
 
     /// Whether clients of the namespace can resume.
@@ -75,8 +79,8 @@ impl SessionSocket {
     }
 
     /// A durable event, from the dispatcher.
-    pub(crate) fn push_live(&self, position: LogPosition, event: &Arc<EncodedEvent>) {
-        let pushed = self.outbox.push_live(position, event);
+    pub(crate) fn push_live(&self, position: LogPosition, event: &Arc<EncodedEvent>, watcher: Option<OnWritten>) {
+        let pushed = self.outbox.push_live(position, event, watcher);
         match pushed {
             Pushed::Queued { .. } => ServiceStats::one(&self.service.stats.deliveries_total),
             Pushed::Overflowed => ServiceStats::one(&self.service.stats.overflows_total),

@@ -5,10 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ring::digest;
+use vedfolnir_cluster::state::TraceContext;
 use vedfolnir_protocol::{CloseReason, EngineSid};
 
 use super::driver::Session;
 use super::session::SessionSocket;
+use crate::observability::traces;
 
 /// A handler that takes longer is worth a line: clients feel it.
 const SLOW_HANDLER: Duration = Duration::from_millis(500);
@@ -29,6 +31,8 @@ pub(super) fn connection_id(sid: &EngineSid) -> String {
 
 /// The first socket of a connection that the log was told of: the client may have left its namespace since.
 pub(super) struct Told {
+    /// Its lines say so.
+    trace: Option<TraceContext>,
     session_id: Arc<str>,
     user_id: Option<Arc<str>>,
     namespace: Arc<str>,
@@ -37,9 +41,14 @@ pub(super) struct Told {
 impl Session {
     /// The client is in a namespace: with the first one its connection stands.
     pub(super) fn tell_joined(&mut self, socket: &SessionSocket) {
+        traces::within(socket.trace.map(|parent| parent.context), || self.say_joined(socket));
+    }
+
+    fn say_joined(&mut self, socket: &SessionSocket) {
         let first = self.told.is_none();
         if first {
             self.told = Some(Box::new(Told {
+                trace: socket.trace.map(|parent| parent.context),
                 session_id: Arc::clone(&socket.sid),
                 user_id: socket.user.clone(),
                 namespace: Arc::clone(socket.namespace.shared_name()),
@@ -91,6 +100,10 @@ impl Session {
     /// A connection that stood has ended; its sockets are still there.
     pub(super) fn tell_closed(&self, reason: CloseReason) {
         let Some(told) = &self.told else { return };
+        traces::within(told.trace, || self.say_closed(told, reason));
+    }
+
+    fn say_closed(&self, told: &Told, reason: CloseReason) {
         if !tracing::enabled!(target: "vedfolnir::connection", tracing::Level::INFO) {
             return;
         }

@@ -19,7 +19,7 @@ use super::config::ServiceConfig;
 use super::driver::Session;
 use super::io::Io;
 use super::link::CloseCause;
-use super::outbox::Frame;
+use super::outbox::{Frame, OnWritten};
 use super::stats::ServiceStats;
 
 /// Read at once from the socket; memory of every idle connection follows it.
@@ -231,12 +231,16 @@ async fn write_or_end(session: &mut Session, stream: &mut Stream, batch: &mut Ve
 
 async fn write(stats: &ServiceStats, stream: &mut Stream, batch: &mut Vec<Frame>) -> Result<(), Error> {
     stats.count_out(batch);
+    let mut watchers = Vec::new();
     for frame in batch.drain(..) {
         for message in frame.messages() {
             stream.feed(ws_message(message)).await?;
         }
+        watchers.extend(frame.into_watcher());
     }
-    stream.flush().await
+    stream.flush().await?;
+    watchers.into_iter().for_each(|OnWritten(tell)| tell());
+    Ok(())
 }
 
 /// A message in its frame. The protocol's texts are UTF-8 already.

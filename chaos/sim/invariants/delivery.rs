@@ -32,7 +32,7 @@ impl Expected {
                 Effect::Joined { pid, room } => drop(self.rooms.entry(*pid).or_default().insert(Arc::clone(room))),
                 Effect::Left { pid, room } => drop(self.rooms.entry(*pid).or_default().remove(room)),
                 Effect::Ended { pid, .. } => drop(self.rooms.remove(pid)),
-                Effect::Deliver(record) => self.deliver(at.position, record, recorder),
+                Effect::Deliver { record, .. } => self.deliver(at.position, record, recorder),
                 _ => {}
             }
         }

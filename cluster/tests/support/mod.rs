@@ -68,7 +68,7 @@ impl Node {
     pub async fn publish(&self, text: &str) -> Response {
         let payload = Payload { text: Bytes::from(format!("[\"m\",\"{text}\"]")), attachments: Vec::new() };
         let record = Record { namespace: "/".into(), rooms: Vec::new(), except: Vec::new(), payload };
-        let command = Command::Publish(Publish { from: None, record: Arc::new(record) });
+        let command = Command::Publish(Publish { from: None, record: Arc::new(record), trace: None });
         let ticket = self.cluster.propose(command).expect("accepted");
         tokio::time::timeout(CEILING, ticket).await.expect("committed in time").expect("a response")
     }
@@ -83,7 +83,9 @@ impl Node {
                 .expect("the node lives");
             if let Notice::Applied { effects, .. } = notice {
                 seen.extend(effects.into_iter().filter_map(|at| match at.effect {
-                    Effect::Deliver(record) => Some(String::from_utf8(record.payload.text.to_vec()).expect("utf-8")),
+                    Effect::Deliver { record, .. } => {
+                        Some(String::from_utf8(record.payload.text.to_vec()).expect("utf-8"))
+                    }
                     _ => None,
                 }));
             }

@@ -11,6 +11,7 @@ mod recovery;
 mod security;
 mod service;
 pub(super) mod tls;
+mod traces;
 
 use super::values::Values;
 use super::{Config, Inputs};

@@ -42,6 +42,7 @@ pub(super) fn compose(values: &Values<'_>, inputs: &Inputs) -> MonitoringConfig 
         detailed_health: values.get(&schema::DETAILED_HEALTH),
         checks: checks(values, inputs),
         alerts: alerts(values),
+        traces: super::traces::compose(values),
         thresholds: Thresholds::of(&values.get(&schema::ALERT_THRESHOLDS)),
         shown: MetricsConfig {
             form: values.get(&schema::METRICS_FORMAT),

@@ -16,6 +16,7 @@ pub(crate) mod monitoring;
 pub(crate) mod performance;
 pub(crate) mod security;
 pub(crate) mod tls;
+pub(crate) mod traces;
 
 use serde_json::Value;
 
@@ -241,13 +242,14 @@ pub(crate) struct Category {
     pub(crate) settings: &'static [&'static dyn Describe],
 }
 
-/// The eight categories of the production document in its order, and the cluster, which it does not have.
-pub(crate) static CATEGORIES: [Category; 9] = [
+/// The eight categories of the production document in its order; traces and the cluster, which it does not have.
+pub(crate) static CATEGORIES: [Category; 10] = [
     Category { title: "Production Mode Settings", settings: mode::ALL },
     Category { title: "SSL/TLS Configuration", settings: tls::ALL },
     Category { title: "Load Balancer Configuration", settings: balancer::ALL },
     Category { title: "Logging Configuration", settings: logging::ALL },
     Category { title: "Monitoring Configuration", settings: monitoring::ALL },
+    Category { title: "Traces", settings: traces::ALL },
     Category { title: "Backup and Recovery Configuration", settings: backup::ALL },
     Category { title: "Performance Optimization", settings: performance::ALL },
     Category { title: "Security Settings", settings: security::ALL },

@@ -1,4 +1,4 @@
-//! Category 5: metrics, health, alerts, traces.
+//! Category 5: metrics, health, alerts. Traces are beside it.
 
 use std::collections::BTreeMap;
 
@@ -186,14 +186,6 @@ settings! {
     )
     .default("4h");
 
-    OTEL_EXPORTER_OTLP_ENDPOINT: WebAddress = Setting::new(
-        "WEBSOCKET_OTEL_EXPORTER_OTLP_ENDPOINT",
-        "otel-exporter-otlp-endpoint",
-        WebAddress,
-        "A receiver of traces",
-    )
-    .in_file()
-    .later("traces");
 }
 
 /// Reads the thresholds; a reason quotes the position in the text.

@@ -156,6 +156,7 @@ pub static EVENT_TYPES: &[EventType] = table! {
         Warning "memory_high" "The process uses more memory than it should" &["bytes", "limit_bytes"];
         Warning "alert_firing" "An alert's threshold is passed" &["alert", "value", "threshold"];
         Info "alert_resolved" "It is passed no more" &["alert", "value", "threshold"];
+        Warning "traces_not_delivered" "The receiver of traces does not take them" &["endpoint", "spans", "reason"];
         Info "log_rotated" "A log file was full and is kept under another name" &["sink", "bytes"];
         Info "log_reopened" "Log files were opened again" &["sink"];
         Warning "log_lines_dropped" "A receiver of logs was too slow or did not take lines: that many are not in it" &["sink", "lines"];

@@ -14,6 +14,7 @@ use super::emitter::Emitter;
 use super::record::Record;
 use super::value::Value;
 use super::worker::is_sink_thread;
+use crate::observability::traces;
 
 /// Fields of a span that every record in it shows.
 const SPAN_FIELDS_MAX: usize = 32;
@@ -126,6 +127,10 @@ where
                     }
                 }
             }
+        }
+        if let Some(context) = traces::current() {
+            record.set("trace_id", Value::Text(traces::text(&context.trace_id)));
+            record.set("span_id", Value::Text(traces::text(&context.span_id)));
         }
         // What came through the `log` crate says by fields where it comes from.
         let mut target = event.metadata().target().to_owned();

@@ -33,6 +33,7 @@ mod timestamp;
 mod value;
 mod worker;
 
+pub(crate) use super::outbound::Backoff;
 pub use catalogue::{EVENT_TYPES, EventType};
 pub use catalogue_render::{json as events_json, markdown as events_markdown, text as events_text};
 pub use filter::{DirectivesError, Judged, Levels, LogFilter, check_directives};
@@ -46,7 +47,6 @@ pub use queue::{QUEUE_BYTES_MAX, QUEUE_LINES_MAX, QueueBounds};
 pub use record::{Record, UserId};
 pub use redaction::{HIDDEN, Verdict, judge, scrub};
 pub use schema::schema;
-pub(crate) use sinks::backoff::Backoff;
 pub use sinks::file::{FileError, Rotation, check_file};
 pub use sinks::http::{HttpConfig, REQUEST_TIMEOUT};
 pub use sinks::syslog::{

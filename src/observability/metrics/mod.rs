@@ -15,6 +15,7 @@ mod sessions;
 mod storage;
 mod tables;
 mod tls;
+mod traces;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -94,6 +95,7 @@ fn gather(node: &Node, shown: MetricFamilies) -> Vec<MetricFamily> {
         }
     }
     alerts::of_alerts(&mut families, node.alerts());
+    traces::of_traces(&mut families, node.traces());
     log::of_log(&mut families, super::log::stats().as_deref());
     if shown.performance {
         process::of_process(&mut families);

@@ -1,6 +1,5 @@
 //! Where lines go: the console, files, syslog receivers, receivers over HTTP. Each has a thread and a bounded queue.
 
-pub(crate) mod backoff;
 pub(crate) mod console;
 pub(crate) mod file;
 pub mod http;

@@ -5,18 +5,13 @@
 //! `Retry-After` says so; [`ATTEMPTS_MAX`] times, so that one poisonous batch does not stand in the way for good. After 413
 //! the batch is halved, after 415 nothing is compressed any more. Everything else but 2xx is final: the batch is dropped and counted.
 
-mod client;
-mod retry_after;
-
 use std::collections::VecDeque;
-use std::io::Write as _;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use flate2::Compression;
-use flate2::write::GzEncoder;
-use http::StatusCode;
+use http::header::AUTHORIZATION;
+use http::{HeaderValue, StatusCode};
 use rustls::ClientConfig;
 
 use super::super::line::Line;
@@ -24,10 +19,8 @@ use super::super::notices::Complaints;
 use super::super::queue::Batching;
 use super::super::stats::{SinkStats, add};
 use super::super::worker::Sink;
-use super::backoff::Backoff;
+use crate::observability::outbound::{Answer, Backoff, Client, ClientSettings, gzip, retry_after};
 use crate::security::endpoint::Endpoint;
-use client::{Answer, Client};
-use retry_after::retry_after;
 
 /// Bytes of a batch before compression.
 pub const BATCH_BYTES_MAX: usize = 1_000_000;
@@ -94,8 +87,24 @@ impl HttpSink {
         stats: Arc<SinkStats>,
         complaints: Complaints,
     ) -> std::io::Result<Self> {
+        let authorization = config.token.as_ref().map(|token| {
+            let mut value = HeaderValue::from_str(&format!("Bearer {token}")).map_err(|_| {
+                let reason = "the token of the log aggregation has characters that no header takes";
+                std::io::Error::new(std::io::ErrorKind::InvalidInput, reason)
+            })?;
+            value.set_sensitive(true);
+            Ok::<_, std::io::Error>((AUTHORIZATION, value))
+        });
+        let client = Client::new(ClientSettings {
+            endpoint: config.endpoint.clone(),
+            content_type: "application/x-ndjson",
+            headers: authorization.transpose()?.into_iter().collect(),
+            gzip: config.gzip,
+            tls: config.tls.clone(),
+            timeout: config.timeout,
+        })?;
         Ok(Self {
-            client: Client::new(config)?,
+            client,
             runtime: tokio::runtime::Builder::new_current_thread().enable_all().build()?,
             backoff: Backoff::new(RETRY_FIRST, RETRY_LONGEST),
             random,
@@ -122,9 +131,7 @@ impl HttpSink {
         if !self.client.is_compressing() {
             return Ok((plain.into(), bytes, count));
         }
-        let mut encoder = GzEncoder::new(Vec::with_capacity(bytes / 4), Compression::fast());
-        encoder.write_all(&plain)?;
-        Ok((encoder.finish()?.into(), bytes, count))
+        Ok((gzip(&plain)?, bytes, count))
     }
 
     /// The first lines are lost.
@@ -145,7 +152,7 @@ impl HttpSink {
                 return Ok(());
             }
         };
-        let Answer { status, retry_after: header } = match self.runtime.block_on(self.client.post(body)) {
+        let Answer { status, retry_after: header, .. } = match self.runtime.block_on(self.client.post(body)) {
             Ok(answer) => answer,
             Err(error) => return self.again(lines, count, &error.to_string(), None),
         };

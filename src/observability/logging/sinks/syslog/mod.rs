@@ -16,7 +16,7 @@ use super::super::notices::Complaints;
 use super::super::queue::Batching;
 use super::super::stats::{SinkStats, add};
 use super::super::worker::Sink;
-use super::backoff::Backoff;
+use crate::observability::outbound::Backoff;
 use connection::Connection;
 pub(crate) use message::Origin;
 pub use message::{Facility, FacilityError, SyslogFormat};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HOST, HeaderValue, RETRY_AFTER, USER_AGENT};
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HOST, HeaderName, HeaderValue, RETRY_AFTER, USER_AGENT};
 use http::{Method, Request, StatusCode};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::client::conn::http1::{self, SendRequest};
@@ -16,26 +16,27 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::ClientConfig;
 use tokio_rustls::rustls::pki_types::ServerName;
 
-use super::HttpConfig;
 use crate::security::endpoint::Endpoint;
 
 /// Addresses of a host that are tried.
 const ADDRESSES_MAX: usize = 4;
 /// Bytes of an answer's head.
 const HEAD_BYTES_MAX: usize = 64 << 10;
-/// Bytes of an answer's body; they are thrown away, and a connection with more of them as well.
+/// Bytes of an answer's body; a connection with more of them is thrown away.
 const ANSWER_BYTES_MAX: usize = 64 << 10;
 
 /// What the receiver said.
 #[derive(Debug)]
-pub(super) struct Answer {
-    pub(super) status: StatusCode,
-    pub(super) retry_after: Option<String>,
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) retry_after: Option<String>,
+    /// Empty when it was longer than is read.
+    pub(crate) body: Bytes,
 }
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum PostError {
+pub(crate) enum PostError {
     #[error("{endpoint}: no answer within {} s", .timeout.as_secs_f64())]
     Timeout { endpoint: Endpoint, timeout: Duration },
     #[error("{0}: cannot connect ({1})")]
@@ -46,11 +47,28 @@ pub(super) enum PostError {
     Http(Endpoint, hyper::Error),
 }
 
+/// Whom a client talks to, and how.
+#[derive(Debug)]
+pub(crate) struct ClientSettings {
+    pub(crate) endpoint: Endpoint,
+    /// Of the bodies.
+    pub(crate) content_type: &'static str,
+    /// In every request.
+    pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
+    /// Whether bodies are said to be compressed.
+    pub(crate) gzip: bool,
+    /// Needed for `https`.
+    pub(crate) tls: Option<Arc<ClientConfig>>,
+    /// How long one request may take, from the connection to the answer.
+    pub(crate) timeout: Duration,
+}
+
 /// See the module.
-pub(super) struct Client {
+pub(crate) struct Client {
     endpoint: Endpoint,
     host: HeaderValue,
-    authorization: Option<HeaderValue>,
+    content_type: &'static str,
+    headers: Vec<(HeaderName, HeaderValue)>,
     gzip: bool,
     tls: Option<Arc<ClientConfig>>,
     timeout: Duration,
@@ -59,44 +77,31 @@ pub(super) struct Client {
 
 impl Client {
     /// # Errors
-    /// The token is no header's value; it is not said in the error.
-    pub(super) fn new(config: &HttpConfig) -> io::Result<Self> {
-        let invalid = |what: &str| io::Error::new(io::ErrorKind::InvalidInput, what.to_owned());
-        let authorization = config.token.as_ref().map(|token| {
-            let mut value = HeaderValue::from_str(&format!("Bearer {token}"))
-                .map_err(|_| invalid("the token of the log aggregation has characters that no header takes"))?;
-            value.set_sensitive(true);
-            Ok::<_, io::Error>(value)
-        });
-        let host = HeaderValue::from_str(config.endpoint.authority())
-            .map_err(|_| invalid("the host of the log aggregation has characters that no header takes"))?;
-        Ok(Self {
-            endpoint: config.endpoint.clone(),
-            host,
-            authorization: authorization.transpose()?,
-            gzip: config.gzip,
-            tls: config.tls.clone(),
-            timeout: config.timeout,
-            sender: None,
-        })
+    /// The host is no header's value.
+    pub(crate) fn new(settings: ClientSettings) -> io::Result<Self> {
+        let ClientSettings { endpoint, content_type, headers, gzip, tls, timeout } = settings;
+        let host = HeaderValue::from_str(endpoint.authority()).map_err(|_| {
+            io::Error::new(io::ErrorKind::InvalidInput, format!("{endpoint}: its host is no header's value"))
+        })?;
+        Ok(Self { endpoint, host, content_type, headers, gzip, tls, timeout, sender: None })
     }
 
-    pub(super) const fn endpoint(&self) -> &Endpoint {
+    pub(crate) const fn endpoint(&self) -> &Endpoint {
         &self.endpoint
     }
 
     /// Whether bodies are said to be compressed.
-    pub(super) const fn is_compressing(&self) -> bool {
+    pub(crate) const fn is_compressing(&self) -> bool {
         self.gzip
     }
 
     /// From now on they are not.
-    pub(super) const fn stop_compressing(&mut self) {
+    pub(crate) const fn stop_compressing(&mut self) {
         self.gzip = false;
     }
 
     /// Posts a body and waits for the answer. After an error the connection is another one.
-    pub(super) async fn post(&mut self, body: Bytes) -> Result<Answer, PostError> {
+    pub(crate) async fn post(&mut self, body: Bytes) -> Result<Answer, PostError> {
         let sender = self.sender.take();
         match tokio::time::timeout(self.timeout, self.exchange(sender, body)).await {
             Ok(Ok((answer, sender))) => {
@@ -138,19 +143,18 @@ impl Client {
         let headers = request.headers_mut();
         headers.insert(HOST, self.host.clone());
         headers.insert(USER_AGENT, HeaderValue::from_static("vedfolnir"));
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"));
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(self.content_type));
         if self.gzip {
             headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         }
-        if let Some(authorization) = &self.authorization {
-            headers.insert(AUTHORIZATION, authorization.clone());
-        }
+        headers.extend(self.headers.iter().cloned());
         let response = sender.send_request(request).await?;
         let status = response.status();
         let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()).map(str::to_owned);
-        // The status counts; the rest only has to be out of the way of the next answer.
-        let is_read = Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await.is_ok();
-        Ok((Answer { status, retry_after }, is_read.then_some(sender)))
+        // One that is not read to its end is in the way of the next answer.
+        let read = Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await;
+        let (body, kept) = read.map_or((Bytes::new(), None), |read| (read.to_bytes(), Some(sender)));
+        Ok((Answer { status, retry_after, body }, kept))
     }
 
     async fn connect(&self) -> Result<SendRequest<Full<Bytes>>, PostError> {
