@@ -27,8 +27,8 @@ async function print(...args) {
 /** The eight categories of the production document, in its order, and what this one adds. */
 const CATEGORIES = [
   'Production Mode Settings', 'SSL/TLS Configuration', 'Load Balancer Configuration', 'Logging Configuration',
-  'Monitoring Configuration', 'Backup and Recovery Configuration', 'Performance Optimization', 'Security Settings',
-  'Cluster Configuration',
+  'Monitoring Configuration', 'Traces', 'Backup and Recovery Configuration', 'Performance Optimization',
+  'Security Settings', 'Cluster Configuration',
 ];
 
 /** The document's 66 variables, without WEBSOCKET_. */
