@@ -220,6 +220,10 @@ impl Server {
         tokio::spawn(observability::run_checks(Arc::clone(&node), config.monitoring.checks, public_stop.clone()));
         node.set_thresholds(config.monitoring.thresholds.clone());
         if let Some(alerts) = config.monitoring.alerts.clone() {
+            if let Some(cluster) = alerts.cluster {
+                let watch = alerts::run_cluster(Arc::clone(&node), alerts.clone(), cluster, public_stop.clone());
+                tokio::spawn(watch);
+            }
             tokio::spawn(alerts::run(Arc::clone(&node), alerts, public_stop.clone()));
         }
         if let Some(jwks) = &security.jwks {

@@ -8,7 +8,7 @@ import http from 'node:http';
 import path from 'node:path';
 import { describe, test } from 'node:test';
 
-import { run, startSingle, temporaryDirectory } from './support/cluster.mjs';
+import { Cluster, run, startSingle, temporaryDirectory } from './support/cluster.mjs';
 import { until } from './support/wait.mjs';
 
 const SECRET = 'a shared secret of the receiver';
@@ -157,6 +157,109 @@ describe('an alert', () => {
     await nodeFor(t, other.url, { WEBSOCKET_ALERT_THRESHOLDS: '{"memory_usage_mb":1}' });
     await until('the other node told its alert', () => other.messages.length > 0);
     assert.equal(messages.length, 0);
+  });
+});
+
+describe('an alert about the cluster', () => {
+  const clusterFor = async (t, count, webhook, env = {}) => {
+    const cluster = await Cluster.start(count, {
+      env: {
+        WEBSOCKET_ALERTING_ENABLED: 'true',
+        WEBSOCKET_ALERT_WEBHOOK_URL: webhook,
+        WEBSOCKET_ALERT_WEBHOOK_ALLOW_PRIVATE: 'true',
+        WEBSOCKET_ALERT_WEBHOOK_SECRET: SECRET,
+        WEBSOCKET_ALERT_NODE_DOWN_AFTER: '3',
+        ...env,
+      },
+    });
+    t.after(() => cluster.stop());
+    return cluster;
+  };
+  /** The keys of distinct messages about one alert, in the order in which they came first. */
+  const keys = (messages, alert, status, node) => [
+    ...new Set(
+      messages
+        .filter(({ json }) => json.alert === alert && json.status === status && (node === undefined || json.node === node))
+        .map(({ headers }) => headers['idempotency-key']),
+    ),
+  ];
+  const firing = async (node) => (await node.status()).alerts.map(({ alert, node: about }) => [alert, about]);
+
+  test('is told once by whoever leads after the leader died, and once that it is over; every node shows it', async (t) => {
+    const { messages, url } = await receiver(t);
+    const cluster = await clusterFor(t, 3, url);
+    const dead = await cluster.leader();
+    const { node_id: id, cluster_id: clusterId } = await dead.status();
+    await dead.kill('SIGKILL');
+    await until('the new leader told it', () => keys(messages, 'node_down', 'firing').length > 0 && keys(messages, 'quorum_at_risk', 'firing').length > 0);
+    const leader = await cluster.leader();
+    const [down] = messages.filter(({ json }) => json.alert === 'node_down');
+    assert.equal(down.json.node, id);
+    assert.equal(down.json.cluster, clusterId);
+    assert.equal(down.json.server_id, (await leader.health()).body.server_id);
+    assert.ok(down.json.value > 3 && down.json.threshold === 3, JSON.stringify(down.json));
+    const expected = createHmac('sha256', SECRET).update(`${down.headers['x-vedfolnir-timestamp']}.`).update(down.body).digest('hex');
+    assert.equal(down.headers['x-vedfolnir-signature'], `sha256=${expected}`);
+    for (const node of cluster.alive) {
+      await until('it is shown', async () => (await firing(node)).length === 2 && (await node.status()).alerts.every(({ told }) => told));
+      assert.deepEqual((await firing(node)).sort(), [['node_down', id], ['quorum_at_risk', undefined]]);
+      assert.equal(await metric(node, 'vedfolnir_cluster_alerts_firing{alert="node_down"}'), 1);
+      const { stdout } = await run(['status', '--addr', node.adminUrl]);
+      assert.match(stdout, new RegExp(`alert +node_down ${id} since `));
+    }
+    await dead.restart();
+    await until('it is over', () => keys(messages, 'node_down', 'resolved').length > 0 && keys(messages, 'quorum_at_risk', 'resolved').length > 0);
+    for (const node of cluster.nodes) await until('it is shown no more', async () => (await firing(node)).length === 0);
+    assert.deepEqual(
+      messages.map(({ json }) => `${json.alert} ${json.status}`).sort(),
+      ['node_down firing', 'node_down resolved', 'quorum_at_risk firing', 'quorum_at_risk resolved'],
+    );
+    const [over] = messages.filter(({ json }) => json.alert === 'node_down' && json.status === 'resolved');
+    assert.deepEqual([over.json.startsAt, over.json.fingerprint], [down.json.startsAt, down.json.fingerprint]);
+  });
+
+  test('that one leader could not hand over the next one sends, byte by byte, under the same key', async (t) => {
+    let takes = false;
+    const { messages, url } = await receiver(t, () => (takes ? [204] : [503, { 'retry-after': '1' }]));
+    const cluster = await clusterFor(t, 5, url);
+    const first = await cluster.leader();
+    const { node_id: firstId } = await first.status();
+    await first.kill('SIGKILL');
+    await until('the second leader tries to tell it', () => keys(messages, 'node_down', 'firing', firstId).length > 0);
+    const second = await cluster.leader();
+    const { node_id: secondId } = await second.status();
+    await second.kill('SIGKILL');
+    const before = messages.length;
+    await until('the third leader tries to tell it', () =>
+      messages.slice(before).some(({ json }) => json.node === firstId),
+    );
+    takes = true;
+    await until('the second one is told, too', () => keys(messages, 'node_down', 'firing', secondId).length > 0);
+    const about = messages.filter(({ json }) => json.node === firstId);
+    assert.equal(new Set(about.map(({ headers }) => headers['idempotency-key'])).size, 1);
+    assert.equal(new Set(about.map(({ body }) => body.toString())).size, 1);
+    await Promise.all([first.restart(), second.restart()]);
+    for (const id of [firstId, secondId]) {
+      await until('it is over', () => keys(messages, 'node_down', 'resolved', id).length > 0);
+    }
+    await until('nothing fires', async () => (await firing(first)).length === 0);
+    for (const id of [firstId, secondId]) {
+      assert.equal(keys(messages, 'node_down', 'firing', id).length, 1);
+      assert.equal(keys(messages, 'node_down', 'resolved', id).length, 1);
+    }
+  });
+
+  test('is not told when they are off', async (t) => {
+    const { messages, url } = await receiver(t);
+    const cluster = await clusterFor(t, 3, url, { WEBSOCKET_ALERT_CLUSTER: 'false', WEBSOCKET_ALERT_NODE_DOWN_AFTER: '1' });
+    const dead = await cluster.leader();
+    const { node_id: id } = await dead.status();
+    await dead.kill('SIGKILL');
+    // The cluster's own patience (6 s) is longer than that of the alert would be.
+    await until('it was declared down', async () =>
+      (await cluster.alive[0].status()).nodes.some((node) => node.id === id && !node.live),
+    );
+    assert.deepEqual(messages, []);
   });
 });
 

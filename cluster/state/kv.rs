@@ -14,6 +14,12 @@ use crate::limits;
 use crate::response::{KvRefusal, Response};
 use crate::state::State;
 
+/// Keys that begin with it are the server's own: no list shows them unless it asks for them by this prefix, and the door
+/// for applications neither reads nor writes them. It is the least character, so that they are before all others.
+pub const KV_RESERVED_PREFIX: &str = "\0";
+/// The least key that is not reserved.
+const KV_UNRESERVED_FIRST: &str = "\u{1}";
+
 /// An entry as the floors above see it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KvEntry {
@@ -185,7 +191,10 @@ impl Kv {
 
     fn list(&self, prefix: &str, after: Option<&str>, entries_max: usize, now_ms: u64) -> KvPage {
         let from = match after {
-            Some(after) if after >= prefix => Bound::Excluded(after),
+            Some(after) if after >= prefix && (after >= KV_UNRESERVED_FIRST || !prefix.is_empty()) => {
+                Bound::Excluded(after)
+            }
+            _ if prefix.is_empty() => Bound::Included(KV_UNRESERVED_FIRST),
             _ => Bound::Included(prefix),
         };
         let entries_max = entries_max.clamp(1, limits::KV_PAGE_ENTRIES_MAX);
@@ -238,6 +247,7 @@ impl State {
 
     /// Entries whose keys begin with `prefix`, in order, after the key `after`: at most `entries_max` (and never more than
     /// [`limits::KV_PAGE_ENTRIES_MAX`] or [`limits::KV_PAGE_BYTES_MAX`]). A page may be empty and still name a `next`.
+    /// Reserved keys are shown only under a prefix that begins with [`KV_RESERVED_PREFIX`].
     #[must_use]
     pub fn kv_list(&self, prefix: &str, after: Option<&str>, entries_max: usize) -> KvPage {
         self.kv.list(prefix, after, entries_max, self.cluster_time_ms())

@@ -46,7 +46,7 @@ pub use effect::{Applied, Effect, EffectAt, EndReason, Opened, Outcome};
 pub use event::{Event, EventId, EventIdError, EventKind, EventPage, EventStats, SessionRef};
 pub use format::{Format, UnknownFormat};
 pub use identifier::{Epoch, Incarnation, LogPosition, NodeId, Offset, PidHash, SidKey};
-pub use kv::{KvEntry, KvPage, KvStats};
+pub use kv::{KV_RESERVED_PREFIX, KvEntry, KvPage, KvStats};
 pub use membership::{JoinTokenView, KeyHash, TokenHash};
 pub use presence::{Audience, Member, MemberCursor, MemberPage, RoomCount, UserPage, UserSessions};
 pub use replay::Replay;

@@ -14,4 +14,4 @@ pub use membership::{Done, Members, RemoveBody, TokenBody, TransferBody};
 pub use routes::{AdminStatus, CertificateView, TlsView, router};
 pub use socket::{SOCKET_NAME, SocketError, bind_socket};
 pub use target::Target;
-pub use view::{NodeView, StatusView};
+pub use view::{AlertView, NodeView, StatusView};

@@ -11,6 +11,7 @@ use serde::Serialize;
 use vedfolnir_cluster::ClusterStatus;
 
 use super::membership;
+use crate::alerts::{ClusterAlert, Ledger};
 use crate::observability::{Node, readiness_reason};
 use crate::tls::{CertificateReport, ListenerTls};
 
@@ -30,6 +31,8 @@ pub struct AdminStatus {
     pub data_dir: String,
     /// TLS of the public listener.
     pub tls: TlsView,
+    /// Alerts about the whole cluster that fire.
+    pub alerts: Vec<ClusterAlert>,
 }
 
 /// TLS of the public listener, as `/status` shows it.
@@ -117,6 +120,7 @@ async fn status(State(node): State<Arc<Node>>) -> Response {
         connections: node.connections(),
         data_dir: node.data_dir().display().to_string(),
         tls: TlsView::of(parts.tls.as_deref()),
+        alerts: parts.cluster.read(|state| Ledger::read(state).0.firing().collect()),
     })
     .into_response()
 }

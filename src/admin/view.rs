@@ -36,6 +36,23 @@ pub struct StatusView {
     pub sessions_disconnected: u64,
     /// Members.
     pub nodes: Vec<NodeView>,
+    /// Alerts about the whole cluster that fire; a node of an older release does not say.
+    #[serde(default)]
+    pub alerts: Vec<AlertView>,
+}
+
+/// An alert about the whole cluster.
+#[derive(Clone, Debug, Deserialize)]
+pub struct AlertView {
+    /// Its name.
+    pub alert: String,
+    /// The member that it is about.
+    #[serde(default)]
+    pub node: Option<String>,
+    /// Since when, RFC 3339.
+    pub since: String,
+    /// Whether the receiver has been told, or that was given up.
+    pub told: bool,
 }
 
 /// One member.

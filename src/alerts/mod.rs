@@ -5,11 +5,12 @@
 //!   counters ─► Window (what happened in it) ─► Book (firing? since when? told when?) ─► a bounded queue ─► webhook
 //! ```
 //!
-//! The alerts here are a node's own. Conditions of the whole cluster (no leader, a node down) are in the rules under
-//! `deploy/monitoring`: a node that is cut off could not tell them.
+//! These alerts are a node's own; `cluster/` has those of the whole cluster, which its leader tells. That there is no
+//! leader nobody could tell: the rules under `deploy/monitoring` do.
 
 mod address;
 mod book;
+mod cluster;
 mod message;
 mod post;
 mod run;
@@ -27,6 +28,8 @@ use crate::security::endpoint::Endpoint;
 use crate::security::secret::Secret;
 
 pub(crate) use address::is_private;
+pub use cluster::{ClusterAlert, ClusterAlertConfig, ClusterCondition};
+pub(crate) use cluster::{Ledger, run as run_cluster};
 pub(crate) use run::run;
 pub use stats::AlertStats;
 
@@ -94,4 +97,6 @@ pub struct AlertConfig {
     pub window: Duration,
     /// An alert that goes on is sent again after this long.
     pub repeat: Duration,
+    /// Alerts of the whole cluster, sent by this node while it leads; `None`: it sends none.
+    pub cluster: Option<ClusterAlertConfig>,
 }

@@ -50,7 +50,7 @@ pub(crate) async fn run(node: Arc<Node>, config: AlertConfig, stop: Cancellation
                 node: &format!("{:016x}", parts.cluster.identity().node_id),
                 window_seconds: config.window.as_secs(),
             };
-            if queue.try_send(Message::of(&word, &speaker, now_ms)).is_err() {
+            if queue.try_send(Message::of_node(&word, &speaker, now_ms)).is_err() {
                 AlertStats::one(&stats.dropped_total);
                 let alert = word.condition.as_str();
                 tracing::error!(

@@ -42,7 +42,8 @@ pub(super) async fn run(
     }
 }
 
-async fn deliver(config: &AlertConfig, stats: &AlertStats, message: &Message) {
+/// Until it is taken or given up; both are counted.
+pub(super) async fn deliver(config: &AlertConfig, stats: &AlertStats, message: &Message) {
     let mut backoff = Backoff::new(WAIT_FIRST, WAIT_MAX);
     for attempt in 1..=ATTEMPTS_MAX {
         let error = match post(config, message, unix_now()).await {

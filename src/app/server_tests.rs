@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use vedfolnir_cluster::state::{Command, PidHash, Register, Response, limits};
+use vedfolnir_cluster::state::{Command, KvExpected, KvPut, PidHash, Register, Response, limits};
 use vedfolnir_cluster::{Cluster, ClusterConfig};
 
 use super::{App, EventKind, EventsError, EventsFrom, ReadError, ServerHandle, StoreError};
@@ -32,6 +32,38 @@ async fn node() -> (Node, ServerHandle) {
     tokio::time::timeout(CEILING, readiness.wait_for(|readiness| readiness.ready)).await.unwrap().unwrap();
     let server = app.server().expect("it runs");
     (Node { cluster, app, _service: service, _dir: dir }, server)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_servers_own_entries_are_none_of_an_applications() {
+    let (node, server) = node().await;
+    let store = server.store();
+    let put = |key: &str| KvPut {
+        key: key.into(),
+        value: b"own".to_vec().into(),
+        ttl_ms: None,
+        expected: KvExpected::Anything,
+    };
+    for key in ["\0", "\0vedfolnir/alerts", "\0\u{10ffff}"] {
+        let stored = node.cluster.propose(Command::KvPut(put(key))).unwrap().await.unwrap();
+        assert!(matches!(stored, Response::KvStored { .. }), "{stored:?}");
+        assert_eq!(store.get(key).await.unwrap(), None);
+        assert_eq!(store.put(key, "x", None).await, Err(StoreError::ReservedKey));
+        assert_eq!(store.cas(key, "x", None, None).await, Err(StoreError::ReservedKey));
+        assert_eq!(store.delete(key).await, Err(StoreError::ReservedKey));
+        assert!(store.list(key, None, 10).await.unwrap().entries.is_empty());
+    }
+    for key in ["\u{1}", "a"] {
+        store.put(key, "theirs", None).await.unwrap();
+    }
+    for after in [None, Some("\0".into()), Some("\0vedfolnir/alerts".into()), Some("\0\u{10ffff}".into())] {
+        let page = store.list("", after, 10).await.unwrap();
+        let keys: Vec<&str> = page.entries.iter().map(|entry| &*entry.key).collect();
+        assert_eq!((keys.as_slice(), page.next), (["\u{1}", "a"].as_slice(), None));
+    }
+    let rest = store.list("", Some("\u{1}".into()), 10).await.unwrap();
+    assert_eq!(rest.entries.len(), 1, "a page goes on after its key");
+    assert_eq!(node.cluster.read(|state| state.kv_list("\0", None, 10).entries.len()), 3, "the server finds its own");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

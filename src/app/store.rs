@@ -26,7 +26,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use vedfolnir_cluster::ProposeError;
 use vedfolnir_cluster::state::{
-    Command, KvDelete, KvEntry, KvExpected, KvPage, KvPut, KvRefusal, LogPosition, Response, limits,
+    Command, KV_RESERVED_PREFIX, KvDelete, KvEntry, KvExpected, KvPage, KvPut, KvRefusal, LogPosition, Response, limits,
 };
 
 use super::read::Read;
@@ -58,6 +58,9 @@ pub enum StoreError {
         /// How long it is.
         bytes: usize,
     },
+    /// The key is one of the server's own; nothing was changed.
+    #[error("a key that begins with U+0000 is the server's own; accepted: any other first character")]
+    ReservedKey,
     /// The value is too large; nothing was changed.
     #[error("a value of {bytes} bytes; accepted: at most {} bytes", limits::KV_VALUE_BYTES_MAX)]
     ValueTooLarge {
@@ -93,7 +96,7 @@ impl StoreError {
     pub const fn code(&self) -> &'static str {
         match self {
             Self::Conflict { .. } => "conflict",
-            Self::BadKey { .. } => "bad_request",
+            Self::BadKey { .. } | Self::ReservedKey => "bad_request",
             Self::ValueTooLarge { .. } | Self::TooManyEntries | Self::Full => "limit_exceeded",
             Self::NoQuorum(_) | Self::Unknown | Self::ShuttingDown => "no_quorum",
             Self::Overloaded => "overloaded",
@@ -122,17 +125,24 @@ impl Store {
         Self { service: Arc::clone(service) }
     }
 
-    /// An entry; `None`: there is none, or its time is over.
+    /// An entry; `None`: there is none, or its time is over. Keys that begin with U+0000 are the server's own: to
+    /// applications there are none.
     pub fn get(&self, key: impl Into<Arc<str>>) -> Read<Option<KvEntry>> {
         let key = key.into();
-        Read::new(&self.service, move |state| Ok(state.kv_get(&key)))
+        Read::new(&self.service, move |state| Ok(if is_reserved(&key) { None } else { state.kv_get(&key) }))
     }
 
     /// Entries whose keys begin with `prefix`, in the order of their keys, after the key `after` (what a page names as
     /// its `next`): at most `entries_max`, and never more than 1000 or 1 MiB.
     pub fn list(&self, prefix: impl Into<Arc<str>>, after: Option<Arc<str>>, entries_max: usize) -> Read<KvPage> {
         let prefix = prefix.into();
-        Read::new(&self.service, move |state| Ok(state.kv_list(&prefix, after.as_deref(), entries_max)))
+        Read::new(&self.service, move |state| {
+            Ok(if is_reserved(&prefix) {
+                KvPage::default()
+            } else {
+                state.kv_list(&prefix, after.as_deref(), entries_max)
+            })
+        })
     }
 
     /// Writes an entry, whatever was there; `ttl`: how long it lives, for ever without. Proposed by this very call; the
@@ -190,6 +200,8 @@ impl Store {
         // The state has the last word; what it is sure to refuse need not go through the log.
         let answer = if value_bytes > limits::KV_VALUE_BYTES_MAX {
             Err(StoreError::ValueTooLarge { bytes: value_bytes })
+        } else if is_reserved(&key) {
+            Err(StoreError::ReservedKey)
         } else {
             let ttl_ms = ttl.map(|ttl| u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX));
             self.propose(key_bytes, Command::KvPut(KvPut { key, value, ttl_ms, expected }))
@@ -204,7 +216,11 @@ impl Store {
 
     fn remove(&self, key: Arc<str>, expected: KvExpected) -> StoreWrite<bool> {
         let key_bytes = key.len();
-        let answer = self.propose(key_bytes, Command::KvDelete(KvDelete { key, expected }));
+        let answer = if is_reserved(&key) {
+            Err(StoreError::ReservedKey)
+        } else {
+            self.propose(key_bytes, Command::KvDelete(KvDelete { key, expected }))
+        };
         StoreWrite(Box::pin(async move {
             match answer?.await? {
                 Response::KvDeleted { existed } => Ok(existed),
@@ -225,6 +241,11 @@ impl Store {
         let timeout = self.service.config.publish_timeout;
         Ok(async move { Ok(tokio::time::timeout(timeout, ticket).await.map_err(|_| StoreError::NoQuorum(timeout))??) })
     }
+}
+
+/// Whether a key, or every key under a prefix, is the server's own.
+fn is_reserved(key: &str) -> bool {
+    key.starts_with(KV_RESERVED_PREFIX)
 }
 
 /// A write on its way; it goes on when dropped.

@@ -96,6 +96,11 @@ fn render(view: &StatusView, applied: &[Option<u64>]) -> String {
         "sessions           {} connected, {} inside their recovery window",
         view.sessions_connected, view.sessions_disconnected
     );
+    for alert in &view.alerts {
+        let member = alert.node.as_deref().unwrap_or("");
+        let told = if alert.told { "" } else { " (the receiver has not taken it yet)" };
+        let _ = writeln!(text, "alert              {} {member} since {}{told}", alert.alert, alert.since);
+    }
     let mut rows =
         vec![["NODE", "ROLE", "LIVE", "SESSIONS", "APPLIED", "LAST CONTACT", "URL", "CLUSTER"].map(String::from)];
     for (node, applied) in view.nodes.iter().zip(applied) {

@@ -1,6 +1,6 @@
 //! Category 5: where health and metrics are served.
 
-use crate::alerts::{AlertConfig, Thresholds, is_private};
+use crate::alerts::{AlertConfig, ClusterAlertConfig, Thresholds, is_private};
 use crate::config::problem::Severity;
 use crate::config::schema::{Setting, balancer, kind::UrlPath, monitoring as schema, performance};
 use crate::config::values::Values;
@@ -67,8 +67,16 @@ fn alerts(values: &Values<'_>) -> Option<AlertConfig> {
         }
         return None;
     };
+    let cluster = values.get(&schema::ALERT_CLUSTER).then(|| ClusterAlertConfig {
+        node_down_after: values.get(&schema::ALERT_NODE_DOWN_AFTER),
+        lag_entries_max: values.get(&schema::ALERT_REPLICATION_LAG_ENTRIES),
+    });
     if values.get(&schema::ALERT_THRESHOLDS).is_empty() {
-        let reason = "without thresholds no alert is ever sent";
+        let reason = if cluster.is_some() {
+            "without thresholds nodes send no alerts about themselves"
+        } else {
+            "without thresholds no alert is ever sent"
+        };
         values.say(Severity::Warning, &schema::ALERT_THRESHOLDS, reason, r#"such as {"memory_usage_mb":500}"#);
     }
     let endpoint: Endpoint = match text.parse() {
@@ -100,6 +108,7 @@ fn alerts(values: &Values<'_>) -> Option<AlertConfig> {
         allow_private,
         window: values.get(&schema::ALERT_WINDOW),
         repeat: values.get(&schema::ALERT_REPEAT),
+        cluster,
     })
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::kind::{Boolean, Choice, List, Parsed, Span, Text, UrlPath, WebAddress};
+use super::kind::{Boolean, Choice, List, Number, Parsed, Span, Text, UrlPath, WebAddress};
 use super::{Setting, settings};
 use crate::config::MetricsForm;
 
@@ -186,6 +186,30 @@ settings! {
     )
     .default("4h");
 
+    ALERT_CLUSTER: Boolean = Setting::new(
+        "WEBSOCKET_ALERT_CLUSTER",
+        "alert-cluster",
+        Boolean,
+        "Whether the leader sends alerts about the whole cluster: node_down, quorum_at_risk, replication_lag; the same on \
+         every node",
+    )
+    .default("true");
+
+    ALERT_NODE_DOWN_AFTER: Span = Setting::new(
+        "WEBSOCKET_ALERT_NODE_DOWN_AFTER",
+        "alert-node-down-after",
+        Span::seconds(1, 86_400),
+        "A member that the leader has not heard of for this long is an alert, and so is one that lags for this long",
+    )
+    .default("30");
+
+    ALERT_REPLICATION_LAG_ENTRIES: Number = Setting::new(
+        "WEBSOCKET_ALERT_REPLICATION_LAG_ENTRIES",
+        "alert-replication-lag-entries",
+        Number::new(1, 1_000_000_000),
+        "Committed log entries that a member may be without before it lags",
+    )
+    .default("10000");
 }
 
 /// Reads the thresholds; a reason quotes the position in the text.

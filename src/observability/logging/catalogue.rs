@@ -154,8 +154,8 @@ pub static EVENT_TYPES: &[EventType] = table! {
         Info "backup_completed" "A backup was made" &["path", "bytes", "duration_ms"];
         Info "backup_restored" "A backup was restored" &["path", "duration_ms"];
         Warning "memory_high" "The process uses more memory than it should" &["bytes", "limit_bytes"];
-        Warning "alert_firing" "An alert's threshold is passed" &["alert", "value", "threshold"];
-        Info "alert_resolved" "It is passed no more" &["alert", "value", "threshold"];
+        Warning "alert_firing" "An alert's threshold is passed; member: whom an alert about the cluster is about" &["alert", "member", "value", "threshold"];
+        Info "alert_resolved" "It is passed no more" &["alert", "member", "value", "threshold"];
         Warning "traces_not_delivered" "The receiver of traces does not take them" &["endpoint", "spans", "reason"];
         Info "log_rotated" "A log file was full and is kept under another name" &["sink", "bytes"];
         Info "log_reopened" "Log files were opened again" &["sink"];

@@ -29,8 +29,9 @@ use vedfolnir_cluster::{ClusterMetrics, StorageMetrics};
 
 use super::families::Families;
 use super::health::readiness_reason;
-use super::node::Node;
+use super::node::{Node, Parts};
 use super::{json, openmetrics};
+use crate::alerts::Ledger;
 use crate::config::{MetricFamilies, MetricsConfig, MetricsForm};
 use crate::security::events::SecurityCounters;
 use crate::service::ServiceStats;
@@ -94,7 +95,8 @@ fn gather(node: &Node, shown: MetricFamilies) -> Vec<MetricFamily> {
             tables::of_tables(&mut families, &Tables::default());
         }
     }
-    alerts::of_alerts(&mut families, node.alerts());
+    let firing = |parts: &Parts| parts.cluster.read(|state| Ledger::read(state).0.firing().collect::<Vec<_>>());
+    alerts::of_alerts(&mut families, node.alerts(), &node.parts().map(firing).unwrap_or_default());
     traces::of_traces(&mut families, node.traces());
     log::of_log(&mut families, super::log::stats().as_deref());
     if shown.performance {
