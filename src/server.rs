@@ -29,6 +29,7 @@ use crate::admin;
 use crate::alerts;
 use crate::app::{App, relay};
 use crate::config::{Config, JwksConfig, MonitoringConfig};
+use crate::observability::monitor::Monitor;
 use crate::observability::traces::{TraceConfig, Tracer};
 use crate::observability::{self, LeaveRequest, Node, Parts};
 use crate::security::auth::{self, Authenticator};
@@ -177,6 +178,7 @@ impl Server {
         let server_id = config.node.server_id.clone().unwrap_or_else(observability::server_id);
         let node = Arc::new(Node::new(server_id, data_dir.clone()));
         node.set_metrics_token(config.monitoring.metrics_token.clone());
+        node.set_config_hash(config.hash.clone());
 
         let admin_stop = CancellationToken::new();
         let admin_router = admin::router(Arc::clone(&node))
@@ -306,6 +308,12 @@ impl Server {
     #[must_use]
     pub fn node(&self) -> &Arc<Node> {
         &self.node
+    }
+
+    /// Speaks for the embedding application: log lines, counters, health.
+    #[must_use]
+    pub fn monitor(&self) -> Monitor {
+        Monitor::new(Arc::clone(&self.node))
     }
 
     /// Resolves once the node can serve for the first time; says now and then what it waits for.

@@ -12,6 +12,7 @@ use vedfolnir_cluster::ClusterStatus;
 
 use super::membership;
 use crate::alerts::{ClusterAlert, Ledger};
+use crate::observability::monitor::Versions;
 use crate::observability::{Node, readiness_reason};
 use crate::tls::{CertificateReport, ListenerTls};
 
@@ -31,6 +32,10 @@ pub struct AdminStatus {
     pub data_dir: String,
     /// TLS of the public listener.
     pub tls: TlsView,
+    /// Names the configuration that was read last: [`Config::hash`](crate::config::Config::hash).
+    pub config_hash: String,
+    /// What runs.
+    pub versions: Versions,
     /// Alerts about the whole cluster that fire.
     pub alerts: Vec<ClusterAlert>,
 }
@@ -67,7 +72,8 @@ pub struct CertificateView {
 }
 
 impl TlsView {
-    fn of(tls: Option<&ListenerTls>) -> Self {
+    /// Of a listener, if there is one.
+    pub(crate) fn of(tls: Option<&ListenerTls>) -> Self {
         let Some(status) = tls.map(ListenerTls::status) else {
             return Self { enabled: false, min_version: None, suites: Vec::new(), certificates: Vec::new() };
         };
@@ -114,6 +120,8 @@ async fn status(State(node): State<Arc<Node>>) -> Response {
         cluster.reason = Some(reason);
     }
     Json(AdminStatus {
+        config_hash: node.config_hash(),
+        versions: Versions::with_format(cluster.format),
         cluster,
         server_id: node.server_id().to_owned(),
         uptime: node.uptime_seconds(),

@@ -35,6 +35,9 @@ pub struct Config {
     pub monitoring: MonitoringConfig,
     /// Logs.
     pub log: LogConfig,
+    /// Names what applies: SHA-256, in hexadecimal digits, of every setting's name and text as `config show` has them. Of
+    /// secrets it tells only whether they are given.
+    pub hash: String,
 }
 
 /// What the node is.

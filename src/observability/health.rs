@@ -13,6 +13,76 @@ use super::checks::Condition;
 use super::node::Node;
 use super::timestamp::rfc3339;
 
+/// How a node is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HealthStatus {
+    /// It serves, and nothing is wrong.
+    Healthy,
+    /// It serves, and something is wrong.
+    Degraded,
+    /// It does not serve.
+    Unhealthy,
+    /// It does not serve because it is shutting down.
+    Draining,
+}
+
+impl HealthStatus {
+    /// As answers show it.
+    #[must_use]
+    pub const fn value(self) -> &'static str {
+        match self {
+            Self::Healthy => "healthy",
+            Self::Degraded => "degraded",
+            Self::Unhealthy => "unhealthy",
+            Self::Draining => "draining",
+        }
+    }
+
+    /// Whether it can be given clients.
+    #[must_use]
+    pub const fn serves(self) -> bool {
+        matches!(self, Self::Healthy | Self::Degraded)
+    }
+}
+
+/// The health of a node, by what was found last.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HealthReport {
+    /// How it is.
+    pub status: HealthStatus,
+    /// Why it is not healthy.
+    pub reason: Option<String>,
+    /// Name of its process.
+    pub server_id: String,
+    /// Transports open on it.
+    pub connections: u64,
+    /// Seconds since the process started.
+    pub uptime_seconds: u64,
+}
+
+/// A node's health now; it waits for nothing.
+pub(crate) fn report(node: &Node) -> HealthReport {
+    let (status, reason) = status(node);
+    HealthReport {
+        status,
+        reason,
+        server_id: node.server_id().to_owned(),
+        connections: node.connections(),
+        uptime_seconds: node.uptime_seconds(),
+    }
+}
+
+fn status(node: &Node) -> (HealthStatus, Option<String>) {
+    let (condition, worst) = node.checks().lock().condition();
+    match (readiness_reason(node), condition) {
+        (Some(reason), _) if node.draining() => (HealthStatus::Draining, Some(reason)),
+        (Some(reason), _) => (HealthStatus::Unhealthy, Some(reason)),
+        (None, Condition::Unhealthy) => (HealthStatus::Unhealthy, worst),
+        (None, Condition::Degraded) => (HealthStatus::Degraded, worst),
+        (None, Condition::Healthy) => (HealthStatus::Healthy, None),
+    }
+}
+
 #[derive(Serialize)]
 struct Health<'a> {
     status: &'a str,
@@ -63,18 +133,10 @@ pub(super) async fn detailed(State(node): State<Arc<Node>>) -> Response {
 }
 
 fn judge(node: &Node) -> (StatusCode, Health<'_>, Option<String>) {
-    let (condition, worst) = node.checks().lock().condition();
-    let (status, reason) = match (readiness_reason(node), condition) {
-        (Some(reason), _) if node.draining() => ("draining", Some(reason)),
-        (Some(reason), _) => ("unhealthy", Some(reason)),
-        (None, Condition::Unhealthy) => ("unhealthy", worst),
-        (None, Condition::Degraded) => ("degraded", worst),
-        (None, Condition::Healthy) => ("healthy", None),
-    };
-    let serves = matches!(status, "healthy" | "degraded");
-    let code = if serves { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let (status, reason) = status(node);
+    let code = if status.serves() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let health = Health {
-        status,
+        status: status.value(),
         server_id: node.server_id(),
         timestamp: rfc3339(SystemTime::now()),
         connections: node.connections(),

@@ -34,6 +34,7 @@ pub struct Node {
     traces: Arc<TraceStats>,
     /// What a scraper of the public listener must show.
     metrics_token: ArcSwapOption<Secret>,
+    config_hash: ArcSwap<String>,
     parts: OnceLock<Parts>,
 }
 
@@ -72,6 +73,7 @@ impl Node {
             thresholds: ArcSwap::default(),
             traces: Arc::default(),
             metrics_token: ArcSwapOption::empty(),
+            config_hash: ArcSwap::default(),
             parts: OnceLock::new(),
         }
     }
@@ -165,6 +167,17 @@ impl Node {
     #[must_use]
     pub const fn operations(&self) -> &Operations {
         &self.operations
+    }
+
+    /// Names the configuration that was read last.
+    #[must_use]
+    pub fn config_hash(&self) -> String {
+        self.config_hash.load().as_ref().clone()
+    }
+
+    /// Another configuration was read.
+    pub(crate) fn set_config_hash(&self, hash: String) {
+        self.config_hash.store(Arc::new(hash));
     }
 
     /// What a scraper of the public listener must show, if anything.

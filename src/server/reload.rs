@@ -43,6 +43,7 @@ impl Reloader {
         self.guard.replace(rules, &config.security.authenticator);
         self.door.replace(config.admin.tokens.clone());
         self.node.set_thresholds(config.monitoring.thresholds.clone());
+        self.node.set_config_hash(config.hash.clone());
         self.node.set_metrics_token(config.monitoring.metrics_token.clone());
     }
 

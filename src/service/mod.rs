@@ -65,7 +65,7 @@ pub use listener::Door;
 pub use outbox::OutboxLimits;
 use stats::EventCounts;
 pub use stats::{Distribution, ServiceStats};
-pub(crate) use telling::tenths;
+pub(crate) use telling::{Handled, tell_handled, tenths};
 
 /// The WebSocket service of one node; cheap to clone.
 #[derive(Clone)]

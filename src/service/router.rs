@@ -154,7 +154,7 @@ fn handled(
     let took = started.elapsed();
     socket.service.stats.processed(took, ack_id.is_some());
     let place = span.as_ref().map(ActiveSpan::context);
-    traces::within(place, || telling::tell_handled(socket, event, bytes, took));
+    traces::within(place, || telling::tell_handled(&telling::Handled::of(socket, event, bytes, took)));
 }
 
 fn answer(socket: &SessionSocket, ack_id: Option<u64>, reply: Reply) {

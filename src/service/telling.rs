@@ -124,10 +124,27 @@ impl Session {
     }
 }
 
-/// An event of a client was handled; never what is in it. One that took long is told at any level that shows performance.
-pub(super) fn tell_handled(socket: &SessionSocket, event: &str, bytes: usize, took: Duration) {
-    let (session_id, user_id) = (&*socket.sid, socket.user.as_deref());
-    let (namespace, duration_ms) = (socket.namespace.name(), tenths(took));
+/// An event of a client that was handled; never what is in it.
+pub(crate) struct Handled<'a> {
+    pub(crate) session_id: Option<&'a str>,
+    pub(crate) user_id: Option<&'a str>,
+    pub(crate) namespace: &'a str,
+    pub(crate) event: &'a str,
+    pub(crate) bytes: usize,
+    pub(crate) took: Duration,
+}
+
+impl<'a> Handled<'a> {
+    pub(super) fn of(socket: &'a SessionSocket, event: &'a str, bytes: usize, took: Duration) -> Self {
+        let (session_id, user_id) = (Some(&*socket.sid), socket.user.as_deref());
+        Self { session_id, user_id, namespace: socket.namespace.name(), event, bytes, took }
+    }
+}
+
+/// Tells it. One that took long is told at any level that shows performance.
+pub(crate) fn tell_handled(handled: &Handled<'_>) {
+    let &Handled { session_id, user_id, namespace, event, bytes, took } = handled;
+    let duration_ms = tenths(took);
     if took >= SLOW_HANDLER {
         tracing::warn!(
             target: "vedfolnir::performance",

@@ -14,7 +14,7 @@ pub(super) mod tls;
 mod traces;
 
 use super::values::Values;
-use super::{Config, Inputs};
+use super::{Config, Inputs, Shown};
 
 impl Config {
     /// Every part. What is wrong is in `values` afterwards; what is made of it then is not to be used.
@@ -29,6 +29,7 @@ impl Config {
             security: security::compose(values, &public, proxies),
             monitoring: monitoring::compose(values, inputs),
             log: log::compose(values),
+            hash: Shown::of(values).hash(),
             public,
             node,
         }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use ring::digest;
 use serde::Serialize;
 
 use crate::config::layers::Source;
@@ -50,6 +51,19 @@ impl Shown {
             .iter()
             .flat_map(|category| category.settings.iter().map(move |setting| one(category.title, *setting)));
         Self { settings: settings.collect() }
+    }
+
+    /// Names what applies, wherever it comes from.
+    pub(crate) fn hash(&self) -> String {
+        let mut context = digest::Context::new(&digest::SHA256);
+        for setting in &self.settings {
+            // Lengths, so that no two lists are the same bytes.
+            for text in [Some(setting.var), setting.value.as_deref()] {
+                context.update(&text.map_or(u64::MAX, |text| text.len() as u64).to_be_bytes());
+                context.update(text.unwrap_or_default().as_bytes());
+            }
+        }
+        context.finish().as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
     }
 }
 

@@ -29,7 +29,7 @@ pub(super) fn of_connections(families: &mut Families, stats: &ServiceStats, secu
 }
 
 /// Connections that did not come about, by reason.
-fn failures(stats: &ServiceStats, security: &SecurityCounters) -> [(&'static str, u64); 9] {
+fn failures(stats: &ServiceStats, security: &SecurityCounters) -> [(&'static str, u64); 10] {
     let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
     [
         ("protocol", count(&stats.connections_failed_total)),
@@ -41,6 +41,7 @@ fn failures(stats: &ServiceStats, security: &SecurityCounters) -> [(&'static str
         ("timeout", count(&stats.handshake_timeouts_total)),
         ("tls", stats.tls_failures.iter().map(count).sum()),
         ("unavailable", count(&stats.connections_unavailable_total)),
+        ("application", count(&stats.application_connections_failed_total)),
     ]
 }
 

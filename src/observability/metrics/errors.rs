@@ -1,6 +1,6 @@
 //! What went wrong for a client.
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use vedfolnir_protocol::CloseReason;
 
@@ -9,11 +9,13 @@ use super::{Families, get};
 use crate::security::events::{SecurityCounters, SecurityEvent};
 use crate::service::ServiceStats;
 
-/// Messages that failed: publishes without an answer of the cluster, and what could not be read.
+/// Messages that failed: publishes without an answer of the cluster, what could not be read, what an embedding application
+/// could not handle.
 pub(crate) fn message_errors(stats: &ServiceStats) -> u64 {
     let parse = CloseReason::ALL.iter().zip(&stats.closed).filter(|(reason, _)| **reason == CloseReason::ParseError);
     let parse: u64 = parse.map(|(_, count)| count.load(Ordering::Relaxed)).sum();
-    parse + stats.publishes_failed_total.load(Ordering::Relaxed)
+    let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+    parse + count(&stats.publishes_failed_total) + count(&stats.application_messages_failed_total)
 }
 
 pub(super) fn of_errors(families: &mut Families, stats: &ServiceStats, security: &SecurityCounters) {
@@ -41,6 +43,11 @@ pub(super) fn of_errors(families: &mut Families, stats: &ServiceStats, security:
             ("type", "transport", ended(CloseReason::TransportError)),
             ("type", "parse", ended(CloseReason::ParseError)),
             ("type", "publish", get(&stats.publishes_failed_total)),
+            (
+                "type",
+                "application",
+                get(&stats.application_connections_failed_total) + get(&stats.application_messages_failed_total),
+            ),
         ],
     );
 }

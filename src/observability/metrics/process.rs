@@ -1,7 +1,7 @@
 //! The process, and how long operators' requests take.
 
-use super::Families;
-use crate::observability::operations::{Operation, Operations};
+use super::{Families, get};
+use crate::observability::operations::Operations;
 use crate::observability::process;
 
 pub(super) fn of_process(families: &mut Families) {
@@ -13,7 +13,14 @@ pub(super) fn of_process(families: &mut Families) {
 }
 
 pub(super) fn of_operations(families: &mut Families, operations: &Operations) {
-    let times: Vec<_> =
-        Operation::ALL.iter().map(|operation| (operation.as_str(), operations.times(*operation))).collect();
-    families.times("websocket_operation_seconds", "Operators' requests, until they were answered", "operation", &times);
+    let all = operations.all();
+    let times: Vec<_> = all.iter().map(|(kind, timed)| (&**kind, &timed.times)).collect();
+    families.times(
+        "websocket_operation_seconds",
+        "Operators' requests, until they were answered, and operations of an embedding application",
+        "operation",
+        &times,
+    );
+    let failed: Vec<_> = all.iter().map(|(kind, timed)| ("operation", &**kind, get(&timed.failed_total))).collect();
+    families.counters("websocket_operation_failures_total", "Those of them that failed", &failed);
 }

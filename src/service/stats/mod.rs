@@ -98,6 +98,10 @@ pub struct ServiceStats {
     pub publishes_failed_total: AtomicU64,
     /// Transports closed because the session has a newer owner.
     pub fenced_total: AtomicU64,
+    /// Connections that an embedding application says did not come about.
+    pub application_connections_failed_total: AtomicU64,
+    /// Messages that an embedding application says it could not handle.
+    pub application_messages_failed_total: AtomicU64,
     /// How they are distributed.
     pub distributions: Distributions,
 }
@@ -157,6 +161,14 @@ impl ServiceStats {
         if let Some(counter) = place.and_then(|place| self.tls_failures.get(place)) {
             Self::one(counter);
         }
+    }
+
+    /// An event came to an application by another way than this service.
+    pub(crate) fn came_in(&self, event: &str, bytes: usize) {
+        Self::one(&self.events_in_total);
+        self.events_in.count(event);
+        Self::add(&self.bytes_in_total, bytes as u64);
+        self.distributions.message_bytes.observe(bytes as u64);
     }
 
     /// An event's handler is done, and its ack, if one was asked for, stands in the client's queue.
