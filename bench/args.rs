@@ -36,6 +36,8 @@ pub(crate) enum Verb {
     Resume(ResumeArgs),
     /// The replicated state alone, in this process: memory per session, replay, the cost of a copy
     State(StateArgs),
+    /// What a line of the log and what a message's metrics cost whoever tells them, in this process
+    Telling(TellingArgs),
     /// Many sessions and a full history: memory, snapshots and commits, resumes, a late follower
     Large(LargeArgs),
     /// Markdown table of the JSON lines in files, the median of the runs of each
@@ -60,6 +62,19 @@ pub(crate) struct TargetArgs {
     /// The one core that the nodes run on (taskset)
     #[arg(long, value_name = "CORE")]
     pub(crate) server_core: Option<usize>,
+    /// Name of the run in the table
+    #[arg(long, default_value = "")]
+    pub(crate) label: String,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct TellingArgs {
+    /// Lines that are written
+    #[arg(long, default_value_t = 200_000)]
+    pub(crate) lines: usize,
+    /// Messages whose metrics are counted
+    #[arg(long, default_value_t = 5_000_000)]
+    pub(crate) messages: usize,
     /// Name of the run in the table
     #[arg(long, default_value = "")]
     pub(crate) label: String,

@@ -8,6 +8,7 @@ mod large;
 mod resume;
 mod round_trip;
 mod state;
+mod telling;
 
 use std::cell::Cell;
 use std::future::Future;
@@ -41,6 +42,7 @@ pub(crate) async fn run(verb: Verb) -> Result<Report, BenchError> {
         Verb::Resume(arguments) => resume::run(arguments).await,
         Verb::Large(arguments) => large::run(arguments).await,
         Verb::State(arguments) => state::run(&arguments),
+        Verb::Telling(arguments) => telling::run(&arguments).await,
         Verb::Commands(arguments) => commands::run(arguments).await,
         Verb::Floor(arguments) => floor::run(arguments).await,
         Verb::Table(_) | Verb::Child(_) => Err(BenchError::Other("this is not a workload".to_owned())),
