@@ -22,3 +22,4 @@ pub mod service;
 pub mod tls;
 
 pub use vedfolnir_cluster::certificates;
+pub use vedfolnir_cluster::state::LogPosition;

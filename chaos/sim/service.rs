@@ -26,7 +26,7 @@ use crate::history::{Recorder, Refused};
 use crate::invariants::registry::{Answer, Call};
 use crate::pipe::End;
 use hub::{Attached, Hub};
-use outbox::{Frame, Outbox, OutboxLimits};
+use outbox::{Outbox, OutboxLimits};
 use progress::Progress;
 use session::SessionSocket;
 
@@ -434,8 +434,8 @@ fn pump(service: &Service, socket: &SessionSocket, end: &ServerEnd) -> bool {
         let Some(replay) = replay.filter(|replay| !replay.hole) else { return false };
         let history = service.history_id();
         let empty = replay.records.is_empty();
-        let frames = replay.records.iter().map(|(position, record)| Frame::Own(encode(record, history, *position)));
-        socket.outbox.replayed(frames, replay.reached);
+        let events = replay.records.iter().map(|(position, record)| (*position, encode(record, history, *position)));
+        socket.outbox.replayed(events, replay.reached);
         let live = replay.complete && socket.outbox.try_live(replay.reached, || service.progress.dispatched());
         if live && empty {
             return true;

@@ -295,6 +295,11 @@ impl State {
         EventPage { events, after: EventId { history_id, position: from.0, ordinal: from.1 }, hole }
     }
 
+    /// Every kept event, the newest first.
+    pub(crate) fn events_newest_first(&self) -> impl Iterator<Item = &Arc<Event>> {
+        self.events.kept.values().rev()
+    }
+
     /// The place after everything that has happened so far: following from here shows only what is new. `None`: there is
     /// no history yet.
     #[must_use]

@@ -10,6 +10,7 @@
 //! [`Command::Tick`]s, limits as a committed [`Command::Configure`]. `apply` is total: whatever bytes
 //! were committed, it returns; two replicas that applied the same entries hold equal states.
 
+mod audit;
 mod codec;
 mod command;
 mod effect;
@@ -37,6 +38,7 @@ mod table;
 mod time;
 mod view;
 
+pub use audit::{AUDIT_RECORDS_MAX, Audit, SessionEnd};
 pub use codec::{CodecError, decode_proposal, encode_proposal, origin_of, written_in};
 pub use command::{
     Command, Configuration, NodeInfo, Origin, Payload, Proposal, Publish, Record, Register, Resume, TraceContext,

@@ -194,6 +194,13 @@ impl World {
                     }
                 }
                 assert_eq!(client.seen, client.due, "exactly what the model says, in order");
+                let audit = self.state.audit(&pid(who), 3).expect("a session");
+                let counted: Vec<_> =
+                    client.due.iter().copied().filter(|position| *position > audit.counted_after).collect();
+                assert_eq!(audit.positions, counted, "an audit says the same of all that is retained");
+                assert!(audit.incomplete || audit.positions == client.due);
+                let latest: Vec<_> = audit.latest.iter().map(|(position, _)| *position).collect();
+                assert_eq!(latest, counted[counted.len().saturating_sub(3)..]);
             }
             Response::ResumeRefused(crate::ResumeRefusal::Hole) => {
                 // Honest: a new session follows. It must really be possible that something was dropped.

@@ -185,7 +185,11 @@ impl Rooms {
     }
 
     /// Positions after `after` where something was said to the room, ascending.
-    pub(crate) fn records_after(&self, key: &RoomKey, after: LogPosition) -> impl Iterator<Item = LogPosition> + '_ {
+    pub(crate) fn records_after(
+        &self,
+        key: &RoomKey,
+        after: LogPosition,
+    ) -> impl DoubleEndedIterator<Item = LogPosition> + '_ {
         let id = self.rooms.get(key).map(|room| room.id);
         let last = LogPosition::end_of(u64::MAX);
         id.into_iter().flat_map(move |id| {

@@ -283,6 +283,18 @@ impl Sessions {
         self.sids.get(&(Arc::clone(namespace), Arc::clone(sid))).copied()
     }
 
+    /// In whichever namespace: one step for each of them.
+    pub(crate) fn by_sid_anywhere(&self, sid: &Arc<str>) -> Vec<PidHash> {
+        let mut found = Vec::new();
+        let mut from: Arc<str> = Arc::from("");
+        while let Some(((namespace, _), _)) = self.sids.range((from, Arc::from(""))..).next() {
+            found.extend(self.by_sid(namespace, sid));
+            // The least name after it.
+            from = format!("{namespace}\0").into();
+        }
+        found
+    }
+
     pub(crate) fn insert(&mut self, pid: PidHash, session: Session) {
         self.sids.insert((Arc::clone(&session.namespace), Arc::clone(&session.sid)), pid);
         self.index(pid, Place::of(&session));

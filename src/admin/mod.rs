@@ -6,6 +6,7 @@ mod membership;
 mod routes;
 mod socket;
 mod target;
+mod trace;
 mod view;
 
 pub use client::{AdminError, get, post};

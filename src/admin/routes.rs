@@ -10,7 +10,7 @@ use axum::{Json, Router};
 use serde::Serialize;
 use vedfolnir_cluster::ClusterStatus;
 
-use super::membership;
+use super::{membership, trace};
 use crate::alerts::{ClusterAlert, Ledger};
 use crate::observability::monitor::Versions;
 use crate::observability::{Node, readiness_reason};
@@ -104,7 +104,11 @@ struct NotYet {
 
 /// The operators' routes.
 pub fn router(node: Arc<Node>) -> Router {
-    Router::new().route("/status", get(status)).with_state(Arc::clone(&node)).merge(membership::router(node))
+    Router::new()
+        .route("/status", get(status))
+        .with_state(Arc::clone(&node))
+        .merge(trace::router(Arc::clone(&node)))
+        .merge(membership::router(node))
 }
 
 async fn status(State(node): State<Arc<Node>>) -> Response {

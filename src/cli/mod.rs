@@ -19,6 +19,7 @@ mod status;
 #[cfg(test)]
 mod tests;
 mod token;
+mod trace;
 
 use clap::{Parser, Subcommand};
 
@@ -56,6 +57,8 @@ enum Verb {
     /// Look for what keeps clients away.
     #[command(subcommand)]
     Doctor(doctor::DoctorVerb),
+    /// Audit one session's messages over the cluster: committed, handed to its transport, resumed.
+    Trace(trace::TraceArgs),
     /// Tokens that let a new node in.
     #[command(subcommand)]
     Token(token::TokenVerb),
@@ -86,6 +89,7 @@ pub(crate) fn run() -> Result<(), Failure> {
         Verb::TransferLeadership(arguments) => members::transfer(arguments),
         Verb::Config(verb) => config::run(verb),
         Verb::Doctor(verb) => doctor::run(verb),
+        Verb::Trace(arguments) => trace::run(arguments),
         Verb::Token(verb) => token::run(verb),
         Verb::Cert(verb) => cert::run(verb),
     }

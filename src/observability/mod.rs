@@ -48,7 +48,8 @@ pub(crate) use probes::run as run_checks;
 pub(crate) use process::resident_bytes;
 pub(crate) use server_id::host_name;
 pub use server_id::server_id;
-pub(crate) use timestamp::rfc3339_ms;
+pub use timestamp::rfc3339_ms;
+pub(crate) use timestamp::unix_ms;
 
 /// Where everything is when nothing else is said; the operators' listener has it there always.
 #[must_use]

@@ -2,7 +2,8 @@
 
 use std::time::SystemTime;
 
-use super::logging::{push_rfc3339, unix_ms};
+use super::logging::push_rfc3339;
+pub(crate) use super::logging::unix_ms;
 
 /// `2025-01-28T10:30:00.000Z`.
 pub(crate) fn rfc3339(time: SystemTime) -> String {
@@ -10,7 +11,8 @@ pub(crate) fn rfc3339(time: SystemTime) -> String {
 }
 
 /// The same of milliseconds since 1970.
-pub(crate) fn rfc3339_ms(unix_ms: u64) -> String {
+#[must_use]
+pub fn rfc3339_ms(unix_ms: u64) -> String {
     let mut text = String::new();
     push_rfc3339(&mut text, unix_ms);
     text

@@ -26,7 +26,7 @@ use super::affinity::{self, Owner};
 use super::http::{self, Posted};
 use super::io::Io;
 use super::stats::ServiceStats;
-use super::{Inner, respond, upgrade, websocket};
+use super::{Inner, respond, trace, upgrade, websocket};
 
 /// The version of headers and answers.
 const VERSION: u8 = 1;
@@ -200,8 +200,11 @@ pub(crate) struct Forwarded(pub(crate) Weak<Inner>);
 impl PeerService for Forwarded {
     fn serve(&self, header: Bytes, stream: PeerStream) -> BoxFuture<'_, ()> {
         Box::pin(async move {
-            let Some((verb, sid)) = parse_header(&header) else { return };
             let Some(service) = self.0.upgrade() else { return };
+            if let Some(pid) = trace::parse_header(&header) {
+                return trace::answer(&service, pid, stream).await;
+            }
+            let Some((verb, sid)) = parse_header(&header) else { return };
             ServiceStats::one(&service.stats.forwarded_here_total);
             serve(&service, verb, &sid, stream).await;
         })

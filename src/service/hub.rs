@@ -221,6 +221,12 @@ impl<M: Member> Hub<M> {
         attached.chain(early).collect()
     }
 
+    /// A session's socket, an early one included.
+    pub(crate) fn socket(&self, pid: &PidHash) -> Option<Arc<M>> {
+        let attached = self.by_pid.get(pid).and_then(|key| self.entries.get(*key)?.socket.clone());
+        attached.or_else(|| self.early.get(pid)?.last().map(|(_, socket)| Arc::clone(socket)))
+    }
+
     /// Each namespace with its sockets here.
     pub(crate) fn sizes(&self) -> impl Iterator<Item = (Arc<str>, u64)> + '_ {
         self.namespaces.iter().map(|(name, members)| (Arc::clone(name), members.everyone.len() as u64))

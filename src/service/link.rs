@@ -51,6 +51,20 @@ impl CloseCause {
         }
     }
 
+    /// For an operator.
+    pub(crate) const fn told(self) -> &'static str {
+        match self {
+            Self::Fenced => "the session was resumed elsewhere",
+            Self::Isolated => "the node had no contact with a quorum",
+            Self::Draining => "the node was going down",
+            Self::Hole => "it fell behind what is retained",
+            Self::NodeDown => "the cluster declared the node down",
+            Self::NotOpened => "it was not opened in time",
+            Self::RateLimited => "the client sent more than it may",
+            Self::TokenExpired => "the client's token expired",
+        }
+    }
+
     /// As the protocol names it.
     pub(crate) const fn reason(self) -> CloseReason {
         match self {

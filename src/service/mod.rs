@@ -20,6 +20,7 @@ mod gate;
 mod http;
 mod hub;
 mod io;
+mod journal;
 mod link;
 mod listener;
 mod outbox;
@@ -34,6 +35,7 @@ mod router;
 pub(crate) mod session;
 mod stats;
 mod telling;
+mod trace;
 mod traced;
 mod unread;
 mod upgrade;
@@ -60,12 +62,17 @@ use crate::security::rules::CsrfRule;
 
 pub use config::ServiceConfig;
 pub(crate) use dispatcher::deliver_volatile;
+pub use journal::ResumeOutcome;
 pub use link::{CloseCause, Transport};
 pub use listener::Door;
 pub use outbox::OutboxLimits;
 use stats::EventCounts;
 pub use stats::{Distribution, ServiceStats};
 pub(crate) use telling::{Handled, tell_handled, tenths};
+pub use trace::{
+    Committed, HandedOver, LISTED_MAX, Listed, NodeMemory, NodeTrace, Trace, TraceError, TracedDeparture, TracedResume,
+    TracedSession, TracedSocket,
+};
 
 /// The WebSocket service of one node; cheap to clone.
 #[derive(Clone)]
@@ -85,6 +92,8 @@ pub(crate) struct Inner {
     pub(crate) registry: registry::Registry,
     pub(crate) stats: ServiceStats,
     pub(crate) releases: release::Releases,
+    /// What an operator may ask about resumes.
+    pub(crate) journal: journal::Journal,
     readiness: watch::Receiver<Readiness>,
     draining: AtomicBool,
     /// Whether there is no memory for more clients.
@@ -117,6 +126,7 @@ impl Service {
             registry: registry::Registry::default(),
             stats,
             releases: release::Releases::default(),
+            journal: journal::Journal::default(),
             draining: AtomicBool::new(false),
             shedding: AtomicBool::new(false),
             history_id: AtomicU64::new(0),

@@ -87,6 +87,41 @@ impl Frame {
     }
 }
 
+/// A frame that waits. `at` is where its event is in the order; before everything: it is no durable event.
+#[derive(Debug)]
+struct Waiting {
+    at: LogPosition,
+    frame: Frame,
+}
+
+impl Waiting {
+    fn durable(at: LogPosition, frame: Frame) -> Self {
+        Self { at, frame }
+    }
+
+    fn other(event: EncodedEvent) -> Self {
+        Self { at: LogPosition::default(), frame: Frame::Own(event) }
+    }
+
+    fn is_durable(&self) -> bool {
+        self.at > LogPosition::default()
+    }
+}
+
+/// How far an outbox has come; for an operator who asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Handed {
+    /// Every durable event up to here that concerns the socket was taken for the transport, or the client said itself that
+    /// it has it.
+    pub(crate) up_to: LogPosition,
+    /// Durable events that wait.
+    pub(crate) waiting_events: usize,
+    /// Bytes of all that waits.
+    pub(crate) waiting_bytes: usize,
+    /// What was said meanwhile is pulled from the history.
+    pub(crate) catches_up: bool,
+}
+
 /// What became of a push.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Pushed {
@@ -112,12 +147,14 @@ enum Mode {
 }
 
 /// Invariants: every durable frame up to `cursor` that concerns the socket was queued once, in log order; none after it
-/// was; `bytes` is the sum over `frames`; `held` is empty in `Live`.
+/// was; `handed` is that of the last one taken, or where the socket began; `bytes` is the sum over `frames`; `held` is
+/// empty in `Live`.
 #[derive(Debug)]
 struct Queue {
-    frames: VecDeque<Frame>,
+    frames: VecDeque<Waiting>,
     bytes: usize,
     cursor: LogPosition,
+    handed: LogPosition,
     mode: Mode,
     /// Acks that stand behind emits up to a log index which the socket has not pulled yet. At most as many as handlers
     /// may be in flight.
@@ -134,7 +171,8 @@ pub(crate) struct Outbox {
 impl Outbox {
     /// Empty, catching up from `cursor`.
     pub(crate) fn new(limits: OutboxLimits, cursor: LogPosition) -> Self {
-        let queue = Queue { frames: VecDeque::new(), bytes: 0, cursor, mode: Mode::CatchingUp, held: Vec::new() };
+        let (frames, held) = (VecDeque::new(), Vec::new());
+        let queue = Queue { frames, bytes: 0, cursor, handed: cursor, mode: Mode::CatchingUp, held };
         Self { limits, queue: Mutex::new(queue) }
     }
 
@@ -147,6 +185,17 @@ impl Outbox {
     /// Bytes that wait.
     pub(crate) fn bytes(&self) -> usize {
         self.queue.lock().bytes
+    }
+
+    /// How far it has come.
+    pub(crate) fn handed(&self) -> Handed {
+        let queue = self.queue.lock();
+        Handed {
+            up_to: queue.handed,
+            waiting_events: queue.frames.iter().filter(|waiting| waiting.is_durable()).count(),
+            waiting_bytes: queue.bytes,
+            catches_up: queue.mode == Mode::CatchingUp,
+        }
     }
 
     /// A durable event, from the dispatcher.
@@ -168,10 +217,11 @@ impl Outbox {
         }
         queue.cursor = position;
         let event = Arc::clone(event);
-        queue.push(match watcher {
+        let frame = match watcher {
             None => Frame::Shared(event),
             Some(watcher) => Frame::Watched(Box::new((event, watcher))),
-        })
+        };
+        queue.push(Waiting::durable(position, frame))
     }
 
     /// A volatile event; `encode` is given the cursor, which is the offset that it carries. Ignored when too much waits.
@@ -185,14 +235,14 @@ impl Outbox {
             return Pushed::Ignored;
         }
         let event = encode(queue.cursor.max(LogPosition::end_of(completed)));
-        queue.push(Frame::Own(event))
+        queue.push(Waiting::other(event))
     }
 
     /// The CONNECT reply: before everything else.
     pub(crate) fn push_first(&self, packet: EncodedEvent) {
         let mut queue = self.queue.lock();
         queue.bytes += packet.len();
-        queue.frames.push_front(Frame::Own(packet));
+        queue.frames.push_front(Waiting::other(packet));
     }
 
     /// An ack. It stands behind every durable event up to log index `after` that concerns this socket. Bounded by the
@@ -205,18 +255,18 @@ impl Outbox {
                 queue.held.push((after, ack));
                 Pushed::Queued { first: true }
             }
-            _ => queue.push(Frame::Own(ack)),
+            _ => queue.push(Waiting::other(ack)),
         }
     }
 
-    /// A chunk of the history after the cursor; everything up to `reached` is in it.
-    pub(crate) fn replayed(&self, frames: impl Iterator<Item = Frame>, reached: LogPosition) {
+    /// A chunk of the history after the cursor, each event with its position; everything up to `reached` is in it.
+    pub(crate) fn replayed(&self, events: impl Iterator<Item = (LogPosition, EncodedEvent)>, reached: LogPosition) {
         let mut queue = self.queue.lock();
         if queue.mode != Mode::CatchingUp {
             return;
         }
-        for frame in frames {
-            queue.push(frame);
+        for (at, event) in events {
+            queue.push(Waiting::durable(at, Frame::Own(event)));
         }
         queue.cursor = queue.cursor.max(reached);
         queue.release_held();
@@ -232,7 +282,7 @@ impl Outbox {
         }
         queue.mode = Mode::Live;
         for (_, ack) in std::mem::take(&mut queue.held) {
-            queue.push(Frame::Own(ack));
+            queue.push(Waiting::other(ack));
         }
         true
     }
@@ -261,7 +311,8 @@ impl Outbox {
         let mut queue = self.queue.lock();
         let mut taken = 0;
         while taken < bytes_max {
-            let Some(frame) = queue.frames.pop_front() else { break };
+            let Some(Waiting { at, frame }) = queue.frames.pop_front() else { break };
+            queue.handed = queue.handed.max(at);
             taken += frame.len();
             out.push(frame);
         }
@@ -274,10 +325,10 @@ impl Outbox {
 }
 
 impl Queue {
-    fn push(&mut self, frame: Frame) -> Pushed {
+    fn push(&mut self, waiting: Waiting) -> Pushed {
         let first = self.frames.is_empty();
-        self.bytes += frame.len();
-        self.frames.push_back(frame);
+        self.bytes += waiting.frame.len();
+        self.frames.push_back(waiting);
         Pushed::Queued { first }
     }
 
@@ -286,7 +337,7 @@ impl Queue {
         let mut kept = Vec::new();
         for (after, ack) in std::mem::take(&mut self.held) {
             if after <= reached {
-                self.push(Frame::Own(ack));
+                self.push(Waiting::other(ack));
             } else {
                 kept.push((after, ack));
             }

@@ -67,8 +67,8 @@ fn outbox_after(calls: &[Call]) -> (Outbox, Vec<u64>) {
                 push(&outbox, index);
             }
             Call::Replayed(from, to) => {
-                let frames = (from + 1..=to).map(|index| Frame::Own(event(index.to_string())));
-                outbox.replayed(frames, LogPosition::end_of(to));
+                let events = (from + 1..=to).map(|index| (at(index), event(index.to_string())));
+                outbox.replayed(events, LogPosition::end_of(to));
             }
             Call::TryLive { applied, dispatched } => {
                 outbox.try_live(LogPosition::end_of(applied), || dispatched);
@@ -93,6 +93,9 @@ impl Model {
             return;
         }
         assert!(taken.iter().copied().eq(1..=taken.len() as u64), "{taken:?} by {:?}", self.calls);
+        let handed = outbox.handed();
+        assert_eq!(handed.up_to, at(taken.len() as u64), "what was taken is known, by {:?}", self.calls);
+        assert_eq!(handed.waiting_events, outbox.queue.lock().frames.len());
         let mut next = Vec::new();
         if self.applied < ENTRIES {
             next.push(Self { applied: self.applied + 1, ..self.clone() });
@@ -177,7 +180,8 @@ fn acks_stand_behind_the_emits_made_before_them() {
     outbox.push_ack(2, event("ack of 2".into()));
     outbox.push_ack(1, event("another of 1".into()));
     assert_eq!(drain(&outbox), ["1", "ack of 1", "another of 1"]);
-    outbox.replayed(std::iter::once(Frame::Own(event("2".into()))), at(2));
+    outbox.replayed(std::iter::once((at(2), event("2".into()))), at(2));
+    assert_eq!(outbox.handed().waiting_events, 1, "an ack is no event");
     assert_eq!(drain(&outbox), ["2", "ack of 2"]);
 }
 

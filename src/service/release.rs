@@ -2,14 +2,16 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::sync::Notify;
 use vedfolnir_cluster::state::{Command, Epoch, PidHash, Response};
 use vedfolnir_cluster::{ProposeError, Ticket};
 
 use super::Inner;
+use super::journal::Departed;
 use super::session::SessionSocket;
+use crate::observability::unix_ms;
 
 /// Between two attempts while the proposer's queue is full.
 const RETRY_PAUSE: Duration = Duration::from_millis(50);
@@ -57,6 +59,9 @@ impl Drop for Pending {
 /// The socket's transport is gone: its session waits for the client. A namespace without recovery ends it.
 pub(crate) fn disconnect(socket: &SessionSocket) {
     if socket.recovers() {
+        let (handed, cause) = (socket.outbox.handed().up_to, socket.link.close_cause());
+        let departed = Departed { at_unix_ms: unix_ms(SystemTime::now()), epoch: socket.epoch, handed, cause };
+        socket.service.journal.departed(socket.pid, departed);
         release(socket, Command::Disconnect { pid: socket.pid, epoch: socket.epoch });
     } else {
         end(socket);

@@ -12,6 +12,7 @@ use vedfolnir_protocol::{decode_offset, recovery_of};
 
 use super::Inner;
 use super::hub::Attached;
+use super::journal::ResumeOutcome;
 use super::link::{CloseCause, Link};
 use super::random;
 use super::release::{self, Opening};
@@ -183,16 +184,19 @@ async fn resume(
     offset: Option<&str>,
 ) -> Result<Option<(OpenedSession, LogPosition)>, CloseCause> {
     let stats = &service.stats;
+    let pid = hash(pid_text);
+    let mut attempt = service.journal.attempt(pid);
     let history_id = service.history_id();
     let offset = match offset.map(|text| decode_offset(text, history_id)).transpose() {
         Ok(at) => at.map(|(index, ordinal)| Offset { history_id, position: LogPosition::new(index, ordinal) }),
         Err(error) => {
             ServiceStats::one(&stats.resumes_bad_offset_total);
+            attempt.note.outcome = ResumeOutcome::BadOffset;
             tracing::debug!(%error, "a client resumed with an offset that is none of this history");
             return Ok(None);
         }
     };
-    let pid = hash(pid_text);
+    attempt.note.from = offset.map(|offset| offset.position);
     let expected_epoch = service.cluster.read(|state| state.session_epoch(&pid));
     let command = Command::Resume(Resume {
         pid,
@@ -204,6 +208,8 @@ async fn resume(
     match propose(service, pid, command).await? {
         Response::Resumed { epoch, position, replay_after, sid, data, .. } => {
             ServiceStats::one(&stats.resumes_recovered_total);
+            attempt.note.outcome = ResumeOutcome::Recovered;
+            attempt.note.recovered = Some((epoch, position, replay_after));
             let user = accept.user.clone();
             Ok(Some((OpenedSession { pid, epoch, sid, user, data, replay_after }, position)))
         }
@@ -216,6 +222,7 @@ async fn resume(
                 ResumeRefusal::Hole => &stats.resumes_hole_total,
             };
             ServiceStats::one(counter);
+            attempt.note.outcome = refusal.into();
             match refusal {
                 ResumeRefusal::EpochMoved => return Err(CloseCause::Fenced),
                 ResumeRefusal::Foreign => {

@@ -11,7 +11,7 @@ use vedfolnir_protocol::{EncodedEvent, encode_ack, encode_event, encode_offset};
 
 use super::Inner;
 use super::link::Link;
-use super::outbox::{Frame, OnWritten, Outbox, Pushed};
+use super::outbox::{OnWritten, Outbox, Pushed};
 use super::stats::ServiceStats;
 use crate::app::Namespace;
 use crate::observability::traces::Parent;
@@ -132,11 +132,11 @@ impl SessionSocket {
         ServiceStats::add(&self.service.stats.deliveries_total, replay.records.len() as u64);
         ServiceStats::add(&self.service.stats.deliveries_replayed_total, replay.records.len() as u64);
         let empty = replay.records.is_empty();
-        let frames = replay.records.iter().map(|(position, record)| {
+        let events = replay.records.iter().map(|(position, record)| {
             let offset = self.recovers().then(|| encode_offset(history, position.index, position.ordinal));
-            Frame::Own(encode_record(record, offset.as_deref()))
+            (*position, encode_record(record, offset.as_deref()))
         });
-        self.outbox.replayed(frames, replay.reached);
+        self.outbox.replayed(events, replay.reached);
         let live = replay.complete && self.outbox.try_live(replay.reached, || self.service.progress.dispatched());
         if live && empty { Pulled::Live } else { Pulled::Again }
     }
