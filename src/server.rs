@@ -23,7 +23,7 @@ use axum::middleware::from_fn_with_state;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use vedfolnir_cluster::state::NodeInfo;
-use vedfolnir_cluster::{Cluster, ClusterConfig, ClusterTls, StartError, StartKind};
+use vedfolnir_cluster::{Cluster, ClusterConfig, ClusterTls, StartError, StartKind, issued_certificate};
 
 use crate::admin;
 use crate::alerts;
@@ -38,6 +38,7 @@ use crate::security::rules::HttpsRule;
 use crate::service::{Door, Service, ServiceConfig};
 use crate::tls;
 
+pub(crate) use listeners::ACCEPT_QUEUE_MAX;
 use listeners::{bind, bind_public, bind_tls, local, serve_operators, serve_until, url_of};
 
 pub use reload::Reloader;
@@ -176,7 +177,13 @@ impl Server {
             config.public.url.clone().unwrap_or_else(|| tls_url.clone().unwrap_or_else(|| plain_url.clone()));
         let admin_url = url_of("http", local(&admin_listener, config.admin.bind));
         let server_id = config.node.server_id.clone().unwrap_or_else(observability::server_id);
-        let node = Arc::new(Node::new(server_id, data_dir.clone()));
+        let cluster_certificate = match &config.cluster.tls {
+            ClusterTls::Mutual { cert_file, .. } => Some(cert_file.clone()),
+            ClusterTls::DataDir { .. } => Some(issued_certificate(&data_dir)),
+            ClusterTls::InsecureLoopback => None,
+        };
+        let node = Node::new(server_id, data_dir.clone()).with_cluster_certificate(cluster_certificate);
+        let node = Arc::new(node);
         node.set_metrics_token(config.monitoring.metrics_token.clone());
         node.set_config_hash(config.hash.clone());
 

@@ -15,4 +15,4 @@ pub use membership::{Done, Members, RemoveBody, TokenBody, TransferBody};
 pub use routes::{AdminStatus, CertificateView, TlsView, router};
 pub use socket::{SOCKET_NAME, SocketError, bind_socket};
 pub use target::Target;
-pub use view::{AlertView, NodeView, StatusView};
+pub use view::{AlertView, CertificateSeen, NodeView, StatusView, TlsSeen};

@@ -1,6 +1,7 @@
 //! The admin listener's routes: `/status`, and those of the membership.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -13,7 +14,8 @@ use vedfolnir_cluster::ClusterStatus;
 use super::{membership, trace};
 use crate::alerts::{ClusterAlert, Ledger};
 use crate::observability::monitor::Versions;
-use crate::observability::{Node, readiness_reason};
+use crate::observability::{Node, readiness_reason, unix_ms};
+use crate::tls::doctor::certificate_expires;
 use crate::tls::{CertificateReport, ListenerTls};
 
 /// What `/status` answers with 200.
@@ -30,6 +32,10 @@ pub struct AdminStatus {
     pub connections: u64,
     /// Where this node keeps its state.
     pub data_dir: String,
+    /// Its clock, in milliseconds since 1970.
+    pub unix_ms: u64,
+    /// When its certificate for its peers expires, in seconds since 1970, if it has one.
+    pub cluster_certificate_expires: Option<i64>,
     /// TLS of the public listener.
     pub tls: TlsView,
     /// Names the configuration that was read last: [`Config::hash`](crate::config::Config::hash).
@@ -131,6 +137,8 @@ async fn status(State(node): State<Arc<Node>>) -> Response {
         uptime: node.uptime_seconds(),
         connections: node.connections(),
         data_dir: node.data_dir().display().to_string(),
+        unix_ms: unix_ms(SystemTime::now()),
+        cluster_certificate_expires: node.cluster_certificate().and_then(certificate_expires),
         tls: TlsView::of(parts.tls.as_deref()),
         alerts: parts.cluster.read(|state| Ledger::read(state).0.firing().collect()),
     })

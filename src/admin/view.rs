@@ -34,6 +34,15 @@ pub struct StatusView {
     pub sessions_connected: u64,
     /// Sessions inside their recovery window.
     pub sessions_disconnected: u64,
+    /// Its clock, in milliseconds since 1970; `None`: a node that does not say.
+    #[serde(default)]
+    pub unix_ms: Option<u64>,
+    /// When its certificate for its peers expires, in seconds since 1970, if it has one.
+    #[serde(default)]
+    pub cluster_certificate_expires: Option<i64>,
+    /// TLS of its public listener.
+    #[serde(default)]
+    pub tls: TlsSeen,
     /// Members.
     pub nodes: Vec<NodeView>,
     /// Alerts about the whole cluster that fire; a node of an older release does not say.
@@ -55,6 +64,21 @@ pub struct AlertView {
     pub told: bool,
 }
 
+/// TLS of the asked node's public listener.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct TlsSeen {
+    /// Certificates in use.
+    #[serde(default)]
+    pub certificates: Vec<CertificateSeen>,
+}
+
+/// A certificate in use.
+#[derive(Clone, Debug, Deserialize)]
+pub struct CertificateSeen {
+    /// When it expires, in seconds since 1970.
+    pub expires: i64,
+}
+
 /// One member.
 #[derive(Clone, Debug, Deserialize)]
 pub struct NodeView {
@@ -70,6 +94,9 @@ pub struct NodeView {
     pub admin_url: String,
     /// Cluster HOST:PORT.
     pub cluster_addr: String,
+    /// The name of its process.
+    #[serde(default)]
+    pub server_id: String,
     /// Its software's version.
     #[serde(default)]
     pub version: String,

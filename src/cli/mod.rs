@@ -2,7 +2,6 @@
 
 mod cert;
 mod config;
-mod control_group;
 mod dev;
 mod doctor;
 mod door;
@@ -54,9 +53,8 @@ enum Verb {
     /// What applies, whether it would start, files to begin with.
     #[command(subcommand)]
     Config(config::ConfigVerb),
-    /// Look for what keeps clients away.
-    #[command(subcommand)]
-    Doctor(doctor::DoctorVerb),
+    /// Look for what keeps clients away or a node from its work: all of it, or one part.
+    Doctor(doctor::DoctorArgs),
     /// Audit one session's messages over the cluster: committed, handed to its transport, resumed.
     Trace(trace::TraceArgs),
     /// Tokens that let a new node in.
@@ -88,7 +86,7 @@ pub(crate) fn run() -> Result<(), Failure> {
         Verb::Leave(arguments) => members::leave(arguments),
         Verb::TransferLeadership(arguments) => members::transfer(arguments),
         Verb::Config(verb) => config::run(verb),
-        Verb::Doctor(verb) => doctor::run(verb),
+        Verb::Doctor(arguments) => doctor::run(arguments),
         Verb::Trace(arguments) => trace::run(arguments),
         Verb::Token(verb) => token::run(verb),
         Verb::Cert(verb) => cert::run(verb),

@@ -26,7 +26,7 @@ impl SettingsArgs {
             arguments: self.arguments.clone(),
             env_files: self.env_files.clone(),
             open_files_max: super::open_files::raised(),
-            memory_bytes_max: super::control_group::memory_bytes_max(),
+            memory_bytes_max: vedfolnir::config::memory_bytes_max(),
             ..Inputs::of_this_process()
         }
     }

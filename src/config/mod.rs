@@ -9,6 +9,7 @@
 //! The [`schema`] is the only place that lists settings. Nothing below this module reads the environment.
 
 mod compose;
+mod control_group;
 mod env_file;
 mod layers;
 mod names;
@@ -28,7 +29,9 @@ mod tests;
 use layers::Layers;
 use values::Values;
 
+pub(crate) use compose::FILES_RESERVED;
 pub use compose::tls::TlsPlan;
+pub use control_group::{memory_bytes_max, millicpus_max, tasks_max};
 pub use layers::{Inputs, Source};
 pub use options::{OptionSpec, options};
 pub use parts::{

@@ -1,10 +1,17 @@
-//! What `vedfolnir doctor net` looks at: whether clients reach this node, and this node its peers. Nothing is changed.
+//! What `vedfolnir doctor` looks at: whether clients reach this node, and this node its peers; the disk below it; what the
+//! machine lets it do; and a running cluster. Nothing is changed.
 //!
 //! ```text
 //!   Config ─► public: name ─► TCP ─► TLS ─► health ─► WebSocket handshake with an Origin
-//!          └► peers:  name ─► UDP ─► QUIC, certificates ─► same cluster? ─► clocks
+//!          ├► peers:  name ─► UDP ─► QUIC, certificates ─► same cluster? ─► clocks
+//!          ├► disk:   directories ─► file system ─► room ─► writes that are synced
+//!          └► limits: files, memory, processors, sockets, ports, threads, clock
+//!   operators' doors ─► cluster: what each member says, held against what the others say
 //! ```
 
+mod cluster;
+mod disk;
+mod limits;
 mod peers;
 mod public;
 
@@ -14,6 +21,10 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use crate::config::Config;
+use crate::tls::{Finding, Severity};
+
+pub use cluster::cluster;
+pub use limits::OpenFiles;
 
 /// How well it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -55,6 +66,18 @@ impl Check {
     }
 }
 
+/// A finding about a certificate's file.
+impl From<&Finding> for Check {
+    fn from(finding: &Finding) -> Self {
+        let verdict = match finding.severity {
+            Severity::Error => Verdict::Fail,
+            Severity::Warning => Verdict::Warn,
+        };
+        let what = format!("file {}", finding.file.display());
+        Self { verdict, what, why: finding.reason.clone(), fix: Some(format!("accepted: {}", finding.accepted)) }
+    }
+}
+
 impl fmt::Display for Check {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let verdict = match self.verdict {
@@ -84,4 +107,16 @@ pub async fn net(config: &Config, options: &NetOptions) -> Vec<Check> {
     let (mut checks, peers) = tokio::join!(public::examine(config, options), peers::examine(config));
     checks.extend(peers);
     checks
+}
+
+/// Looks at the disk; takes some seconds if it is slow.
+#[must_use]
+pub fn disk(config: &Config) -> Vec<Check> {
+    disk::examine(config)
+}
+
+/// Looks at what the machine lets the node do.
+#[must_use]
+pub fn limits(config: &Config, open_files: OpenFiles) -> Vec<Check> {
+    limits::examine(config, open_files)
 }

@@ -11,8 +11,8 @@ use crate::config::Config;
 /// Beyond this, tokens and certificates are judged differently by the nodes.
 const CLOCKS_APART_MS_MAX: i64 = 1_000;
 /// What a node asks of the kernel (`cluster/network/socket.rs`), and what is little for bursts of a busy cluster.
-const BUFFER_BYTES_ASKED: usize = 4 << 20;
-const BUFFER_BYTES_FEW: usize = 1 << 20;
+pub(super) const BUFFER_BYTES_ASKED: usize = 4 << 20;
+pub(super) const BUFFER_BYTES_FEW: usize = 1 << 20;
 
 pub(super) async fn examine(config: &Config) -> Vec<Check> {
     let cluster = &config.cluster;

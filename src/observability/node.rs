@@ -24,6 +24,7 @@ pub struct Node {
     started: Instant,
     started_at: SystemTime,
     data_dir: PathBuf,
+    cluster_certificate: Option<PathBuf>,
     draining: AtomicBool,
     /// Whether it could serve at any time.
     served: AtomicBool,
@@ -65,6 +66,7 @@ impl Node {
             started: Instant::now(),
             started_at: SystemTime::now(),
             data_dir,
+            cluster_certificate: None,
             draining: AtomicBool::new(false),
             served: AtomicBool::new(false),
             checks: Mutex::new(Checks::new(1)),
@@ -76,6 +78,18 @@ impl Node {
             config_hash: ArcSwap::default(),
             parts: OnceLock::new(),
         }
+    }
+
+    /// The same with the file of its certificate for its peers.
+    #[must_use]
+    pub fn with_cluster_certificate(self, file: Option<PathBuf>) -> Self {
+        Self { cluster_certificate: file, ..self }
+    }
+
+    /// The file of its certificate for its peers; `None`: it shows them none.
+    #[must_use]
+    pub fn cluster_certificate(&self) -> Option<&std::path::Path> {
+        self.cluster_certificate.as_deref()
     }
 
     /// `hostname_startepoch_random6`.

@@ -16,7 +16,7 @@ use crate::service::Door;
 use crate::tls::ListenerTls;
 
 /// Connections the kernel queues before they are accepted: a herd that reconnects fits in.
-const ACCEPT_QUEUE_MAX: u32 = 4096;
+pub(crate) const ACCEPT_QUEUE_MAX: u32 = 4096;
 const TLS_SETTING: &str = "--host/--tls-port (WEBSOCKET_BIND/WEBSOCKET_TLS_PORT)";
 
 /// A listener for TLS whose address is taken, and which does not listen yet: a node that cannot serve refuses connections

@@ -8,11 +8,18 @@ use webpki::EndEntityCert;
 use super::certificate::{CertificateFiles, LoadedCertificate, inspect_certificate};
 use super::chain::check_trust;
 use super::finding::{Fault, FileRole, Finding, Findings, Refusal, Strictness};
-use super::inspect::{CertificateReport, show_time};
+use super::inspect::{CertificateReport, facts, show_time};
 use super::pem_file::{certificates, read};
 
 /// A certificate whose time is over sooner than this is warned of.
 pub const EXPIRY_WARNING_SECONDS: i64 = 14 * 24 * 60 * 60;
+
+/// When the first certificate of a PEM file expires, in seconds since 1970; `None`: there is none that can be read.
+#[must_use]
+pub fn certificate_expires(file: &Path) -> Option<i64> {
+    let list = certificates(&read(file).ok()?.bytes).ok()?;
+    Some(facts(list.first()?).ok()?.report.not_after)
+}
 
 /// What to examine.
 #[derive(Clone, Debug)]

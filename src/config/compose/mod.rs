@@ -13,6 +13,8 @@ mod service;
 pub(super) mod tls;
 mod traces;
 
+pub(crate) use service::FILES_RESERVED;
+
 use super::values::Values;
 use super::{Config, Inputs, Shown};
 

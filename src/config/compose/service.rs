@@ -13,7 +13,7 @@ const CONNECTIONS_MAX: u64 = 200_000;
 /// How long a client may take to join a namespace when nothing else is said, as in socket.io.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(45);
 /// Open files that are not clients': logs, storage, peers, health checks, second connections of polling clients.
-const FILES_RESERVED: u64 = 512;
+pub(crate) const FILES_RESERVED: u64 = 512;
 
 pub(super) fn compose(values: &Values<'_>, inputs: &Inputs, tls: Option<TlsConfig>) -> PublicConfig {
     let transports = values.get(&schema::TRANSPORTS);
