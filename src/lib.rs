@@ -19,6 +19,7 @@ pub mod observability;
 pub mod security;
 pub mod server;
 pub mod service;
+pub mod support_bundle;
 pub mod tls;
 
 pub use vedfolnir_cluster::certificates;

@@ -113,7 +113,7 @@ pub(crate) fn run(arguments: DoctorArgs) -> Result<(), Failure> {
 }
 
 /// All that applies: certificates if there are any, a cluster if a node of it runs here.
-async fn everything(config: &Config, inputs: &Inputs, files: doctor::OpenFiles) -> Vec<Check> {
+pub(super) async fn everything(config: &Config, inputs: &Inputs, files: doctor::OpenFiles) -> Vec<Check> {
     let mut checks = doctor::limits(config, files);
     checks.extend(doctor::disk(config));
     if let Some(diagnosis) = diagnose(inputs, None) {

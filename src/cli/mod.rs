@@ -15,6 +15,7 @@ mod settings;
 mod signal;
 mod start;
 mod status;
+mod support_bundle;
 #[cfg(test)]
 mod tests;
 mod token;
@@ -57,6 +58,8 @@ enum Verb {
     Doctor(doctor::DoctorArgs),
     /// Audit one session's messages over the cluster: committed, handed to its transport, resumed.
     Trace(trace::TraceArgs),
+    /// Write what somebody who helps needs to know into one file: settings, status, metrics, logs; no secrets.
+    SupportBundle(Box<support_bundle::SupportBundleArgs>),
     /// Tokens that let a new node in.
     #[command(subcommand)]
     Token(token::TokenVerb),
@@ -88,6 +91,7 @@ pub(crate) fn run() -> Result<(), Failure> {
         Verb::Config(verb) => config::run(verb),
         Verb::Doctor(arguments) => doctor::run(arguments),
         Verb::Trace(arguments) => trace::run(arguments),
+        Verb::SupportBundle(arguments) => support_bundle::run(*arguments),
         Verb::Token(verb) => token::run(verb),
         Verb::Cert(verb) => cert::run(verb),
     }

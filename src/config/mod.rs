@@ -29,6 +29,8 @@ mod tests;
 use layers::Layers;
 use values::Values;
 
+use crate::security::secret::Secret;
+
 pub(crate) use compose::FILES_RESERVED;
 pub use compose::tls::TlsPlan;
 pub use control_group::{memory_bytes_max, millicpus_max, tasks_max};
@@ -94,6 +96,22 @@ pub fn check(inputs: &Inputs) -> Checked {
 #[must_use]
 pub fn tls_files(inputs: &Inputs) -> Option<TlsPlan> {
     compose::tls::plan(&Values::new(&Layers::read(inputs)))
+}
+
+/// Every secret that is given, from wherever, whole and in its parts: for whoever must not show any.
+#[must_use]
+pub fn secrets(inputs: &Inputs) -> Vec<Secret> {
+    let layers = Layers::read(inputs);
+    let values = Values::new(&layers);
+    let given = schema::all()
+        .map(schema::Describe::about)
+        .filter(|about| about.secret)
+        .filter_map(|about| Some(values.text(about)?.0));
+    let parts = |text: String| {
+        let parts: Vec<String> = text.split([',', ' ', '\n', '\r']).map(str::to_owned).collect();
+        parts.into_iter().chain([text]).map(Secret::from).collect::<Vec<_>>()
+    };
+    given.flat_map(parts).collect()
 }
 
 fn judge(values: Values<'_>, inputs: &Inputs) -> (Config, Vec<Problem>) {
