@@ -41,6 +41,7 @@ fn three() -> Vec<Member> {
         cluster_certificate_expires: Some(1_900_000_000),
         tls: crate::admin::TlsSeen::default(),
         nodes: ids.map(node).to_vec(),
+        alerts: Vec::new(),
     };
     ids.map(|id| Member { node: node(id), seen: Ok(Seen { status: status(id), clock_ms: Some((0, 1)) }) }).into()
 }
