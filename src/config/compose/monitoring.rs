@@ -1,15 +1,18 @@
 //! Category 5: where health and metrics are served.
 
-use crate::alerts::{AlertConfig, ClusterAlertConfig, Thresholds, is_private};
+use crate::alerts::{AlertConfig, ClusterAlertConfig, Condition, Thresholds, is_private};
 use crate::config::problem::Severity;
 use crate::config::schema::{Setting, balancer, kind::UrlPath, monitoring as schema, performance};
 use crate::config::values::Values;
 use crate::config::{CheckConfig, Inputs, MetricFamilies, MetricsConfig, MonitoringConfig};
 use crate::observability::logging::client_tls;
 use crate::security::endpoint::Endpoint;
+use crate::service::Distribution;
 
 /// Engine.IO's own path.
 const ENGINE_IO: &str = "/socket.io";
+/// What a node without clients takes of memory at least, in MB.
+const MEMORY_MB_ALWAYS: f64 = 32.0;
 
 pub(super) fn compose(values: &Values<'_>, inputs: &Inputs) -> MonitoringConfig {
     let health = values.get(&schema::HEALTH_ENDPOINT);
@@ -41,7 +44,7 @@ pub(super) fn compose(values: &Values<'_>, inputs: &Inputs) -> MonitoringConfig 
         metrics_token: values.given(&schema::METRICS_TOKEN).map(Into::into),
         detailed_health: values.get(&schema::DETAILED_HEALTH),
         checks: checks(values, inputs),
-        alerts: alerts(values),
+        alerts: alerts(values, inputs),
         traces: super::traces::compose(values),
         thresholds: Thresholds::of(&values.get(&schema::ALERT_THRESHOLDS)),
         shown: MetricsConfig {
@@ -56,7 +59,43 @@ pub(super) fn compose(values: &Values<'_>, inputs: &Inputs) -> MonitoringConfig 
     }
 }
 
-fn alerts(values: &Values<'_>) -> Option<AlertConfig> {
+/// Says of thresholds that parse and mean nothing: those that are never passed, and those that always are.
+fn doubt_thresholds(values: &Values<'_>, memory_bytes_max: Option<u64>) {
+    let thresholds = Thresholds::of(&values.get(&schema::ALERT_THRESHOLDS));
+    let doubt = |condition: Condition, reason: String, accepted: &str| {
+        let reason = format!("{} {reason}", condition.as_str());
+        values.say(Severity::Warning, &schema::ALERT_THRESHOLDS, reason, accepted);
+    };
+    if let Some(megabytes) = thresholds.get(Condition::MemoryUsageMb) {
+        let limit = memory_bytes_max.map(|bytes| (bytes / 1_000_000) as f64);
+        if let Some(limit) = limit.filter(|limit| megabytes >= *limit) {
+            let accepted = "less than nine tenths of the limit, at which new clients are refused";
+            doubt(Condition::MemoryUsageMb, format!("is never more: {limit} MB are the limit of memory"), accepted);
+        } else if megabytes < MEMORY_MB_ALWAYS {
+            doubt(
+                Condition::MemoryUsageMb,
+                "is always more: a node without clients takes that".to_owned(),
+                "such as 500",
+            );
+        }
+    }
+    if let Some(milliseconds) = thresholds.get(Condition::ResponseTimeMs) {
+        // Answers are counted by buckets of their time, those beyond the last as twice its bound.
+        let times = Distribution::of_times();
+        let mut bounds = times.buckets().filter_map(|(bound, _)| bound);
+        let shortest = bounds.next().unwrap_or_default() as f64 / 1e3;
+        let longest = 2.0 * bounds.last().unwrap_or_default() as f64 / 1e3;
+        if milliseconds >= longest {
+            let reason = format!("is never more: what takes longer counts as {longest} ms");
+            doubt(Condition::ResponseTimeMs, reason, "such as 1000");
+        } else if milliseconds < shortest {
+            let reason = format!("is always more: what takes less counts as {shortest} ms");
+            doubt(Condition::ResponseTimeMs, reason, "such as 1000");
+        }
+    }
+}
+
+fn alerts(values: &Values<'_>, inputs: &Inputs) -> Option<AlertConfig> {
     if !values.get(&schema::ALERTING_ENABLED) {
         return None;
     }
@@ -79,6 +118,7 @@ fn alerts(values: &Values<'_>) -> Option<AlertConfig> {
         };
         values.say(Severity::Warning, &schema::ALERT_THRESHOLDS, reason, r#"such as {"memory_usage_mb":500}"#);
     }
+    doubt_thresholds(values, values.given(&performance::MEMORY_LIMIT).or(inputs.memory_bytes_max));
     let endpoint: Endpoint = match text.parse() {
         Ok(endpoint) => endpoint,
         Err(error) => {
