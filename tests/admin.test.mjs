@@ -63,6 +63,8 @@ describe('with tokens', () => {
     });
   const audits = () =>
     cluster.nodes.flatMap((one) => logLines(one).filter(({ event_type: type }) => type === 'admin_action'));
+  const levels = (role, body) =>
+    ask(node.adminUrl, '/log-level', { method: 'PUT', body: JSON.stringify(body), headers: { ...JSON_BODY, ...bearer(TOKENS[role]) } });
   const changes = ['/members/remove', '/leave', '/leadership/transfer', '/tokens/join'];
 
   test('without a token every request is answered with 401: those that read, those that change, health and metrics', async () => {
@@ -81,6 +83,17 @@ describe('with tokens', () => {
       const { status } = await ask(node.adminUrl, '/status', { headers: { Authorization: value }, from: '127.0.0.73' });
       assert.equal(status, 401, value);
     }
+  });
+
+  test('the log\'s levels are shown to each of them, and changed by those who operate', async () => {
+    assert.equal((await as('read', node, '/log-level')).status, 200);
+    const body = { category: 'connection', level: 'INFO' };
+    assert.equal((await levels('read', body)).status, 403);
+    for (const role of ['operate', 'admin']) assert.equal((await levels(role, body)).status, 200, role);
+    const page = await ask(node.adminUrl, '/log-level', {
+      method: 'PUT', body: JSON.stringify(body), headers: { ...JSON_BODY, ...bearer(TOKENS.admin), Origin: 'https://evil.example' },
+    });
+    assert.equal(page.status, 403, 'no page does');
   });
 
   test('each of the three tokens reads; one in the query is none', async () => {

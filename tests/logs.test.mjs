@@ -6,6 +6,8 @@ import { existsSync, readdirSync, readFileSync, renameSync, statSync, writeFileS
 import path from 'node:path';
 import { before, describe, test } from 'node:test';
 
+import { Ajv2020 as Ajv } from 'ajv/dist/2020.js';
+
 import { exchange } from './support/certificates.mjs';
 import { atEnd } from './support/cleanup.mjs';
 import { closeClients, connect } from './support/client.mjs';
@@ -35,6 +37,98 @@ const refused = (node) => ask(node.url, OPENING, { headers: { Origin: FOREIGN } 
 let types;
 before(async () => {
   types = new Set((await catalogue()).map(({ event_type: type }) => type));
+});
+
+describe('levels while a node runs', () => {
+  test('change by the operators\' door without losing a client, and it is audited', async () => {
+    const directory = temporaryDirectory();
+    const [LOG, SECURITY] = ['websocket', 'security'].map((name) => path.join(directory, `${name}.log`));
+    const node = await start({ WEBSOCKET_LOG_FILE: LOG, WEBSOCKET_SECURITY_LOG_FILE: SECURITY });
+    const witness = await connect('witness', node.url);
+    const shown = async (...args) => {
+      const { code, stdout, stderr } = await run(['log-level', ...args, '--addr', node.adminUrl, '--json']);
+      assert.equal(code, 0, stderr);
+      return JSON.parse(stdout);
+    };
+    const of = (session) => recordsOf(LOG).filter(({ session_id: own }) => own === session);
+    const messages = () => ofType(recordsOf(LOG), 'message_received').length;
+    assert.equal((await shown()).level, 'INFO');
+    await witness.ask('echo', 'at INFO a message has no line');
+    const { categories } = await shown('message', 'DEBUG');
+    assert.deepEqual(categories.find(({ category }) => category === 'message'), { category: 'message', level: 'DEBUG', own: true });
+    await witness.ask('echo', 'at DEBUG it has one');
+    await until('the one message has its line', () => messages() === 1);
+    await shown('message', 'INFO');
+    assert.equal((await shown('all', 'WARNING')).level, 'WARNING');
+    const [quiet] = await sessions(node.url, 1);
+    assert.equal((await shown('all', 'INFO')).level, 'INFO');
+    const [loud] = await sessions(node.url, 1);
+    await awaitEnd(LOG, loud);
+    assert.deepEqual(of(quiet), []);
+    const changes = await awaitRecords(LOG, 'all four changes', ({ event_type: type }) => type === 'log_level_changed', 4);
+    assert.deepEqual(
+      changes.map(({ metadata }) => [metadata.target_category, metadata.from, metadata.to]),
+      [['message', 'INFO', 'DEBUG'], ['message', 'DEBUG', 'INFO'], ['all', 'INFO', 'WARNING'], ['all', 'WARNING', 'INFO']],
+    );
+    const isAudit = ({ event_type: type, metadata }) => type === 'admin_action' && metadata.path === '/log-level';
+    // The change to WARNING was in force when its own line was due; that it was made stands in the log itself.
+    const [audit] = await awaitRecords(SECURITY, 'who did it', isAudit, 3);
+    assert.deepEqual([audit.metadata.method, audit.metadata.status, audit.metadata.role], ['PUT', 200, 'admin']);
+    for (const args of [['nowhere', 'INFO'], ['message', 'LOUD']]) {
+      const { code, stderr } = await run(['log-level', ...args, '--addr', node.adminUrl]);
+      assert.notEqual(code, 0);
+      assert.match(stderr, /is no (category|level); accepted: /);
+    }
+    assert.match((await run(['log-level', '--addr', node.adminUrl])).stdout, /^all +INFO$/m);
+    assert.deepEqual([witness.connects.length, witness.disconnects.length], [1, 0]);
+    witness.close();
+  });
+
+  test('of a category that is off there is no line, whatever its level, and nobody turns it on by the way', async () => {
+    const [log, performance] = ['websocket', 'performance'].map((name) => path.join(temporaryDirectory(), `${name}.log`));
+    const node = await start({
+      WEBSOCKET_LOG_FILE: log, WEBSOCKET_PERFORMANCE_LOG_FILE: performance, WEBSOCKET_LOG_LEVEL: 'DEBUG',
+      WEBSOCKET_PERFORMANCE_LOG_LEVEL: 'DEBUG', WEBSOCKET_PERFORMANCE_MONITORING: 'false',
+    });
+    const { code, stderr } = await run(['log-level', 'performance', 'DEBUG', '--addr', node.adminUrl]);
+    assert.notEqual(code, 0);
+    assert.match(stderr, /WEBSOCKET_PERFORMANCE_MONITORING=false/);
+    const client = await connect('client', node.url);
+    await client.ask('echo', 'timed');
+    await awaitRecords(log, 'the message', ({ event_type: type }) => type === 'message_received');
+    assert.deepEqual([...recordsOf(performance), ...recordsOf(log)].filter(({ category }) => category === 'performance'), []);
+    client.close();
+  });
+});
+
+describe('ten thousand lines', () => {
+  test('of a node under traffic at DEBUG each fits the schema that config log-schema prints', async () => {
+    const { stdout } = await run(['config', 'log-schema']);
+    const fits = new Ajv({ allowUnionTypes: true, allErrors: true }).compile(JSON.parse(stdout));
+    const file = path.join(temporaryDirectory(), 'websocket.log');
+    const node = await start({ WEBSOCKET_LOG_FILE: file, WEBSOCKET_LOG_LEVEL: 'DEBUG', WEBSOCKET_PERFORMANCE_LOG_LEVEL: 'DEBUG' });
+    const ids = await sessions(node.url, 50);
+    const clients = await Promise.all(['one', 'two', 'three', 'four'].map((name) => connect(name, node.url)));
+    // Two lines each: that it was handled, and how long that took.
+    for (let round = 0; round < 26; round += 1) {
+      await Promise.all(clients.flatMap((client) => Array.from({ length: 50 }, (_, index) => client.ask('echo', HOSTILE, index))));
+    }
+    for (let count = 0; count < 20; count += 1) await refused(node);
+    for (const client of clients) client.close();
+    await awaitEnd(file, ids.at(-1));
+    await until('all lines are out', () => linesOf(file).length >= 10_000);
+    const records = recordsOf(file);
+    for (const record of records) {
+      assert.ok(fits(record), `${JSON.stringify(record)}: ${JSON.stringify(fits.errors)}`);
+    }
+    const levels = new Set(records.map(({ level }) => level));
+    const categories = new Set(records.map(({ category }) => category));
+    assert.ok(levels.size >= 3 && categories.size >= 5, `${[...levels]}; ${[...categories]}`);
+    const [{ event_type: type, ...untyped }] = records;
+    for (const broken of [untyped, { event_type: 'made_up', ...untyped }, { ...records[0], more: 1 }, { ...records[0], level: 'LOUD' }]) {
+      assert.equal(fits(broken), false, `${type}: the schema refuses what is none: ${JSON.stringify(broken)}`);
+    }
+  });
 });
 
 describe('files by category', () => {

@@ -55,7 +55,7 @@ pub async fn get(
     path: &str,
     timeout: Duration,
 ) -> Result<(StatusCode, Bytes), AdminError> {
-    send(target, token, path, None, timeout).await
+    send(target, token, Method::GET, path, Bytes::new(), timeout).await
 }
 
 /// `POST path` with a JSON body; the answer's status and body.
@@ -69,14 +69,29 @@ pub async fn post(
     body: Vec<u8>,
     timeout: Duration,
 ) -> Result<(StatusCode, Bytes), AdminError> {
-    send(target, token, path, Some(Bytes::from(body)), timeout).await
+    send(target, token, Method::POST, path, Bytes::from(body), timeout).await
+}
+
+/// `PUT path` with a JSON body; the answer's status and body.
+///
+/// # Errors
+/// As [`get`].
+pub async fn put(
+    target: &Target,
+    token: Option<&Secret>,
+    path: &str,
+    body: Vec<u8>,
+    timeout: Duration,
+) -> Result<(StatusCode, Bytes), AdminError> {
+    send(target, token, Method::PUT, path, Bytes::from(body), timeout).await
 }
 
 async fn send(
     target: &Target,
     token: Option<&Secret>,
+    method: Method,
     path: &str,
-    body: Option<Bytes>,
+    body: Bytes,
     timeout: Duration,
 ) -> Result<(StatusCode, Bytes), AdminError> {
     let request = async {
@@ -84,10 +99,11 @@ async fn send(
         match target {
             Target::Tcp(host_port) => {
                 let stream = TcpStream::connect(host_port.as_str()).await.map_err(unreachable)?;
-                exchange(stream, host_port, token, path, body).await
+                exchange(stream, host_port, token, method, path, body).await
             }
             Target::Unix(socket) => {
-                exchange(UnixStream::connect(socket).await.map_err(unreachable)?, "localhost", token, path, body).await
+                let stream = UnixStream::connect(socket).await.map_err(unreachable)?;
+                exchange(stream, "localhost", token, method, path, body).await
             }
         }
         .map_err(|reason| AdminError::NotANode { target: target.clone(), reason })
@@ -102,15 +118,15 @@ async fn exchange<S>(
     stream: S,
     host: &str,
     token: Option<&Secret>,
+    method: Method,
     path: &str,
-    body: Option<Bytes>,
+    body: Bytes,
 ) -> Result<(StatusCode, Bytes), String>
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     let (mut sender, connection) =
         http1::handshake::<_, Full<Bytes>>(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
-    let method = if body.is_some() { Method::POST } else { Method::GET };
     let mut request = Request::builder();
     if let Some(token) = token {
         request = request.header(header::AUTHORIZATION, format!("Bearer {}", token.reveal()));
@@ -121,7 +137,7 @@ where
         .header(header::HOST, host)
         .header(header::CONNECTION, "close")
         .header(header::CONTENT_TYPE, "application/json")
-        .body(Full::new(body.unwrap_or_default()))
+        .body(Full::new(body))
         .map_err(|error| error.to_string())?;
     let answer = async {
         let response = sender.send_request(request).await.map_err(|error| error.to_string())?;

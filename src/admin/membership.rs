@@ -109,7 +109,7 @@ pub(super) fn router(node: Arc<Node>) -> Router {
         .with_state(node)
 }
 
-async fn refuse_browsers(request: Request, next: Next) -> Response {
+pub(super) async fn refuse_browsers(request: Request, next: Next) -> Response {
     if request.headers().contains_key(header::ORIGIN) {
         return Refused(StatusCode::FORBIDDEN, "the operators' listener does not answer web pages".to_owned())
             .into_response();

@@ -2,6 +2,7 @@
 
 mod client;
 mod doorkeeper;
+mod levels;
 mod membership;
 mod routes;
 mod socket;
@@ -9,8 +10,9 @@ mod target;
 mod trace;
 mod view;
 
-pub use client::{AdminError, get, post};
+pub use client::{AdminError, get, post, put};
 pub use doorkeeper::{Doorkeeper, Role, audited};
+pub use levels::{CategoryLevel, LevelBody, LevelsView};
 pub use membership::{Done, Members, RemoveBody, TokenBody, TransferBody};
 pub use routes::{AdminStatus, CertificateView, TlsView, router};
 pub use socket::{SOCKET_NAME, SocketError, bind_socket};

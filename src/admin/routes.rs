@@ -1,4 +1,4 @@
-//! The admin listener's routes: `/status`, and those of the membership.
+//! The admin listener's routes: `/status`, and those of the membership and of the log's levels.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -11,7 +11,7 @@ use axum::{Json, Router};
 use serde::Serialize;
 use vedfolnir_cluster::ClusterStatus;
 
-use super::{membership, trace};
+use super::{levels, membership, trace};
 use crate::alerts::{ClusterAlert, Ledger};
 use crate::observability::monitor::Versions;
 use crate::observability::{Node, readiness_reason, unix_ms};
@@ -114,6 +114,7 @@ pub fn router(node: Arc<Node>) -> Router {
         .route("/status", get(status))
         .with_state(Arc::clone(&node))
         .merge(trace::router(Arc::clone(&node)))
+        .merge(levels::router(Arc::clone(&node)))
         .merge(membership::router(node))
 }
 

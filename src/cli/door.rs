@@ -3,9 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use bytes::Bytes;
 use clap::Args;
+use http::StatusCode;
 use serde::Serialize;
-use vedfolnir::admin::{self, Done, SOCKET_NAME, Target};
+use serde::de::DeserializeOwned;
+use vedfolnir::admin::{self, AdminError, Done, SOCKET_NAME, Target};
 use vedfolnir::config::DEFAULT_ADMIN_BIND;
 use vedfolnir::security::secret::Secret;
 
@@ -78,6 +81,24 @@ impl Door {
         post_to(&target, self.token()?.as_ref(), path, body, timeout).await
     }
 
+    /// Reads something of the one node.
+    pub(crate) async fn get<T: DeserializeOwned>(&self, path: &str, timeout: Duration) -> Result<T, Failure> {
+        let (target, token) = (self.target()?, self.token()?);
+        understood(admin::get(&target, token.as_ref(), path, timeout).await)
+    }
+
+    /// Changes something of the one node, and returns what it is then.
+    pub(crate) async fn put<B: Serialize, T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &B,
+        timeout: Duration,
+    ) -> Result<T, Failure> {
+        let (target, token) = (self.target()?, self.token()?);
+        let body = serde_json::to_vec(body).map_err(|error| Failure::other(error.to_string()))?;
+        understood(admin::put(&target, token.as_ref(), path, body, timeout).await)
+    }
+
     /// The same for a node that speaks for its cluster: of a directory with several, the first that answers.
     pub(crate) async fn post_any<B: Serialize>(
         &self,
@@ -110,8 +131,12 @@ async fn post_to<B: Serialize>(
     timeout: Duration,
 ) -> Result<Done, Failure> {
     let body = serde_json::to_vec(body).map_err(|error| Failure::other(error.to_string()))?;
-    let (status, answer) =
-        admin::post(target, token, path, body, timeout).await.map_err(|error| Failure::other(error.to_string()))?;
+    understood(admin::post(target, token, path, body, timeout).await)
+}
+
+/// What a node answered, unless it is a refusal.
+fn understood<T: DeserializeOwned>(answered: Result<(StatusCode, Bytes), AdminError>) -> Result<T, Failure> {
+    let (status, answer) = answered.map_err(|error| Failure::other(error.to_string()))?;
     if !status.is_success() {
         return Err(Failure::other(reason(status.as_u16(), &answer)));
     }

@@ -7,6 +7,7 @@ mod doctor;
 mod door;
 mod exit;
 mod healthcheck;
+mod log_level;
 mod members;
 mod open_files;
 mod out;
@@ -43,6 +44,8 @@ enum Verb {
     Status(status::StatusArgs),
     /// Probe a node: exit code 0 if it is ready (or live, or started), else 1.
     Healthcheck(healthcheck::HealthcheckArgs),
+    /// Show the levels that a node logs, or give a category another one while it runs.
+    LogLevel(log_level::LogLevelArgs),
     /// Show the members: role, addresses, how far and how recent the leader knows them.
     Members(members::MembersArgs),
     /// Remove a dead node from the cluster for good.
@@ -84,6 +87,7 @@ pub(crate) fn run() -> Result<(), Failure> {
         Verb::Dev(arguments) => dev::run(arguments),
         Verb::Status(arguments) => status::run(arguments),
         Verb::Healthcheck(arguments) => healthcheck::run(arguments),
+        Verb::LogLevel(arguments) => log_level::run(arguments),
         Verb::Members(arguments) => members::members(arguments),
         Verb::Remove(arguments) => members::remove(arguments),
         Verb::Leave(arguments) => members::leave(arguments),

@@ -13,7 +13,7 @@ use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
 
-use super::logging::{self, Format, Handle, LoggingConfig, QueueBounds, StartError, Stats, Target};
+use super::logging::{self, Category, Format, Handle, Levels, LoggingConfig, QueueBounds, StartError, Stats, Target};
 use crate::config::{LogConfig, LogFormat};
 
 /// What is still to be written when the process ends gets this long.
@@ -74,6 +74,60 @@ pub fn change(config: &LogConfig) {
         }
         handle.set_pii(config.pii);
     }
+}
+
+/// Why a level is not changed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LevelRefused {
+    /// The process's log is another one: [`init`] was not called.
+    #[error("the process has a log of its own, whose levels this node does not set")]
+    NotOurs,
+    /// None of the category is logged.
+    #[error(
+        "WEBSOCKET_PERFORMANCE_MONITORING=false: nothing of the category performance is logged; accepted: true, and a restart or SIGHUP"
+    )]
+    Muted,
+}
+
+/// The levels in force.
+///
+/// # Errors
+/// [`LevelRefused::NotOurs`].
+pub fn levels() -> Result<Levels, LevelRefused> {
+    HANDLE.get().map(Handle::levels).ok_or(LevelRefused::NotOurs)
+}
+
+/// Gives one category (`None`: all that have none of their own, instead of directives) another level, until the
+/// configuration is read again; says it in the log. Returns what is in force then.
+///
+/// # Errors
+/// [`LevelRefused`].
+pub fn set_level(category: Option<Category>, level: logging::Level) -> Result<Levels, LevelRefused> {
+    let handle = HANDLE.get().ok_or(LevelRefused::NotOurs)?;
+    let before = handle.levels();
+    if category.is_some_and(|category| before.is_muted(category)) {
+        return Err(LevelRefused::Muted);
+    }
+    let from = category.and_then(|category| before.own(category)).unwrap_or(before.global);
+    let say = || {
+        let target = category.map_or("all", Category::name);
+        tracing::info!(
+            event_type = "log_level_changed",
+            target_category = target,
+            from = from.name(),
+            to = level.name(),
+            "an operator gave the log another level"
+        );
+    };
+    // While INFO is logged, if it is at one of the two times.
+    if from <= level {
+        say();
+    }
+    handle.set_level(category, level);
+    if from > level {
+        say();
+    }
+    Ok(handle.levels())
 }
 
 /// Somebody may have moved the files away.

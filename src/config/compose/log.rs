@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rustls::ClientConfig;
 
 use crate::config::problem::Severity;
-use crate::config::schema::{Setting, kind::FilePath, logging as schema, mode};
+use crate::config::schema::{Setting, kind::FilePath, logging as schema, mode, monitoring};
 use crate::config::values::Values;
 use crate::config::{LogConfig, LogFormat};
 use crate::observability::host_name;
@@ -74,6 +74,9 @@ fn levels(values: &Values<'_>) -> Levels {
     levels.caps = if quiet { format!("{QUIET_LIBRARIES},{NEVER_LOUDER}") } else { NEVER_LOUDER.to_owned() };
     levels.set_category(Category::Security, values.given(&schema::SECURITY_LOG_LEVEL));
     levels.set_category(Category::Performance, values.given(&schema::PERFORMANCE_LOG_LEVEL));
+    if !values.get(&monitoring::PERFORMANCE_MONITORING) {
+        levels.mute(Category::Performance);
+    }
     levels.error_file = Some(values.given(&schema::ERROR_LOG_LEVEL).unwrap_or(Level::Error));
     levels
 }

@@ -64,7 +64,7 @@ settings! {
         "WEBSOCKET_PERFORMANCE_MONITORING",
         "performance-monitoring",
         Boolean,
-        "Metrics of the process and of operators' requests",
+        "Metrics of the process and of operations, and log lines of the category performance",
     )
     .default("true")
     .production("true");

@@ -135,7 +135,7 @@ pub static EVENT_TYPES: &[EventType] = table! {
         Info "stopping" "The process ends" &["reason"];
         Info "stopped" "Everything is closed" &["duration_ms"];
         Info "configuration_reloaded" "The configuration was read again and is in force" &["changed"];
-        Info "log_level_changed" "Another level is in force" &["target", "from", "to"];
+        Info "log_level_changed" "An operator gave a category, or all, another level" &["target_category", "from", "to"];
         Info "certificate_reloaded" "New certificates are in use" &["subject", "not_after"];
         Warning "certificate_expiring" "A certificate ends soon" &["subject", "not_after", "days"];
         Info "leader_changed" "Another node leads the cluster" &["leader", "term"];

@@ -1,6 +1,6 @@
 //! Which events become records: by level, by category, by the part of the program that speaks; changeable while it runs.
 //!
-//! A category with a level of its own (security, performance) goes by that; the others go by the directives, if there are
+//! A category may be off ([`Levels::mute`]). One with a level of its own (security, performance) goes by that; the others go by the directives, if there are
 //! any, or else by the global level. Above both stand the caps: the most that a part of the program may ever say, whatever
 //! is asked for. The error file is independent of all but the caps.
 //!
@@ -39,6 +39,8 @@ pub struct Levels {
     pub caps: String,
     /// The least level that reaches the error file, if there is one.
     pub error_file: Option<Level>,
+    /// Categories of which nothing is logged anywhere.
+    muted: [bool; Category::ALL.len()],
 }
 
 impl Levels {
@@ -51,7 +53,25 @@ impl Levels {
             categories: [None; Category::ALL.len()],
             caps: String::new(),
             error_file: None,
+            muted: [false; Category::ALL.len()],
         }
+    }
+
+    /// Logs nothing of a category, whatever its level.
+    pub const fn mute(&mut self, category: Category) {
+        self.muted[category.index()] = true;
+    }
+
+    /// Whether nothing of it is logged.
+    #[must_use]
+    pub const fn is_muted(&self, category: Category) -> bool {
+        self.muted[category.index()]
+    }
+
+    /// The category's own level.
+    #[must_use]
+    pub const fn own(&self, category: Category) -> Option<Level> {
+        self.categories[category.index()]
     }
 
     /// Gives a category a level of its own, or takes it away.
@@ -109,6 +129,9 @@ impl InForce {
 
     /// Whether a record goes to the log, to its category's file and to receivers.
     fn passes(&self, metadata: &Metadata<'_>, category: Category, level: Level) -> bool {
+        if self.levels.is_muted(category) {
+            return false;
+        }
         match (self.levels.categories.get(category.index()).copied().flatten(), &self.directives) {
             (Some(own), _) => level >= own,
             (None, Some(directives)) => directives.would_enable(metadata.target(), metadata.level()),
@@ -116,8 +139,8 @@ impl InForce {
         }
     }
 
-    fn reaches_error_file(&self, level: Level) -> bool {
-        self.levels.error_file.is_some_and(|least| level >= least)
+    fn reaches_error_file(&self, category: Category, level: Level) -> bool {
+        !self.levels.is_muted(category) && self.levels.error_file.is_some_and(|least| level >= least)
     }
 
     fn is_allowed(&self, metadata: &Metadata<'_>) -> bool {
@@ -140,7 +163,7 @@ impl InForce {
         // A level of its own, or a type that is CRITICAL.
         let highest = if own_level || (own_type && level == Level::Error) { Level::Critical } else { level };
         let is_possible =
-            |category: Category| self.passes(metadata, category, highest) || self.reaches_error_file(highest);
+            |category: Category| self.passes(metadata, category, highest) || self.reaches_error_file(category, highest);
         if own_type || own_level || names("category") {
             Category::ALL.into_iter().any(is_possible)
         } else {
@@ -220,7 +243,10 @@ impl LogFilter {
         if !in_force.is_allowed(metadata) {
             return Destinations { log: false, error_file: false };
         }
-        Destinations { log: in_force.passes(metadata, category, level), error_file: in_force.reaches_error_file(level) }
+        Destinations {
+            log: in_force.passes(metadata, category, level),
+            error_file: in_force.reaches_error_file(category, level),
+        }
     }
 
     /// For records that come from no place in the code; directives judge them as the program's own.
@@ -228,11 +254,12 @@ impl LogFilter {
         let in_force = self.in_force.load();
         let own = in_force.levels.categories.get(category.index()).copied().flatten();
         let log = match (own, &in_force.directives) {
+            _ if in_force.levels.is_muted(category) => false,
             (Some(own), _) => level >= own,
             (None, Some(directives)) => directives.would_enable(PROGRAM, &level.of_tracing()),
             (None, None) => level >= in_force.levels.global,
         };
-        Destinations { log, error_file: in_force.reaches_error_file(level) }
+        Destinations { log, error_file: in_force.reaches_error_file(category, level) }
     }
 }
 

@@ -178,3 +178,19 @@ fn directives_that_cannot_be_read_are_named() {
         assert_eq!(check_directives(text), Ok(()));
     }
 }
+
+#[test]
+fn of_a_category_that_is_off_nothing_goes_anywhere() {
+    let mut levels = Levels::new(Level::Trace);
+    levels.error_file = Some(Level::Error);
+    levels.set_category(Category::Performance, Some(Level::Trace));
+    levels.mute(Category::Performance);
+    let names = names(levels, |filter| {
+        tracing::info!(name: "slow", event_type = "slow_handler");
+        tracing::error!(name: "grave", category = "performance");
+        tracing::info!(name: "other", event_type = "ready");
+        let own = filter.destinations_of(Category::Performance, Level::Critical);
+        assert_eq!(own, Destinations { log: false, error_file: false });
+    });
+    assert_eq!(names, ["other"]);
+}
