@@ -29,6 +29,13 @@ fn a_usage_error_is_one_line_that_names_the_argument() {
 }
 
 #[test]
+fn a_session_whose_id_begins_with_a_hyphen_is_no_option() {
+    for session in ["-Bc", "--x", "-"] {
+        assert!(Cli::try_parse_from(["vedfolnir", "trace", "--session", session, "--json"]).is_ok(), "{session}");
+    }
+}
+
+#[test]
 fn every_setting_is_an_option() {
     let command = Cli::command();
     let start = command.find_subcommand("start").expect("start");

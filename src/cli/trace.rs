@@ -18,7 +18,8 @@ const TIMEOUT: Duration = Duration::from_secs(15);
 #[derive(Args, Debug)]
 pub(crate) struct TraceArgs {
     /// The session's public id, which clients know as socket.id; never its secret pid
-    #[arg(long, value_name = "SID")]
+    // Ids are base64url: one in 64 begins like an option.
+    #[arg(long, value_name = "SID", allow_hyphen_values = true)]
     session: String,
     /// Look in this namespace only
     #[arg(long, value_name = "NAME")]
