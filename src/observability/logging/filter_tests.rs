@@ -192,5 +192,5 @@ fn of_a_category_that_is_off_nothing_goes_anywhere() {
         let own = filter.destinations_of(Category::Performance, Level::Critical);
         assert_eq!(own, Destinations { log: false, error_file: false });
     });
-    assert_eq!(names, ["other"]);
+    assert_eq!(names, ["ready"]);
 }
