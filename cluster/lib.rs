@@ -17,6 +17,7 @@ mod bootstrap;
 pub mod certificates;
 mod config;
 mod disk_watchdog;
+mod distribution;
 pub mod doctor;
 mod enrol;
 mod events;
@@ -61,6 +62,7 @@ mod change_tests;
 extern crate self as vedfolnir_cluster;
 
 pub use config::{ClusterConfig, ClusterTls, RaftTiming, ReplicatedLimits};
+pub use distribution::Distribution;
 pub use enrol::issued_certificate;
 pub use events::{EventStream, EventsError, EventsFrom};
 pub use handle::{Cluster, Identity, Notice, ProposeError, Readiness, StartError, StartKind, Ticket};
@@ -68,7 +70,7 @@ pub use join_token::{JoinToken, JoinTokenError};
 pub use membership::MembershipError;
 pub use peer_service::{PeerReceiver, PeerSender, PeerService, PeerStream, PeerUnreachable};
 pub use reads::ReadError;
-pub use status::{ClusterMetrics, ClusterStatus, NodeStatus, Role};
+pub use status::{Batches, ClusterMetrics, ClusterStatus, NodeStatus, Role};
 pub use vedfolnir_storage::StorageMetrics;
 
 /// The replicated vocabulary, for the floors above.

@@ -189,11 +189,14 @@ impl Proposer {
         if format < Format::TRACED {
             forget_traces(&mut commands);
         }
+        let count = commands.len() as u64;
         let bytes = encode_proposal(format, &Proposal { origin, commands });
         // Meanwhile this life may have ended, and the batch with it.
         self.queue.lock().cut.back_mut().filter(|cut| cut.first_sequence == first_sequence)?.encoded =
             Some(bytes.clone());
         self.metrics.batches_total.fetch_add(1, Relaxed);
+        self.metrics.batches.commands.observe(count);
+        self.metrics.batches.bytes.observe(bytes.len() as u64);
         Some(Batch { bytes })
     }
 

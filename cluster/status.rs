@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicU64;
 use serde::Serialize;
 use vedfolnir_state::NodeId;
 
+use crate::distribution::Distribution;
 use crate::handle::Inner;
 use crate::hex;
 
@@ -88,6 +89,21 @@ pub struct ClusterStatus {
     pub nodes: Vec<NodeStatus>,
 }
 
+/// How large batches of commands are when they are cut.
+#[derive(Debug)]
+pub struct Batches {
+    /// Commands in each.
+    pub commands: Distribution,
+    /// Bytes of each, as it is sent.
+    pub bytes: Distribution,
+}
+
+impl Default for Batches {
+    fn default() -> Self {
+        Self { commands: Distribution::of_counts(), bytes: Distribution::of_sizes() }
+    }
+}
+
 /// Counters of the cluster floor since start; read by the metrics page.
 #[derive(Debug, Default)]
 pub struct ClusterMetrics {
@@ -95,6 +111,8 @@ pub struct ClusterMetrics {
     pub proposals_total: AtomicU64,
     /// Batches sent to a leader, retries included.
     pub batches_total: AtomicU64,
+    /// How large they are, each counted once.
+    pub batches: Batches,
     /// Batches sent again after a leader change, a gap or silence.
     pub batches_resent_total: AtomicU64,
     /// Commands refused because the proposer's queue was full.

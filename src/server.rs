@@ -188,7 +188,9 @@ impl Server {
         node.set_config_hash(config.hash.clone());
 
         let admin_stop = CancellationToken::new();
+        let debug = if config.node.debug { admin::debug_router() } else { Router::new() };
         let admin_router = admin::router(Arc::clone(&node))
+            .merge(debug)
             .merge(observability::operators_router(
                 Arc::clone(&node),
                 config.monitoring.shown,
@@ -227,6 +229,7 @@ impl Server {
 
         *node.checks().lock() = observability::Checks::new(config.monitoring.checks.retries);
         tokio::spawn(observability::run_checks(Arc::clone(&node), config.monitoring.checks, public_stop.clone()));
+        observability::start_watchdog(node.watchdog(), public_stop.clone());
         node.set_thresholds(config.monitoring.thresholds.clone());
         if let Some(alerts) = config.monitoring.alerts.clone() {
             if let Some(cluster) = alerts.cluster {

@@ -136,3 +136,43 @@ describe('vedfolnir healthcheck', () => {
     assert.match(stdout, /WEBSOCKET_HEALTH_CHECK_TIMEOUT/);
   });
 });
+
+describe('a runtime whose every thread is blocked', () => {
+  const block = (node, seconds) =>
+    fetch(`${node.adminUrl}/debug/block-runtime`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ seconds }),
+    });
+  const isLive = async (node) => {
+    try {
+      return (await getJson(`${node.url}/websocket/health/live`, 1_000)).status === 200;
+    } catch {
+      return false;
+    }
+  };
+
+  test('answers no /live, the watchdog says so meanwhile, and says when it is over', async (t) => {
+    const node = await startSingle({ env: { WEBSOCKET_DEBUG_MODE: 'true', WEBSOCKET_JSON_LOGGING: 'true' } });
+    t.after(() => node.kill());
+    const told = (type) =>
+      node.output().split('\n').filter((line) => line.includes(`"event_type":"${type}"`)).map((line) => JSON.parse(line));
+    assert.equal((await block(node, 0)).status, 400);
+    assert.equal((await block(node, 12)).status, 202);
+    await until('/live is not answered', async () => !(await isLive(node)));
+    await until('the watchdog says so', () => told('runtime_stalled').length === 1);
+    assert.equal(told('runtime_turns').length, 0, 'while it lasts');
+    assert.equal(told('runtime_stalled')[0].level, 'CRITICAL');
+    await until('/live is answered again', () => isLive(node));
+    await until('the watchdog says that, too', () => told('runtime_turns').length === 1);
+    assert.equal(told('runtime_stalled').length, 1);
+    assert.match(await (await fetch(`${node.url}/websocket/metrics`)).text(), /^vedfolnir_runtime_stalls_total 1$/m);
+  });
+
+  test('is nothing that an operator could do to a node that is not in debug mode', async (t) => {
+    const node = await startSingle();
+    t.after(() => node.kill());
+    assert.equal((await block(node, 10)).status, 404);
+    assert.ok(await isLive(node));
+  });
+});

@@ -11,7 +11,7 @@ import { closeClients, connect } from './support/client.mjs';
 import { Cluster, startSingle, temporaryDirectory } from './support/cluster.mjs';
 import { ask, FOREIGN, openSocket, OPENING, refusal, Wire } from './support/doors.mjs';
 import { ACCEPT, Alertmanager, grown, page, Prometheus, Receiver, since, tool } from './support/prometheus.mjs';
-import { Polling } from './support/raw.mjs';
+import { Polling, Socket } from './support/raw.mjs';
 import { Key } from './support/tokens.mjs';
 import { until } from './support/wait.mjs';
 
@@ -266,6 +266,51 @@ describe('what is counted', () => {
     socket.end();
     await until('all are gone', async () => (await active()) === 0);
     assert.deepEqual(await since(single, 'websocket_connections_total', samples, bearer), { websocket_connections_total: 10 });
+  });
+
+  test('a session is in one state at a time, and a probe is counted beside it', async (t) => {
+    const node = await startSingle();
+    t.after(() => node.kill());
+    const states = async () => {
+      const { samples } = await page(node);
+      return ['handshake', 'open', 'upgrading', 'closing'].map((state) => samples.get(`websocket_connection_states{state="${state}"}`));
+    };
+    const are = (what, ...expected) => until(what, async () => String(await states()) === String(expected));
+    assert.deepEqual(await states(), [0, 0, 0, 0]);
+    const polling = await Polling.open(node.url, { connect: false });
+    await are('it is in no namespace', 1, 0, 0, 0);
+    const probe = new Socket(node.url, { sid: polling.sid });
+    await until('the WebSocket is open', () => probe.ws.readyState === probe.ws.OPEN);
+    probe.send('2probe');
+    await are('its probe is counted', 1, 0, 1, 0);
+    probe.ws.close();
+    const client = await connect('a client in its namespace', node.url, { transports: ['websocket'] });
+    await are('another one is in its namespace', 1, 1, 0, 0);
+    client.close();
+    await are('that one is gone', 1, 0, 0, 0);
+  });
+
+  test('batches have a size in commands and in bytes', async () => {
+    const { samples } = await page(single, bearer);
+    const client = await enter('a publisher');
+    for (let index = 0; index < 5; index += 1) await client.publish('nobody', index);
+    const grown = async (name) => (await since(single, name, samples, bearer))[name];
+    assert.ok((await grown('vedfolnir_batch_commands_count')) >= 5);
+    assert.ok((await grown('vedfolnir_batch_commands_sum')) >= 5);
+    assert.ok((await grown('vedfolnir_batch_bytes_sum')) > 5 * 16);
+    client.close();
+  });
+
+  test('operators are told who has the most sessions', async (t) => {
+    const node = await startSingle({ env: { WEBSOCKET_AUTH_JWT_SECRET: key.secret } });
+    t.after(() => node.kill());
+    const users = async (query = '') => (await ask(node.adminUrl, `/users${query}`)).json;
+    assert.deepEqual(await users(), { users: [], complete: true });
+    const of = (sub) => connect(`a client of ${sub}`, node.url, { auth: { token: key.token({ sub }) } });
+    const clients = await Promise.all(['bob', 'carol', 'bob', 'dave', 'bob', 'carol'].map(of));
+    assert.deepEqual((await users('?top=2')).users, [{ user: 'bob', sessions: 3 }, { user: 'carol', sessions: 2 }]);
+    assert.equal((await users()).users.length, 3);
+    for (const client of clients) client.close();
   });
 
   const full = async () => {

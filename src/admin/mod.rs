@@ -1,6 +1,7 @@
 //! The operators' door: a loopback listener and a socket in the data directory, and the client that asks there.
 
 mod client;
+mod debug;
 mod doorkeeper;
 mod levels;
 mod membership;
@@ -8,13 +9,16 @@ mod routes;
 mod socket;
 mod target;
 mod trace;
+mod users;
 mod view;
 
 pub use client::{AdminError, get, post, put};
+pub use debug::debug_router;
 pub use doorkeeper::{Doorkeeper, Role, audited};
 pub use levels::{CategoryLevel, LevelBody, LevelsView};
 pub use membership::{Done, Members, RemoveBody, TokenBody, TransferBody};
 pub use routes::{AdminStatus, CertificateView, TlsView, router};
 pub use socket::{SOCKET_NAME, SocketError, bind_socket};
 pub use target::Target;
+pub use users::{UserView, UsersView};
 pub use view::{AlertView, CertificateSeen, NodeView, StatusView, TlsSeen};

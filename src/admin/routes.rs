@@ -11,7 +11,7 @@ use axum::{Json, Router};
 use serde::Serialize;
 use vedfolnir_cluster::ClusterStatus;
 
-use super::{levels, membership, trace};
+use super::{levels, membership, trace, users};
 use crate::alerts::{ClusterAlert, Ledger};
 use crate::observability::monitor::Versions;
 use crate::observability::{Node, readiness_reason, unix_ms};
@@ -115,6 +115,7 @@ pub fn router(node: Arc<Node>) -> Router {
         .with_state(Arc::clone(&node))
         .merge(trace::router(Arc::clone(&node)))
         .merge(levels::router(Arc::clone(&node)))
+        .merge(users::router(Arc::clone(&node)))
         .merge(membership::router(node))
 }
 

@@ -24,6 +24,7 @@ mod server_id;
 mod tests;
 mod timestamp;
 pub mod traces;
+mod watchdog;
 
 use std::sync::Arc;
 
@@ -50,6 +51,8 @@ pub(crate) use server_id::host_name;
 pub use server_id::server_id;
 pub use timestamp::rfc3339_ms;
 pub(crate) use timestamp::unix_ms;
+pub use watchdog::Watchdog;
+pub(crate) use watchdog::start as start_watchdog;
 
 /// Where everything is when nothing else is said; the operators' listener has it there always.
 #[must_use]

@@ -13,6 +13,7 @@ use vedfolnir_cluster::Cluster;
 use super::checks::Checks;
 use super::operations::Operations;
 use super::traces::TraceStats;
+use super::watchdog::Watchdog;
 use crate::alerts::{AlertStats, Thresholds};
 use crate::security::secret::Secret;
 use crate::service::Service;
@@ -36,6 +37,7 @@ pub struct Node {
     /// What a scraper of the public listener must show.
     metrics_token: ArcSwapOption<Secret>,
     config_hash: ArcSwap<String>,
+    watchdog: Arc<Watchdog>,
     parts: OnceLock<Parts>,
 }
 
@@ -76,6 +78,7 @@ impl Node {
             traces: Arc::default(),
             metrics_token: ArcSwapOption::empty(),
             config_hash: ArcSwap::default(),
+            watchdog: Arc::default(),
             parts: OnceLock::new(),
         }
     }
@@ -181,6 +184,12 @@ impl Node {
     #[must_use]
     pub const fn operations(&self) -> &Operations {
         &self.operations
+    }
+
+    /// Watches over the runtime.
+    #[must_use]
+    pub const fn watchdog(&self) -> &Arc<Watchdog> {
+        &self.watchdog
     }
 
     /// Names the configuration that was read last.

@@ -84,6 +84,7 @@ impl Session {
         let counted_as = link.transport();
         ServiceStats::one(&service.stats.connections_total);
         ServiceStats::one(service.stats.active(counted_as));
+        ServiceStats::one(&service.stats.connections_handshake_active);
         Self {
             sid,
             request,
@@ -343,7 +344,14 @@ impl Session {
         }
         self.work = None;
         if let Some(transport) = self.counted_as.take() {
-            ServiceStats::less(self.service.stats.active(transport));
+            let stats = &self.service.stats;
+            ServiceStats::less(stats.active(transport));
+            ServiceStats::less(if self.told.is_some() {
+                &stats.connections_open_active
+            } else {
+                &stats.connections_handshake_active
+            });
+            ServiceStats::one(&stats.connections_closing_active);
             self.service.stats.session_closed(self.end());
         }
     }
@@ -357,6 +365,7 @@ impl Session {
 impl Drop for Session {
     fn drop(&mut self) {
         self.release();
+        ServiceStats::less(&self.service.stats.connections_closing_active);
         self.service.registry.remove(&self.sid);
     }
 }

@@ -10,6 +10,7 @@ use vedfolnir_protocol::{CloseReason, EngineSid};
 
 use super::driver::Session;
 use super::session::SessionSocket;
+use super::stats::ServiceStats;
 use crate::observability::traces;
 
 /// A handler that takes longer is worth a line: clients feel it.
@@ -47,6 +48,8 @@ impl Session {
     fn say_joined(&mut self, socket: &SessionSocket) {
         let first = self.told.is_none();
         if first {
+            ServiceStats::less(&self.service.stats.connections_handshake_active);
+            ServiceStats::one(&self.service.stats.connections_open_active);
             self.told = Some(Box::new(Told {
                 trace: socket.trace.map(|parent| parent.context),
                 session_id: Arc::clone(&socket.sid),

@@ -13,6 +13,7 @@ use vedfolnir_protocol::{Message, Packet};
 use super::Inner;
 use super::link::{Link, Transport};
 use super::polling::PollingRequest;
+use super::stats::ServiceStats;
 use super::websocket::{self, Stream, ws_message};
 
 /// Probes. Whatever goes wrong closes this WebSocket only; the polling session goes on.
@@ -24,6 +25,7 @@ pub(crate) async fn probe(service: Arc<Inner>, link: Arc<Link>, mut stream: Stre
         websocket::goodbye(stream, None).await;
         return;
     };
+    let _counted = Counted::new(&service);
     let (hand_over, receiver) = oneshot::channel();
     let probed = timeout(service.config.upgrade_timeout, async {
         if next(&mut stream).await? != Packet::Ping(bytes::Bytes::from_static(b"probe")) {
@@ -46,6 +48,22 @@ pub(crate) async fn probe(service: Arc<Inner>, link: Arc<Link>, mut stream: Stre
     if let Some(stream) = refused {
         link.upgrading.store(false, Ordering::Release);
         websocket::goodbye(stream, violated.map(websocket::violation)).await;
+    }
+}
+
+/// A probe, as long as it is one.
+struct Counted(Arc<Inner>);
+
+impl Counted {
+    fn new(service: &Arc<Inner>) -> Self {
+        ServiceStats::one(&service.stats.connections_upgrading_active);
+        Self(Arc::clone(service))
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        ServiceStats::less(&self.0.stats.connections_upgrading_active);
     }
 }
 

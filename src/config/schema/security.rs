@@ -344,7 +344,7 @@ settings! {
         "WEBSOCKET_ADMIN_OPERATE_TOKEN",
         "admin-operate-token",
         Text::of("a bearer token of at least 16 bytes", SECRET_BYTES_MAX),
-        "Lets them operate: read, and transfer the leadership",
+        "Lets them operate: read, transfer the leadership, give the log other levels",
     )
     .secret()
     .reloads();

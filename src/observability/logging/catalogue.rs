@@ -115,6 +115,7 @@ pub static EVENT_TYPES: &[EventType] = table! {
         Error "internal_error" "An error that is the server's own" FAILED;
         Error "handler_failed" "An application's handler failed" FAILED;
         Critical "panic" "A thread gave up; a bug" &["location", "thread"];
+        Critical "runtime_stalled" "Every thread of the process's runtime is blocked: nothing is answered" &["duration_ms"];
         Critical "disk_failed" "The disk failed: nothing is acknowledged any more" &["reason"];
         Error "disk_full" "No room is left for the node's state" &["path", "free_bytes"];
         Error "data_damaged" "Durable data is not what was written" &["path", "error"];
@@ -134,6 +135,7 @@ pub static EVENT_TYPES: &[EventType] = table! {
         Info "draining" "Clients are let go before the end" &["reason", "connections"];
         Info "stopping" "The process ends" &["reason"];
         Info "stopped" "Everything is closed" &["duration_ms"];
+        Warning "runtime_turns" "The process's runtime goes on after it was blocked" &["duration_ms"];
         Info "configuration_reloaded" "The configuration was read again and is in force" &["changed"];
         Info "log_level_changed" "An operator gave a category, or all, another level" &["target_category", "from", "to"];
         Info "certificate_reloaded" "New certificates are in use" &["subject", "not_after"];

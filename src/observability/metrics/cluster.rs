@@ -21,6 +21,12 @@ pub(super) fn of_cluster(families: &mut Families, metrics: &ClusterMetrics) {
         "Batches of commands sent to a leader, retries included",
         get(&metrics.batches_total),
     );
+    families.counts(
+        "vedfolnir_batch_commands",
+        "Commands in each batch, however often it is sent",
+        &metrics.batches.commands,
+    );
+    families.sizes("vedfolnir_batch_bytes", "Bytes of each batch, however often it is sent", &metrics.batches.bytes);
     families.counter(
         "vedfolnir_batches_resent_total",
         "Batches sent again after a leader change, a gap or silence",

@@ -67,6 +67,16 @@ pub(super) fn of_transports(families: &mut Families, stats: &ServiceStats) {
             ("transport", "websocket", get(&stats.connections_websocket_active)),
         ],
     );
+    families.gauges(
+        "websocket_connection_states",
+        "Engine.IO sessions now, by state; upgrading counts probes of sessions that are in another state as well",
+        &[
+            ("state", "handshake", get(&stats.connections_handshake_active)),
+            ("state", "open", get(&stats.connections_open_active)),
+            ("state", "upgrading", get(&stats.connections_upgrading_active)),
+            ("state", "closing", get(&stats.connections_closing_active)),
+        ],
+    );
     families.counter(
         "websocket_handshake_timeouts_total",
         "Connections that did not say in time what they were to say first",

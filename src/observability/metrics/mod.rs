@@ -136,6 +136,11 @@ fn of_node(families: &mut Families, node: &Node) {
     families.gauge("process_start_time_seconds", "When the process started, since the Unix epoch", started);
     let ready = readiness_reason(node).is_none();
     families.gauge("vedfolnir_ready", "1 while the node can serve", f64::from(u8::from(ready)));
+    families.counter(
+        "vedfolnir_runtime_stalls_total",
+        "Times that every thread of the runtime was blocked for seconds",
+        get(&node.watchdog().stalls_total),
+    );
     families.gauge("vedfolnir_draining", "1 while the node is shutting down", f64::from(u8::from(node.draining())));
 }
 

@@ -1,6 +1,5 @@
 //! Counters of the service floor since start; read by the metrics page.
 
-mod distribution;
 mod events;
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,8 +11,8 @@ use super::link::Transport;
 use super::outbox::Frame;
 use crate::tls::HandshakeFailureKind;
 
-pub use distribution::Distribution;
 pub use events::EventCounts;
+pub use vedfolnir_cluster::Distribution;
 
 /// Counters; those called `active` go up and down, all others only up.
 #[derive(Debug, Default)]
@@ -22,6 +21,14 @@ pub struct ServiceStats {
     pub connections_polling_active: AtomicU64,
     /// Engine.IO sessions now on WebSocket.
     pub connections_websocket_active: AtomicU64,
+    /// Engine.IO sessions now that are in no namespace yet.
+    pub connections_handshake_active: AtomicU64,
+    /// Engine.IO sessions now that have been in a namespace.
+    pub connections_open_active: AtomicU64,
+    /// WebSockets now that probe whether a session on polling can go on over them.
+    pub connections_upgrading_active: AtomicU64,
+    /// Engine.IO sessions that have ended, and whose transport has not.
+    pub connections_closing_active: AtomicU64,
     /// Engine.IO sessions opened.
     pub connections_total: AtomicU64,
     /// Requests that are none of the protocol: a wrong version, an unknown transport or session.

@@ -46,14 +46,14 @@ impl Distribution {
     }
 
     /// One more value, in the distribution's unit.
-    pub(crate) fn observe(&self, value: u64) {
+    pub fn observe(&self, value: u64) {
         let bucket = self.bounds.iter().position(|bound| value <= *bound).unwrap_or(self.bounds.len());
         self.counts[bucket].fetch_add(1, Ordering::Relaxed);
         self.sum.fetch_add(value, Ordering::Relaxed);
     }
 
     /// One more time.
-    pub(crate) fn observe_time(&self, time: Duration) {
+    pub fn observe_time(&self, time: Duration) {
         self.observe(u64::try_from(time.as_micros()).unwrap_or(u64::MAX));
     }
 
