@@ -1,6 +1,6 @@
 //! What an embedding application says of itself: the same log lines, counters and health as the server's own.
 //!
-//! ```no_run
+//! ```
 //! use std::net::IpAddr;
 //! use std::time::Duration;
 //!
@@ -12,7 +12,16 @@
 //!
 //! # #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let loaded = load(&Inputs::of_this_process())?;
+//! # let directory = tempfile::tempdir()?;
+//! # let settings = [
+//! #     ("WEBSOCKET_DATA_DIR", directory.path().to_str().ok_or("a path that is no text")?),
+//! #     ("WEBSOCKET_LOG_LEVEL", "CRITICAL"),
+//! #     ("WEBSOCKET_PORT", "0"),
+//! #     ("WEBSOCKET_CLUSTER_ADDR", "127.0.0.1:0"),
+//! #     ("WEBSOCKET_ADMIN_BIND", "127.0.0.1:0"),
+//! # ];
+//! # let environment = settings.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+//! let loaded = load(&Inputs { environment, ..Inputs::default() })?;
 //! log::init(&loaded.config.log, "my-server")?;
 //! let server = Server::start(loaded.config).await?;
 //! let monitor = server.monitor();
@@ -48,6 +57,7 @@
 //!
 //! println!("Health Status: {}", monitor.perform_health_check().status.value());
 //! println!("{}", serde_json::to_string_pretty(&monitor.get_production_status())?);
+//! # server.run_until(async {}).await?;
 //! # Ok(()) }
 //! ```
 //!
