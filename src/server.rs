@@ -230,6 +230,7 @@ impl Server {
         *node.checks().lock() = observability::Checks::new(config.monitoring.checks.retries);
         tokio::spawn(observability::run_checks(Arc::clone(&node), config.monitoring.checks, public_stop.clone()));
         observability::start_watchdog(node.watchdog(), public_stop.clone());
+        tokio::spawn(observability::take_vitals(Arc::clone(&node), public_stop.clone()));
         node.set_thresholds(config.monitoring.thresholds.clone());
         if let Some(alerts) = config.monitoring.alerts.clone() {
             if let Some(cluster) = alerts.cluster {

@@ -18,6 +18,7 @@ use vedfolnir_cluster::state::NodeId;
 use vedfolnir_cluster::{Cluster, MembershipError, NodeStatus};
 
 use crate::observability::{LeaveRequest, Node, Parts, readiness_reason};
+use crate::service::Vitals;
 
 /// The leader is asked for what only it knows, no longer than this.
 const CONTACTS_TIMEOUT: Duration = Duration::from_secs(2);
@@ -121,9 +122,22 @@ fn parts(node: &Node) -> Result<&Parts, Refused> {
     node.parts().ok_or_else(|| Refused(StatusCode::SERVICE_UNAVAILABLE, readiness_reason(node).unwrap_or_default()))
 }
 
-async fn members(State(node): State<Arc<Node>>) -> Result<Json<Members<NodeStatus>>, Refused> {
-    let cluster = &parts(&node)?.cluster;
-    let members = cluster.members(CONTACTS_TIMEOUT).await;
+/// A member, with how it feels.
+#[derive(Serialize)]
+struct MemberStatus {
+    #[serde(flatten)]
+    status: NodeStatus,
+    /// Its figures of the last seconds; `null`: it does not answer.
+    vitals: Option<Vitals>,
+}
+
+async fn members(State(node): State<Arc<Node>>) -> Result<Json<Members<MemberStatus>>, Refused> {
+    let Parts { cluster, service, .. } = parts(&node)?;
+    let members = cluster.members(CONTACTS_TIMEOUT).await.into_iter().map(|status| async move {
+        let vitals = service.vitals_of(&status.id).await;
+        MemberStatus { status, vitals }
+    });
+    let members = futures_util::future::join_all(members).await;
     let status = cluster.status();
     Ok(Json(Members {
         cluster_id: status.cluster_id,

@@ -2,6 +2,8 @@
 
 use serde::Deserialize;
 
+use crate::service::Vitals;
+
 /// The cluster as the asked node sees it.
 #[derive(Clone, Debug, Deserialize)]
 pub struct StatusView {
@@ -109,4 +111,7 @@ pub struct NodeView {
     pub matched_index: Option<u64>,
     /// Since the leader last heard from it.
     pub last_contact_ms: Option<u64>,
+    /// Its figures of the last seconds; `None`: it does not answer, or is not asked for them here.
+    #[serde(default)]
+    pub vitals: Option<Vitals>,
 }

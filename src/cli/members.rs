@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use clap::Args;
 use vedfolnir::admin::{self, Members, NodeView, RemoveBody, TransferBody};
+use vedfolnir::service::Vitals;
 
 use super::door::{self, Door};
 use super::{Failure, out, runtime};
@@ -76,10 +77,31 @@ pub(crate) fn members(arguments: MembersArgs) -> Result<(), Failure> {
     })
 }
 
+/// One of a member's figures, if there is one.
+fn vital(node: &NodeView, of: impl FnOnce(&Vitals) -> Option<String>) -> String {
+    node.vitals.as_ref().and_then(of).unwrap_or_else(|| "-".to_owned())
+}
+
 fn render(view: &Members<NodeView>) -> String {
     let mut rows = vec![
-        ["NODE", "ROLE", "LIVE", "CLUSTER", "URL", "ADMIN", "MATCHED", "LAST CONTACT", "VERSION", "FORMAT"]
-            .map(String::from),
+        [
+            "NODE",
+            "ROLE",
+            "LIVE",
+            "CLUSTER",
+            "URL",
+            "ADMIN",
+            "MATCHED",
+            "LAST CONTACT",
+            "VERSION",
+            "FORMAT",
+            "CPU",
+            "MEMORY",
+            "RESPONSE",
+            "ERRORS",
+            "CLIENTS",
+        ]
+        .map(String::from),
     ];
     let or_dash = |text: &str| if text.is_empty() { "-".to_owned() } else { text.to_owned() };
     for node in &view.members {
@@ -94,6 +116,11 @@ fn render(view: &Members<NodeView>) -> String {
             node.last_contact_ms.map_or_else(|| "-".to_owned(), |ms| format!("{ms} ms")),
             or_dash(&node.version),
             node.format.map_or_else(|| "-".to_owned(), |format| format.to_string()),
+            vital(node, |vitals| Some(format!("{:.0} %", vitals.cpu_percent))),
+            vital(node, |vitals| Some(format!("{} MB", vitals.memory_bytes / 1_000_000))),
+            vital(node, |vitals| Some(format!("{:.1} ms", vitals.response_ms?))),
+            vital(node, |vitals| Some(format!("{:.1} %", 100.0 * vitals.error_rate?))),
+            vital(node, |vitals| Some(vitals.connections.to_string())),
         ]);
     }
     super::dev::table(&rows)

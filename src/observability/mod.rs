@@ -24,6 +24,7 @@ mod server_id;
 mod tests;
 mod timestamp;
 pub mod traces;
+mod vitals;
 mod watchdog;
 
 use std::sync::Arc;
@@ -51,6 +52,7 @@ pub(crate) use server_id::host_name;
 pub use server_id::server_id;
 pub use timestamp::rfc3339_ms;
 pub(crate) use timestamp::unix_ms;
+pub(crate) use vitals::run as take_vitals;
 pub use watchdog::Watchdog;
 pub(crate) use watchdog::start as start_watchdog;
 

@@ -26,7 +26,7 @@ use super::affinity::{self, Owner};
 use super::http::{self, Posted};
 use super::io::Io;
 use super::stats::ServiceStats;
-use super::{Inner, respond, trace, upgrade, websocket};
+use super::{Inner, respond, trace, upgrade, vitals, websocket};
 
 /// The version of headers and answers.
 const VERSION: u8 = 1;
@@ -203,6 +203,9 @@ impl PeerService for Forwarded {
             let Some(service) = self.0.upgrade() else { return };
             if let Some(pid) = trace::parse_header(&header) {
                 return trace::answer(&service, pid, stream).await;
+            }
+            if vitals::is_asked(&header) {
+                return vitals::answer(&service, stream).await;
             }
             let Some((verb, sid)) = parse_header(&header) else { return };
             ServiceStats::one(&service.stats.forwarded_here_total);

@@ -39,6 +39,7 @@ mod trace;
 mod traced;
 mod unread;
 mod upgrade;
+mod vitals;
 mod websocket;
 
 #[cfg(test)]
@@ -49,7 +50,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use tokio::sync::{mpsc, watch};
 use vedfolnir_cluster::state::{Epoch, Incarnation, PidHash, SidKey};
 use vedfolnir_cluster::{Cluster, Notice, Readiness};
@@ -73,6 +74,7 @@ pub use trace::{
     Committed, HandedOver, LISTED_MAX, Listed, NodeMemory, NodeTrace, Trace, TraceError, TracedDeparture, TracedResume,
     TracedSession, TracedSocket,
 };
+pub use vitals::Vitals;
 
 /// The WebSocket service of one node; cheap to clone.
 #[derive(Clone)]
@@ -96,6 +98,8 @@ pub(crate) struct Inner {
     pub(crate) journal: journal::Journal,
     readiness: watch::Receiver<Readiness>,
     draining: AtomicBool,
+    /// This node's figures of late, for the others.
+    vitals: Mutex<Option<Vitals>>,
     /// Whether there is no memory for more clients.
     shedding: AtomicBool,
     /// 0: not read yet.
@@ -128,6 +132,7 @@ impl Service {
             releases: release::Releases::default(),
             journal: journal::Journal::default(),
             draining: AtomicBool::new(false),
+            vitals: Mutex::new(None),
             shedding: AtomicBool::new(false),
             history_id: AtomicU64::new(0),
             csrf: OnceLock::new(),
