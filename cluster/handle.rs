@@ -386,8 +386,10 @@ impl Cluster {
 
     /// The members with what only the leader knows of them, when a leader answers within `limit`.
     pub async fn members(&self, limit: Duration) -> Vec<NodeStatus> {
-        let contacts = match membership::ask(&self.inner, MembershipRequest::Contacts, limit).await {
-            Ok(MembershipReply::Contacts(contacts)) => contacts,
+        // A leader that has just died is waited for longer than that: its connection stands for a while.
+        let asked = membership::ask(&self.inner, MembershipRequest::Contacts, limit);
+        let contacts = match tokio::time::timeout(limit, asked).await {
+            Ok(Ok(MembershipReply::Contacts(contacts))) => contacts,
             _ => Vec::new(),
         };
         self.greet_members().await;
