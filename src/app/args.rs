@@ -95,6 +95,11 @@ impl Args {
         }
     }
 
+    /// Whether a text stands anywhere in the arguments, as it is written there.
+    pub(crate) fn mention(&self, text: &str) -> bool {
+        std::str::from_utf8(&self.array).is_ok_and(|array| array.contains(text))
+    }
+
     /// Bytes that it holds.
     pub(crate) fn size(&self) -> usize {
         self.array.len() + self.attachments.iter().map(Bytes::len).sum::<usize>()

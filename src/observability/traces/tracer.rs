@@ -51,7 +51,7 @@ impl Tracer {
     /// Begins what comes from outside; `None`: it is not told.
     pub(crate) fn begin(
         self: &Arc<Self>,
-        name: impl Into<Cow<'static, str>>,
+        name: impl FnOnce() -> String,
         kind: Kind,
         parent: Option<&Parent>,
         began: Instant,
@@ -67,7 +67,7 @@ impl Tracer {
             }
         }
         let parent = parent.map(|parent| parent.context.span_id);
-        Some(self.active(context, parent, name.into(), kind, began))
+        Some(self.active(context, parent, Cow::Owned(name()), kind, began))
     }
 
     /// Goes on with what is told already.
