@@ -6,6 +6,7 @@
 
 pub mod history;
 pub mod oracle;
+pub mod proxy;
 
 #[cfg(test)]
 mod oracle_tests;
