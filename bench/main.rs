@@ -5,16 +5,12 @@
 
 mod args;
 mod child;
-mod client;
 mod error;
 mod histogram;
-mod packet;
 mod report;
 mod scrape;
 mod server;
 mod summary;
-mod tls;
-mod websocket;
 mod workload;
 
 use clap::Parser;

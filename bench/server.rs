@@ -13,7 +13,7 @@ use tokio::time::timeout;
 
 use crate::args::TargetArgs;
 use crate::error::BenchError;
-use crate::websocket::Endpoint;
+use vedfolnir_chaos::client::Endpoint;
 
 /// A cluster that does not stand after this long will not.
 const READY_TIMEOUT: Duration = Duration::from_secs(90);

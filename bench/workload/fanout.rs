@@ -10,13 +10,14 @@ use vedfolnir_chaos::{History, Membership, MessageId, Outcome, Publish, Receptio
 
 use super::{Clock, DRAIN_TIMEOUT, HANDSHAKES_MAX, connect_each, stamp, stamped};
 use crate::args::FanoutArgs;
-use crate::client::{Client, Message, is_refused};
-use crate::error::{BenchError, LinkError};
+use crate::error::BenchError;
 use crate::histogram::Histogram;
-use crate::packet;
 use crate::report::Report;
 use crate::server::Target;
-use crate::websocket::Endpoint;
+use vedfolnir_chaos::client::Endpoint;
+use vedfolnir_chaos::client::LinkError;
+use vedfolnir_chaos::client::packet;
+use vedfolnir_chaos::client::{Client, Message, is_refused};
 
 const ROOM: &str = "bench";
 

@@ -20,11 +20,11 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use tempfile::TempDir;
 
 use crate::args::{SpanArgs, Verb};
-use crate::client::Client;
 use crate::error::BenchError;
 use crate::report::Report;
 use crate::server::{Target, Usage};
-use crate::websocket::Endpoint;
+use vedfolnir_chaos::client::Client;
+use vedfolnir_chaos::client::Endpoint;
 
 /// Handshakes at once, where connecting is not what is measured.
 const HANDSHAKES_MAX: usize = 64;
@@ -108,7 +108,7 @@ async fn connect_each<T, F>(
     prepare: impl Fn(usize, Client) -> F,
 ) -> Result<Vec<T>, BenchError>
 where
-    F: Future<Output = Result<T, crate::error::LinkError>>,
+    F: Future<Output = Result<T, vedfolnir_chaos::client::LinkError>>,
 {
     let prepare = &prepare;
     stream::iter(0..count)
@@ -144,7 +144,7 @@ fn stamped(out: &mut Vec<u8>, now: u64, length: usize) {
 
 /// The timestamp of such a payload.
 fn stamp(payload: &[u8]) -> Option<u64> {
-    crate::packet::number(crate::packet::string(payload)?.get(..STAMP_DIGITS)?)
+    packet::number(packet::string(payload)?.get(..STAMP_DIGITS)?)
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! The operators' door: a loopback listener and a socket in the data directory, and the client that asks there.
 
+mod audit;
 mod client;
 mod debug;
 mod doorkeeper;

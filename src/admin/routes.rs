@@ -11,7 +11,7 @@ use axum::{Json, Router};
 use serde::Serialize;
 use vedfolnir_cluster::ClusterStatus;
 
-use super::{levels, membership, trace, users};
+use super::{audit, levels, membership, trace, users};
 use crate::alerts::{ClusterAlert, Ledger};
 use crate::observability::monitor::Versions;
 use crate::observability::{Node, readiness_reason, unix_ms};
@@ -114,6 +114,7 @@ pub fn router(node: Arc<Node>) -> Router {
         .route("/status", get(status))
         .with_state(Arc::clone(&node))
         .merge(trace::router(Arc::clone(&node)))
+        .merge(audit::router(Arc::clone(&node)))
         .merge(levels::router(Arc::clone(&node)))
         .merge(users::router(Arc::clone(&node)))
         .merge(membership::router(node))

@@ -7,6 +7,8 @@ use vedfolnir::server::ServerError;
 
 /// `EX_CONFIG` of sysexits.h: what was asked for cannot be done; nothing was started.
 const CONFIGURATION: u8 = 78;
+/// `vedfolnir chaos`: the harness itself failed, which says nothing of the program under attack.
+const HARNESS: u8 = 2;
 /// Everything else.
 const OTHER: u8 = 1;
 
@@ -26,6 +28,11 @@ impl Failure {
     /// Anything else went wrong.
     pub(crate) fn other(line: impl Into<String>) -> Self {
         Self { code: OTHER, lines: vec![line.into()] }
+    }
+
+    /// There is no verdict.
+    pub(crate) fn harness(error: &vedfolnir_chaos::HarnessError) -> Self {
+        Self { code: HARNESS, lines: vec![error.to_string()] }
     }
 
     /// The command line was not understood: clap's first line, which names the argument, and where to read on.

@@ -1,6 +1,7 @@
 //! The command line: one file for each subcommand.
 
 mod cert;
+mod chaos;
 mod config;
 mod dev;
 mod doctor;
@@ -63,6 +64,9 @@ enum Verb {
     Trace(trace::TraceArgs),
     /// Write what somebody who helps needs to know into one file: settings, status, metrics, logs; no secrets.
     SupportBundle(Box<support_bundle::SupportBundleArgs>),
+    /// Break a cluster of real processes on purpose, and check that nothing was lost.
+    #[command(subcommand)]
+    Chaos(vedfolnir_chaos::cli::Verb),
     /// Tokens that let a new node in.
     #[command(subcommand)]
     Token(token::TokenVerb),
@@ -96,6 +100,7 @@ pub(crate) fn run() -> Result<(), Failure> {
         Verb::Doctor(arguments) => doctor::run(arguments),
         Verb::Trace(arguments) => trace::run(arguments),
         Verb::SupportBundle(arguments) => support_bundle::run(*arguments),
+        Verb::Chaos(verb) => chaos::run(verb),
         Verb::Token(verb) => token::run(verb),
         Verb::Cert(verb) => cert::run(verb),
     }

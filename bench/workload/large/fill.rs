@@ -6,11 +6,12 @@ use std::time::{Duration, Instant};
 use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::{LOOK_EVERY, Large};
-use crate::client::{Client, Message, is_refused};
-use crate::error::{BenchError, LinkError};
+use crate::error::BenchError;
 use crate::report::Report;
 use crate::scrape::Page;
 use crate::workload::state::Random;
+use vedfolnir_chaos::client::LinkError;
+use vedfolnir_chaos::client::{Client, Message, is_refused};
 
 /// Sessions that share a room.
 const ROOM_SESSIONS: usize = 10;

@@ -10,7 +10,7 @@ use crate::histogram::Histogram;
 use crate::report::Report;
 use crate::scrape::Page;
 use crate::server::{self, start_again};
-use crate::websocket::Endpoint;
+use vedfolnir_chaos::client::Endpoint;
 
 /// The others publish for so long before the follower comes back: what it is compared with.
 const STEADY: Duration = Duration::from_secs(20);

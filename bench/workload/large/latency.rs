@@ -8,14 +8,15 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use super::Large;
 use super::fill::room_of;
-use crate::client::{Client, Message, is_refused};
-use crate::error::{BenchError, LinkError};
+use crate::error::BenchError;
 use crate::histogram::Histogram;
 use crate::report::Report;
 use crate::scrape::Page;
-use crate::websocket::Endpoint;
 use crate::workload::DRAIN_TIMEOUT;
 use crate::workload::state::Random;
+use vedfolnir_chaos::client::Endpoint;
+use vedfolnir_chaos::client::LinkError;
+use vedfolnir_chaos::client::{Client, Message, is_refused};
 
 /// How often each node is asked whether it builds a snapshot.
 const ASK_EVERY: Duration = Duration::from_millis(100);

@@ -23,7 +23,7 @@ use crate::error::BenchError;
 use crate::report::Report;
 use crate::scrape::Page;
 use crate::server::{Cluster, Options, resident_bytes};
-use crate::websocket::Endpoint;
+use vedfolnir_chaos::client::Endpoint;
 
 /// Longer than any run, and the longest that a node takes.
 const WINDOW: &str = "24h";

@@ -3,11 +3,12 @@
 use std::time::Instant;
 
 use super::Large;
-use crate::client::{Client, Message, Session};
-use crate::error::{BenchError, LinkError};
+use crate::error::BenchError;
 use crate::histogram::Histogram;
-use crate::packet;
 use crate::report::Report;
+use vedfolnir_chaos::client::LinkError;
+use vedfolnir_chaos::client::packet;
+use vedfolnir_chaos::client::{Client, Message, Session};
 
 const MISSED: [usize; 3] = [0, 10, 1000];
 

@@ -1,12 +1,9 @@
 //! Invariant I1, registry: the operations on each session are linearizable.
-//!
-//! A search after Wing and Gong with Lowe's memory of configurations that led nowhere: whichever operation could have
-//! been next is tried, and a set of operations that left the session in the same state twice is not looked at again.
-//! An operation without an answer may have taken place at any time after its call, or never.
 
-use std::collections::HashSet;
-
+use vedfolnir_chaos::linearizability::{self, Step, Timed};
 use vedfolnir_cluster::state::Epoch;
+
+pub use vedfolnir_chaos::linearizability::OPERATIONS_MAX;
 
 /// What was asked of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,72 +109,25 @@ impl State {
     }
 }
 
-const WORDS: usize = 16;
-/// Operations of one session that can be searched.
-pub const OPERATIONS_MAX: usize = WORDS * 64;
-
-/// Operations that have taken place, by their number.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-struct Done([u64; WORDS]);
-
-impl Done {
-    fn has(&self, at: usize) -> bool {
-        self.0[at / 64] & (1 << (at % 64)) != 0
-    }
-
-    fn with(mut self, at: usize) -> Self {
-        self.0[at / 64] |= 1 << (at % 64);
-        self
-    }
-
-    fn covers(&self, other: &Self) -> bool {
-        self.0.iter().zip(&other.0).all(|(own, other)| own & other == *other)
-    }
-}
-
 /// Whether some order of the operations explains every answer. `None`: more than [`OPERATIONS_MAX`].
 #[must_use]
 pub fn is_linearizable(operations: &[Operation]) -> Option<bool> {
-    if operations.len() > OPERATIONS_MAX {
-        return None;
-    }
-    let nothing = Done([0; WORDS]);
-    let answered = operations
+    let timed: Vec<Timed<&Operation>> = operations
         .iter()
-        .enumerate()
-        .filter(|(_, operation)| operation.answer.is_some())
-        .fold(nothing, |set, (at, _)| set.with(at));
-    let mut seen = HashSet::new();
-    let mut stack = vec![(nothing, State::Absent)];
-    while let Some((done, state)) = stack.pop() {
-        if done.covers(&answered) {
-            return Some(true);
+        .map(|operation| Timed {
+            operation,
+            invoked_at: operation.invoked_us,
+            returned_at: operation.answer.map(|_| operation.returned_us),
+        })
+        .collect();
+    linearizability::is_linearizable(State::Absent, &timed, |state, operation| {
+        let (after, answer) = state.step(operation.call);
+        match operation.answer {
+            None => Step::To(after),
+            // What other reasons say is not of the epoch: any session may answer so.
+            Some(Answer::Other) => Step::Same,
+            Some(given) if given == answer => Step::To(after),
+            Some(_) => Step::Impossible,
         }
-        if !seen.insert((done, state)) {
-            continue;
-        }
-        // Whatever returned first among the rest bounds who may be next.
-        let rest = || operations.iter().enumerate().filter(|(at, _)| !done.has(*at));
-        let first_return = rest().map(|(_, operation)| operation.returned_us).min().unwrap_or(u64::MAX);
-        let mut next = Vec::new();
-        for (at, operation) in rest().filter(|(_, operation)| operation.invoked_us <= first_return) {
-            let (after, answer) = state.step(operation.call);
-            match operation.answer {
-                // If it took place it changed something, or it is of no interest.
-                None if after != state => next.push((done.with(at), after)),
-                None => {}
-                // What other reasons say is not of the epoch: any session may answer so.
-                Some(Answer::Other) => next = vec![(done.with(at), state)],
-                // What fits here and changes nothing may as well be next: nothing else has to be tried.
-                Some(given) if given == answer && after == state => next = vec![(done.with(at), state)],
-                Some(given) if given == answer => next.push((done.with(at), after)),
-                Some(_) => continue,
-            }
-            if next.last().is_some_and(|(_, after)| *after == state) {
-                break;
-            }
-        }
-        stack.append(&mut next);
-    }
-    Some(false)
+    })
 }

@@ -4,7 +4,7 @@ use std::io::Write;
 
 /// A packet from the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Packet<'a> {
+pub enum Packet<'a> {
     /// Engine.IO: the transport is open.
     Open,
     /// Engine.IO: the transport ends.
@@ -28,7 +28,8 @@ pub(crate) enum Packet<'a> {
 }
 
 /// Reads one text frame.
-pub(crate) fn parse(text: &[u8]) -> Packet<'_> {
+#[must_use]
+pub fn parse(text: &[u8]) -> Packet<'_> {
     match text {
         [b'4', b'2', rest @ ..] => match id_and_args(rest) {
             Some((_, args)) => Packet::Event(args),
@@ -60,7 +61,8 @@ fn id_and_args(text: &[u8]) -> Option<(Option<u64>, Args<'_>)> {
 }
 
 /// A decimal number.
-pub(crate) fn number(digits: &[u8]) -> Option<u64> {
+#[must_use]
+pub fn number(digits: &[u8]) -> Option<u64> {
     if digits.is_empty() {
         return None;
     }
@@ -75,11 +77,12 @@ pub(crate) fn number(digits: &[u8]) -> Option<u64> {
 
 /// The elements of a JSON array, each as it is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Args<'a>(&'a [u8]);
+pub struct Args<'a>(&'a [u8]);
 
 impl<'a> Args<'a> {
     /// All of them, without the brackets.
-    pub(crate) fn text(self) -> &'a [u8] {
+    #[must_use]
+    pub fn text(self) -> &'a [u8] {
         self.0
     }
 }
@@ -112,7 +115,8 @@ impl<'a> Iterator for Args<'a> {
 }
 
 /// The inside of a JSON string that needs no unescaping.
-pub(crate) fn string(element: &[u8]) -> Option<&[u8]> {
+#[must_use]
+pub fn string(element: &[u8]) -> Option<&[u8]> {
     match element {
         [b'"', inner @ .., b'"'] if !inner.contains(&b'\\') => Some(inner),
         _ => None,
@@ -120,7 +124,7 @@ pub(crate) fn string(element: &[u8]) -> Option<&[u8]> {
 }
 
 /// `42<id>["event",` and nothing more: what the hot paths start with.
-pub(crate) fn event_head(out: &mut Vec<u8>, id: u64, event: &str) {
+pub fn event_head(out: &mut Vec<u8>, id: u64, event: &str) {
     out.clear();
     // Writing to a vector cannot fail.
     let _ = write!(out, "42{id}[\"{event}\"");

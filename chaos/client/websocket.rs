@@ -16,8 +16,8 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::frame::FrameHeader;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Control, Data, OpCode};
 
-use crate::error::{BenchError, LinkError};
-use crate::tls::Stream;
+use super::tls::Stream;
+use super::{BadUrl, LinkError};
 
 /// Bytes that one read takes at most.
 const READ_BYTES_MAX: usize = 64 << 10;
@@ -34,14 +34,19 @@ thread_local! {
 
 /// A server's address.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Endpoint {
-    pub(crate) url: String,
+pub struct Endpoint {
+    /// As it was given.
+    pub url: String,
     authority: String,
     tls: bool,
 }
 
 impl Endpoint {
-    pub(crate) fn parse(url: &str) -> Result<Self, BenchError> {
+    /// `http://`, `https://`, `ws://`, `wss://` or nothing before HOST:PORT.
+    ///
+    /// # Errors
+    /// It is none of these.
+    pub fn parse(url: &str) -> Result<Self, BadUrl> {
         let secure = url.strip_prefix("https://").or_else(|| url.strip_prefix("wss://"));
         let plain = url.strip_prefix("http://").or_else(|| url.strip_prefix("ws://"));
         let authority = secure.or(plain).unwrap_or(url).trim_end_matches('/');
@@ -49,21 +54,21 @@ impl Endpoint {
             Some((host, port)) if !host.is_empty() && !host.contains('/') && port.parse::<u16>().is_ok() => {
                 Ok(Self { url: url.to_owned(), authority: authority.to_owned(), tls: secure.is_some() })
             }
-            _ => Err(BenchError::Url(url.to_owned())),
+            _ => Err(BadUrl(url.to_owned())),
         }
     }
 }
 
 /// Frames on their way out.
 #[derive(Default)]
-pub(crate) struct Outbox {
+pub struct Outbox {
     bytes: Vec<u8>,
     sent: usize,
 }
 
 impl Outbox {
     /// Queues one text frame.
-    pub(crate) fn text(&mut self, payload: &[u8]) {
+    pub fn text(&mut self, payload: &[u8]) {
         self.frame(OpCode::Data(Data::Text), payload);
     }
 
@@ -76,18 +81,22 @@ impl Outbox {
 }
 
 /// An open WebSocket.
-pub(crate) struct Link {
+pub struct Link {
     stream: Stream,
     /// What was read and is not a whole frame yet.
     remainder: Vec<u8>,
     /// Whether the remainder may hold whole frames after all: what came with the answer to the upgrade.
     unread: bool,
-    pub(crate) outbox: Outbox,
+    /// What the next flush sends.
+    pub outbox: Outbox,
 }
 
 impl Link {
     /// Connects and upgrades.
-    pub(crate) async fn open(endpoint: &Endpoint) -> Result<Self, LinkError> {
+    ///
+    /// # Errors
+    /// Nobody is there, or refuses.
+    pub async fn open(endpoint: &Endpoint) -> Result<Self, LinkError> {
         let stream = Stream::connect(&endpoint.authority, endpoint.tls).await?;
         let mut link = Self { stream, remainder: Vec::new(), unread: false, outbox: Outbox::default() };
         let key = generate_key();
@@ -130,12 +139,18 @@ impl Link {
 
     /// Ends the connection as a client does that loses its network: no close frame, and a reset instead of a goodbye, so
     /// that this machine does not keep the port for a minute.
-    pub(crate) fn vanish(self) -> Result<(), LinkError> {
+    ///
+    /// # Errors
+    /// The system refuses to set it.
+    pub fn vanish(self) -> Result<(), LinkError> {
         Ok(self.stream.vanish()?)
     }
 
     /// Waits for data, hands every whole text frame to `each`, and sends what that queued. Cancel-safe.
-    pub(crate) async fn receive(
+    ///
+    /// # Errors
+    /// The connection is of no use any more.
+    pub async fn receive(
         &mut self,
         mut each: impl FnMut(&[u8], &mut Outbox) -> Result<(), LinkError>,
     ) -> Result<(), LinkError> {
@@ -167,7 +182,10 @@ impl Link {
     }
 
     /// Sends what is queued. Cancel-safe: what was sent is remembered.
-    pub(crate) async fn flush(&mut self) -> Result<(), LinkError> {
+    ///
+    /// # Errors
+    /// The connection is of no use any more.
+    pub async fn flush(&mut self) -> Result<(), LinkError> {
         if self.outbox.bytes.is_empty() {
             return Ok(());
         }

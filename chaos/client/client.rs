@@ -1,22 +1,23 @@
 //! A Socket.IO client on the root namespace, with the memory that a resume needs.
 
-use crate::error::LinkError;
-use crate::packet::{self, Args, Packet};
-use crate::websocket::{Endpoint, Link, Outbox};
+use super::LinkError;
+use super::packet::{self, Args, Packet};
+use super::websocket::{Endpoint, Link, Outbox};
 
 /// What the server called this session, and how far the client has read.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Session {
-    pub(crate) sid: String,
+pub struct Session {
+    /// The public id.
+    pub sid: String,
     /// The bearer secret that resumes the session; empty where the server offers none.
-    pub(crate) pid: String,
+    pub pid: String,
     /// The last offset that came with an event; none before the first event.
-    pub(crate) offset: Option<String>,
+    pub offset: Option<String>,
 }
 
 /// What a workload handles; everything else is handled here.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Message<'a> {
+pub enum Message<'a> {
     /// An event's arguments, its name first.
     Event(Args<'a>),
     /// The ack of the event sent with this id.
@@ -24,9 +25,11 @@ pub(crate) enum Message<'a> {
 }
 
 /// A connected client.
-pub(crate) struct Client {
-    pub(crate) session: Session,
-    pub(crate) link: Link,
+pub struct Client {
+    /// Its session.
+    pub session: Session,
+    /// Its WebSocket.
+    pub link: Link,
     next_id: u64,
     scratch: Vec<u8>,
 }
@@ -40,13 +43,19 @@ struct Connected {
 
 impl Client {
     /// Connects as a stock client does: transport, open packet, CONNECT, its answer.
-    pub(crate) async fn connect(endpoint: &Endpoint) -> Result<Self, LinkError> {
+    ///
+    /// # Errors
+    /// Nobody answers, or it is refused.
+    pub async fn connect(endpoint: &Endpoint) -> Result<Self, LinkError> {
         Self::start(endpoint, None, |_| {}).await
     }
 
     /// Connects with the pid and offset of an earlier session. What arrives together with the answer (the beginning of
     /// the replay) is handed to `each`. Whether it was resumed shows in the pid.
-    pub(crate) async fn resume(
+    ///
+    /// # Errors
+    /// Nobody answers, or it is refused.
+    pub async fn resume(
         endpoint: &Endpoint,
         session: &Session,
         each: impl FnMut(Message<'_>),
@@ -98,7 +107,10 @@ impl Client {
     }
 
     /// Waits for data and hands every event and ack to `each`. Pings are answered. Cancel-safe.
-    pub(crate) async fn receive(
+    ///
+    /// # Errors
+    /// The connection is of no use any more, or `each` says so.
+    pub async fn receive(
         &mut self,
         mut each: impl FnMut(Message<'_>, &mut Outbox) -> Result<(), LinkError>,
     ) -> Result<(), LinkError> {
@@ -106,7 +118,7 @@ impl Client {
     }
 
     /// Queues `event(args…)` with an ack; `args` is written as JSON, each with a comma before it. Returns the ack's id.
-    pub(crate) fn queue(&mut self, event: &str, args: impl FnOnce(&mut Vec<u8>)) -> u64 {
+    pub fn queue(&mut self, event: &str, args: impl FnOnce(&mut Vec<u8>)) -> u64 {
         let id = self.next_id;
         self.next_id += 1;
         packet::event_head(&mut self.scratch, id, event);
@@ -116,8 +128,11 @@ impl Client {
         id
     }
 
-    /// Joins a room and waits until that is committed.
-    pub(crate) async fn join(&mut self, room: &str) -> Result<(), LinkError> {
+    /// Joins a room and waits until that is committed; events that come meanwhile are let go.
+    ///
+    /// # Errors
+    /// The connection broke, or the join is refused.
+    pub async fn join(&mut self, room: &str) -> Result<(), LinkError> {
         let join = self.queue("join", |out| out.extend_from_slice(format!(",\"{room}\"").as_bytes()));
         let mut joined = false;
         while !joined {
@@ -137,7 +152,8 @@ impl Client {
 }
 
 /// The relay answers an error with an ack `{error: …}`.
-pub(crate) fn is_refused(args: Args<'_>) -> bool {
+#[must_use]
+pub fn is_refused(args: Args<'_>) -> bool {
     args.text().starts_with(b"{\"error\"")
 }
 

@@ -16,14 +16,14 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 /// A client's connection.
-pub(crate) enum Stream {
+pub enum Stream {
     Plain(TcpStream),
     Tls(Box<TlsStream<TcpStream>>),
 }
 
 impl Stream {
     /// Connects; over TLS when the address asks for it.
-    pub(crate) async fn connect(authority: &str, tls: bool) -> io::Result<Self> {
+    pub async fn connect(authority: &str, tls: bool) -> io::Result<Self> {
         let tcp = TcpStream::connect(authority).await?;
         tcp.set_nodelay(true)?;
         if !tls {
@@ -35,7 +35,7 @@ impl Stream {
     }
 
     /// The end of the connection will be a reset.
-    pub(crate) fn vanish(&self) -> io::Result<()> {
+    pub fn vanish(&self) -> io::Result<()> {
         let tcp = match self {
             Self::Plain(tcp) => tcp,
             Self::Tls(tls) => tls.get_ref().0,

@@ -1,0 +1,45 @@
+//! JSON over HTTP from a node on this machine: what the harness asks of operators' doors and health pages.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use http_body_util::{BodyExt, Empty, Limited};
+use hyper::body::Bytes;
+use hyper::{Method, Request};
+use hyper_util::rt::TokioIo;
+use serde::de::DeserializeOwned;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+/// An answer that is longer is none.
+const ANSWER_BYTES_MAX: usize = 4 << 20;
+
+/// Status and body; `None`: nobody answered in time.
+pub async fn request(address: SocketAddr, method: Method, path: &str, within: Duration) -> Option<(u16, Bytes)> {
+    timeout(within, exchange(address, method, path)).await.ok()?.ok()
+}
+
+type Broken = Box<dyn std::error::Error + Send + Sync>;
+
+async fn exchange(address: SocketAddr, method: Method, path: &str) -> Result<(u16, Bytes), Broken> {
+    let stream = TcpStream::connect(address).await?;
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+    let driver = tokio::spawn(connection);
+    let request = Request::builder()
+        .method(method)
+        .uri(path)
+        .header("host", address.to_string())
+        .header("connection", "close")
+        .body(Empty::<Bytes>::new())?;
+    let response = sender.send_request(request).await?;
+    let status = response.status().as_u16();
+    let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await?.to_bytes();
+    driver.abort();
+    Ok((status, body))
+}
+
+/// The object that a GET brings; `None`: no such answer in time.
+pub async fn get<T: DeserializeOwned>(address: SocketAddr, path: &str, within: Duration) -> Option<T> {
+    let (status, body) = request(address, Method::GET, path, within).await?;
+    (status == 200).then(|| serde_json::from_slice(&body).ok()).flatten()
+}

@@ -1,0 +1,73 @@
+//! What must hold, one file each (the numbers are those of docs/reliability.md). All are pure: they read a record and say what it
+//! proves.
+
+mod delivery;
+mod failover;
+mod liveness;
+mod memory;
+mod owner;
+mod registry;
+mod session;
+mod split_brain;
+
+use serde::Serialize;
+
+use crate::record::Record;
+
+pub use failover::{Resume, ResumeTimes, resumes, times};
+pub use memory::MemoryBound;
+
+/// Violations that are kept word for word.
+const EXAMPLES_MAX: usize = 10;
+
+/// What one invariant's judge found.
+#[derive(Clone, Debug, Serialize)]
+pub struct Finding {
+    /// `I1` to `I8`.
+    pub invariant: &'static str,
+    /// What is promised.
+    pub promise: &'static str,
+    /// How much was looked at, in words.
+    pub checked: String,
+    /// How often the promise was broken.
+    pub violations: u64,
+    /// The first few of them.
+    pub examples: Vec<String>,
+}
+
+impl Finding {
+    pub(crate) const fn new(invariant: &'static str, promise: &'static str) -> Self {
+        Self { invariant, promise, checked: String::new(), violations: 0, examples: Vec::new() }
+    }
+
+    pub(crate) fn broken(&mut self, words: impl FnOnce() -> String) {
+        self.violations += 1;
+        if self.examples.len() < EXAMPLES_MAX {
+            self.examples.push(words());
+        }
+    }
+}
+
+/// What the judges must know besides the record.
+#[derive(Clone, Debug)]
+pub struct Bounds {
+    /// How long a session can be taken up again, in nanoseconds.
+    pub recovery_window: u64,
+    /// What a node's memory may come to.
+    pub memory: MemoryBound,
+}
+
+/// Every invariant's finding.
+#[must_use]
+pub fn judge(record: &Record, bounds: &Bounds) -> Vec<Finding> {
+    vec![
+        registry::judge(record),
+        delivery::judge(record),
+        session::judge(record, bounds),
+        owner::judge(record),
+        split_brain::judge(record),
+        failover::judge(record),
+        memory::judge(record, &bounds.memory),
+        liveness::judge(record),
+    ]
+}
