@@ -94,7 +94,8 @@ pub async fn run(scenario: &'static dyn Scenario, options: Options, eye: &mut Ey
         silence_max: SILENCE_MAX,
     };
     let (directory, program, seed) = (options.directory.clone(), options.program.clone(), options.seed);
-    let mut setup = Setup::new(options.nodes, clients, directory.clone(), program.clone(), seed);
+    let mut setup =
+        Setup::new(options.nodes, clients, directory.clone(), program.clone(), seed, options.duration.is_none());
     scenario.setup(&mut setup)?;
     let network = Network::new(seed);
     let mut cluster = Cluster::new(&program, &directory, seed);
@@ -115,6 +116,7 @@ pub async fn run(scenario: &'static dyn Scenario, options: Options, eye: &mut Ey
         network,
         random: fastrand::Rng::with_seed(seed),
         directory,
+        program,
         retired: std::collections::BTreeSet::new(),
         launch,
         time_line: TimeLine::default(),

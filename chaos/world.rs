@@ -4,12 +4,14 @@ use std::any::{Any, TypeId};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tokio::time::{Instant, sleep};
+use tokio::process::Command;
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::clock::now;
 use crate::error::HarnessError;
@@ -24,6 +26,8 @@ const TRAFFIC_WITHIN: Duration = Duration::from_secs(60);
 const CONNECTED_WITHIN: Duration = Duration::from_secs(60);
 /// Nodes that do not agree by then do not.
 const CONVERGED_WITHIN: Duration = Duration::from_secs(60);
+/// An operator's order that takes longer hangs.
+const OPERATED_WITHIN: Duration = Duration::from_secs(60);
 /// How often any of this is looked at.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -39,15 +43,31 @@ pub struct Setup {
     pub program: PathBuf,
     /// The run's seed.
     pub seed: u64,
+    /// Whether one round is enough: what costs minutes is made smaller.
+    pub is_quick: bool,
     tools: Tools,
 }
 
 type Tools = HashMap<TypeId, Box<dyn Any + Send + Sync>>;
 
 impl Setup {
-    pub(crate) fn new(nodes: usize, clients: Plan, directory: PathBuf, program: PathBuf, seed: u64) -> Self {
-        let mut setup =
-            Self { launches: vec![Launch::default(); nodes], clients, directory, program, seed, tools: Tools::new() };
+    pub(crate) fn new(
+        nodes: usize,
+        clients: Plan,
+        directory: PathBuf,
+        program: PathBuf,
+        seed: u64,
+        is_quick: bool,
+    ) -> Self {
+        let mut setup = Self {
+            launches: vec![Launch::default(); nodes],
+            clients,
+            directory,
+            program,
+            seed,
+            is_quick,
+            tools: Tools::new(),
+        };
         // A connection that has gone silent is noticed in seconds; a cluster without a quorum lets its clients go in time to see it.
         let silence = setup.clients.silence_max / 2;
         setup.setting("WEBSOCKET_PING_INTERVAL", &format!("{}ms", silence.as_millis()));
@@ -120,6 +140,8 @@ pub struct World {
     pub random: fastrand::Rng,
     /// Where everything of this run lies.
     pub directory: PathBuf,
+    /// The program under attack.
+    pub program: PathBuf,
     /// Nodes that have left for good: they are not started again.
     pub retired: BTreeSet<usize>,
     /// How further nodes are started.
@@ -183,6 +205,33 @@ impl World {
         let fault = self.time_line.begin(mark);
         self.cluster.kill(node).await?;
         Ok(fault)
+    }
+
+    /// What an operator does by hand: a verb of the program, asked of a node.
+    ///
+    /// # Errors
+    /// It is refused, or does not end.
+    pub async fn operate(&self, node: usize, verb: &[&str]) -> Result<(), HarnessError> {
+        let node = self.cluster.node(node);
+        let mut command = Command::new(&self.program);
+        command.args(verb).arg("--addr").arg(node.admin.to_string());
+        command.stdin(Stdio::null()).kill_on_drop(true);
+        let seconds = OPERATED_WITHIN.as_secs();
+        let what = || format!("vedfolnir {} of {}", verb.join(" "), node.name);
+        let ended = timeout(OPERATED_WITHIN, command.output());
+        let output = ended
+            .await
+            .map_err(|_| HarnessError::Timeout { what: what(), seconds })?
+            .map_err(|source| HarnessError::Program { program: self.program.display().to_string(), source, fix: "" })?;
+        if output.status.success() {
+            return Ok(());
+        }
+        let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+        Err(HarnessError::Node {
+            node: node.name.clone(),
+            what: format!("refused {}: {said}", what()),
+            log: node.tail(),
+        })
     }
 
     /// One more node; clients learn of it.

@@ -1,5 +1,7 @@
 //! What people and programs read of a run: a live table, a text, JSON, one page of HTML.
 
+mod chart;
+mod html;
 mod json;
 mod live;
 mod text;
@@ -20,7 +22,9 @@ use crate::runner::Run;
 pub fn write(run: &Run, directory: &Path) -> Result<Vec<PathBuf>, HarnessError> {
     fs::create_dir_all(directory).map_err(HarnessError::file(directory))?;
     let mut paths = Vec::new();
-    for (name, content) in [("report.txt", text(run)), ("report.json", json::json(run))] {
+    for (name, content) in
+        [("report.txt", text(run)), ("report.json", json::json(run)), ("report.html", html::html(run))]
+    {
         let path = directory.join(name);
         fs::write(&path, content).map_err(HarnessError::file(&path))?;
         paths.push(path);

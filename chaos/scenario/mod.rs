@@ -1,5 +1,6 @@
 //! The scenarios, one file each: what is broken, and how it heals. What must hold meanwhile is the same for all of them.
 
+mod join_and_leave;
 mod kill_all;
 mod kill_follower;
 mod kill_leader;
@@ -7,7 +8,10 @@ mod kill_two_of_five;
 mod none;
 mod pause_follower;
 mod pause_leader;
+mod reconnect_herd;
+mod replace_node;
 mod rolling_restart;
+mod transfer_leadership;
 
 use std::pin::Pin;
 
@@ -65,6 +69,10 @@ pub static ALL: &[&dyn Scenario] = &[
     &pause_follower::PauseFollower,
     &pause_leader::PauseLeader,
     &rolling_restart::RollingRestart,
+    &transfer_leadership::TransferLeadership,
+    &join_and_leave::JoinAndLeave,
+    &replace_node::ReplaceNode,
+    &reconnect_herd::ReconnectHerd,
 ];
 
 /// The one of this name.

@@ -251,6 +251,16 @@ impl Cluster {
         Ok(())
     }
 
+    /// Waits until it has ended by itself, as it was told to; how it did.
+    ///
+    /// # Errors
+    /// It does not.
+    pub async fn gone(&mut self, index: usize) -> Result<Option<std::process::ExitStatus>, HarnessError> {
+        let status = self.nodes[index].gone().await;
+        self.note(index);
+        status
+    }
+
     /// Starts it with the same command, or as its `launch` says by now; ready on return.
     ///
     /// # Errors
