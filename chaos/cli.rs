@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
+use crate::drill::{self, DrillArgs};
 use crate::error::HarnessError;
 use crate::report::{self, Eye};
 use crate::runner::{self, Options, Run};
@@ -26,6 +27,8 @@ pub enum Verb {
     Run(RunArgs),
     /// Run all scenarios again and again, each time with another seed, until the time is over or a promise is broken.
     Soak(SoakArgs),
+    /// Kill or stop one node of a running cluster, and see by canaries what its clients see.
+    Drill(DrillArgs),
 }
 
 /// See [`Verb::Run`].
@@ -105,6 +108,7 @@ pub async fn run(verb: Verb) -> Result<u64, HarnessError> {
         }
         Verb::Run(arguments) => run_scenarios(arguments).await,
         Verb::Soak(arguments) => soak(arguments).await,
+        Verb::Drill(arguments) => drill::run(arguments).await,
     }
 }
 

@@ -12,6 +12,7 @@
 pub mod cli;
 pub mod client;
 pub mod clock;
+pub mod drill;
 pub mod error;
 pub mod history;
 mod http;

@@ -87,6 +87,17 @@ pub enum ListenerKind {
     Stalled,
 }
 
+impl std::fmt::Display for ListenerKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(match self {
+            Self::Own => "no delay",
+            Self::OfficialDefault => "official, default delays",
+            Self::OfficialEager => "official, no delay",
+            Self::Stalled => "stalling",
+        })
+    }
+}
+
 /// What a client that listens saw.
 #[derive(Clone, Debug, Serialize)]
 pub struct ListenerLog {

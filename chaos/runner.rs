@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use tokio::time::{Instant, sleep};
 
+use crate::client::Endpoint;
 use crate::clock::{SECOND, now};
 use crate::error::HarnessError;
 use crate::http;
@@ -85,6 +86,7 @@ pub async fn run(scenario: &'static dyn Scenario, options: Options, eye: &mut Ey
         listeners: options.clients,
         stalled: 0,
         rooms: 10,
+        room_prefix: "room-".to_owned(),
         publishers: 3,
         rate: options.rate,
         payload_bytes: 64,
@@ -107,8 +109,9 @@ pub async fn run(scenario: &'static dyn Scenario, options: Options, eye: &mut Ey
         fronts.push(network.add_front(preferred).await?);
     }
     let admins = cluster.nodes().iter().map(|node| node.admin).collect();
+    let doors = cluster.doors().iter().map(|door| Endpoint::at(*door)).collect();
     let mut record = Record { began: now(), ..Record::default() };
-    let workload = Workload::start(&setup.clients, cluster.doors().to_vec(), admins, &fronts, seed).await?;
+    let workload = Workload::start(&setup.clients, doors, admins, &fronts, seed).await?;
     let monitor = Monitor::start(cluster.roster(), Arc::clone(workload.shared()));
     let launch = setup.launches.first().cloned().unwrap_or_default();
     let mut world = World {

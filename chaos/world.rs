@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 use tokio::process::Command;
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::client::Endpoint;
 use crate::clock::now;
 use crate::error::HarnessError;
 use crate::proxy::Network;
@@ -241,7 +242,7 @@ impl World {
     pub async fn add_node(&mut self) -> Result<usize, HarnessError> {
         let index = self.cluster.add(self.launch.clone(), &self.network).await?;
         let node = self.cluster.node(index);
-        self.workload.shared().add_node(self.cluster.doors()[index], node.admin);
+        self.workload.shared().add_node(Endpoint::at(self.cluster.doors()[index]), node.admin);
         Ok(index)
     }
 

@@ -1,14 +1,14 @@
 //! A Socket.IO client that costs little, so that thousands fit beside the servers that they attack or load: WebSocket only,
 //! the root namespace, and the memory that a resume needs.
 
-mod client;
 pub mod packet;
+mod session;
 mod tls;
 mod websocket;
 
 use std::io;
 
-pub use client::{Client, Message, Session, is_refused};
+pub use session::{Client, Message, Session, is_refused};
 pub use websocket::{Endpoint, Link, Outbox};
 
 /// Why a connection is of no use any more.

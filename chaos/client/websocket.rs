@@ -39,9 +39,18 @@ pub struct Endpoint {
     pub url: String,
     authority: String,
     tls: bool,
+    /// Members of the CONNECT's auth object, beyond what a resume needs.
+    pub auth: serde_json::Map<String, serde_json::Value>,
 }
 
 impl Endpoint {
+    /// Without TLS, without anything to say of oneself.
+    #[must_use]
+    pub fn at(address: std::net::SocketAddr) -> Self {
+        let auth = serde_json::Map::new();
+        Self { url: format!("http://{address}"), authority: address.to_string(), tls: false, auth }
+    }
+
     /// `http://`, `https://`, `ws://`, `wss://` or nothing before HOST:PORT.
     ///
     /// # Errors
@@ -51,9 +60,12 @@ impl Endpoint {
         let plain = url.strip_prefix("http://").or_else(|| url.strip_prefix("ws://"));
         let authority = secure.or(plain).unwrap_or(url).trim_end_matches('/');
         match authority.rsplit_once(':') {
-            Some((host, port)) if !host.is_empty() && !host.contains('/') && port.parse::<u16>().is_ok() => {
-                Ok(Self { url: url.to_owned(), authority: authority.to_owned(), tls: secure.is_some() })
-            }
+            Some((host, port)) if !host.is_empty() && !host.contains('/') && port.parse::<u16>().is_ok() => Ok(Self {
+                url: url.to_owned(),
+                authority: authority.to_owned(),
+                tls: secure.is_some(),
+                auth: serde_json::Map::new(),
+            }),
             _ => Err(BadUrl(url.to_owned())),
         }
     }

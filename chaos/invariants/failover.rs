@@ -164,7 +164,7 @@ pub(super) fn judge(record: &Record) -> Finding {
         .map(|group| {
             let [p50, p99, max] = group.total.map(|time| time / MS);
             let whom = if group.of_leader { "leader" } else { "follower" };
-            format!("{:?} of a {whom}: {} resumes, p50 {p50} ms, p99 {p99} ms, max {max} ms", group.kind, group.count)
+            format!("{}, of a {whom}: {} resumes, p50 {p50} ms, p99 {p99} ms, max {max} ms", group.kind, group.count)
         })
         .collect();
     finding.checked = if words.is_empty() { "no node was killed".to_owned() } else { words.join("; ") };

@@ -157,7 +157,7 @@ fn resume_times(page: &mut String, record: &Record) {
     );
     for group in groups {
         let whom = if group.of_leader { "leader" } else { "follower" };
-        let _ = write!(page, "<tr><td>{:?}</td><td>{whom}</td><td>{}</td>", group.kind, group.count);
+        let _ = write!(page, "<tr><td>{}</td><td>{whom}</td><td>{}</td>", group.kind, group.count);
         for part in [group.total, group.detect, group.elect, group.reconnect, group.replay] {
             let [p50, p99, max] = part.map(|time| time / MS);
             let _ = write!(page, "<td>{p50} / {p99} / {max}</td>");

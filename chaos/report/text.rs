@@ -68,7 +68,7 @@ pub fn text(run: &Run) -> String {
         let _ = writeln!(out, "\nfrom the kill to `recovered`, ms: p50 / p99 / max");
         for group in groups {
             let whom = if group.of_leader { "leader" } else { "follower" };
-            let _ = write!(out, "  {:?}, {whom} killed, {} resumes:", group.kind, group.count);
+            let _ = write!(out, "  {}, {whom} killed, {} resumes:", group.kind, group.count);
             for (name, part) in [
                 ("total", group.total),
                 ("detect", group.detect),

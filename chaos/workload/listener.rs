@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::{sleep, timeout};
 
-use super::log::{Log, read, room_name};
+use super::log::{Log, read};
 use super::shared::{Shared, Stage};
 use crate::client::{Client, Endpoint, LinkError, Message, Session, is_refused};
 use crate::clock::now;
@@ -53,7 +53,7 @@ impl Listener {
         while self.shared.stage() != Stage::Over {
             let (node, door) = self.shared.door(number);
             number += 1;
-            match timeout(CONNECT_WITHIN, self.connect(node, &door.to_string())).await {
+            match timeout(CONNECT_WITHIN, self.connect(node, &door)).await {
                 Ok(Ok(client)) => {
                     let error = self.live(client).await;
                     self.log.disconnected(Some(node), error.to_string(), now(), &self.shared);
@@ -63,11 +63,10 @@ impl Listener {
         }
     }
 
-    async fn connect(&mut self, node: usize, authority: &str) -> Result<Client, LinkError> {
+    async fn connect(&mut self, node: usize, endpoint: &Endpoint) -> Result<Client, LinkError> {
         let began = now();
-        let endpoint = Endpoint::parse(authority).map_err(|error| LinkError::Protocol(error.to_string()))?;
         let Some(earlier) = self.session.clone() else {
-            let client = Client::connect(&endpoint).await?;
+            let client = Client::connect(endpoint).await?;
             let sid = client.session.sid.clone();
             self.session = Some(client.session.clone());
             self.log.connected(Connect { began, at: now(), node: Some(node), recovered: false, sid }, &self.shared);
@@ -75,7 +74,7 @@ impl Listener {
         };
         // The beginning of the replay may come with the answer: it is noted once it is known to belong to the session.
         let mut first = Vec::new();
-        let client = Client::resume(&endpoint, &earlier, |message| {
+        let client = Client::resume(endpoint, &earlier, |message| {
             if let Message::Event(args) = message
                 && let Some(delivery) = read(args)
             {
@@ -150,8 +149,8 @@ impl Listener {
     async fn enter_rooms(&mut self, client: &mut Client) -> Result<(), LinkError> {
         let Self { log, shared, session, .. } = self;
         for room in log.missing_rooms() {
-            let join =
-                client.queue("join", |out| out.extend_from_slice(format!(",\"{}\"", room_name(room)).as_bytes()));
+            let join = client
+                .queue("join", |out| out.extend_from_slice(format!(",\"{}\"", shared.room_name(room)).as_bytes()));
             let mut joined = false;
             let joining = async {
                 while !joined {

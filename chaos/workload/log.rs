@@ -19,12 +19,6 @@ pub const EVENT: &str = "m";
 /// The event that closes a room's messages.
 pub const FENCE: &str = "f";
 
-/// A room's name on the wire.
-#[must_use]
-pub fn room_name(room: u32) -> String {
-    format!("room-{room}")
-}
-
 /// What came with an event.
 pub(super) struct Delivery<'a> {
     pub(super) id: MessageId,

@@ -22,10 +22,11 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 
-pub use log::{EVENT, FENCE, room_name};
+pub use log::{EVENT, FENCE};
 pub use official::OfficialPlan;
 pub use shared::{Counters, Shared, Stage};
 
+use crate::client::Endpoint;
 use crate::error::HarnessError;
 use crate::record::{ListenerKind, Record};
 use listener::Listener;
@@ -40,6 +41,8 @@ pub struct Plan {
     pub stalled: usize,
     /// Rooms; each listener is in one, every fourth in two.
     pub rooms: u32,
+    /// What their names begin with; a number follows.
+    pub room_prefix: String,
     /// Clients that publish.
     pub publishers: usize,
     /// Messages a second, of all of them.
@@ -71,7 +74,7 @@ impl Workload {
     /// The official clients cannot be started.
     pub async fn start(
         plan: &Plan,
-        doors: Vec<SocketAddr>,
+        doors: Vec<Endpoint>,
         admins: Vec<SocketAddr>,
         fronts: &[SocketAddr],
         seed: u64,
@@ -98,9 +101,7 @@ impl Workload {
             tasks.spawn(registrar::run(index as u32, Arc::clone(&shared), random.fork()));
         }
         let official = match &plan.official {
-            Some(official) => {
-                Some(official::Official::start(official, fronts, plan.rooms, plan.listeners, &shared).await?)
-            }
+            Some(official) => Some(official::Official::start(official, fronts, plan.listeners, &shared).await?),
             None => None,
         };
         Ok(Self { shared, listeners, official, tasks })
@@ -154,6 +155,6 @@ fn rooms_of(index: usize, rooms: u32) -> Vec<u32> {
     let count = rooms.max(1) as usize;
     let first = index % count;
     let second = (index + 3) % count;
-    let both = if index % 4 == 0 && second != first { vec![first, second] } else { vec![first] };
+    let both = if index.is_multiple_of(4) && second != first { vec![first, second] } else { vec![first] };
     both.into_iter().map(|room| room as u32).collect()
 }

@@ -108,7 +108,6 @@ impl Official {
     pub(super) async fn start(
         plan: &OfficialPlan,
         fronts: &[SocketAddr],
-        rooms: u32,
         first: usize,
         shared: &Arc<Shared>,
     ) -> Result<Self, HarnessError> {
@@ -123,12 +122,12 @@ impl Official {
                 let at_once = json!({"reconnectionDelay": 0, "reconnectionDelayMax": 50, "randomizationFactor": 0});
                 (ListenerKind::OfficialEager, at_once)
             };
-            let in_rooms = rooms_of(first + index, rooms);
+            let in_rooms = rooms_of(first + index, shared.rooms());
             // Every third begins with polling and upgrades, as the client does by default.
             let transports = if index % 3 == 2 { json!(["polling", "websocket"]) } else { json!(["websocket"]) };
             let url = fronts.get(index % fronts.len().max(1)).map(ToString::to_string).unwrap_or_default();
             clients.push(json!({
-                "url": format!("http://{url}"), "rooms": in_rooms, "options": options, "transports": transports,
+                "url": format!("http://{url}"), "rooms": in_rooms, "prefix": shared.room_name_prefix(), "options": options, "transports": transports,
             }));
             logs.push(Arc::new(Log::new(format!("official {index}"), kind, in_rooms)));
         }

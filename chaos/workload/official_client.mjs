@@ -11,7 +11,7 @@ const sockets = plan.clients.map((client, index) => {
   const socket = io(client.url, { forceNew: true, transports: client.transports, ...client.options });
   let began = process.hrtime.bigint();
   let joined = false;
-  const join = (room) => socket.timeout(5000).emit('join', `room-${room}`, (error, answer) => {
+  const join = (room) => socket.timeout(5000).emit('join', `${client.prefix}${room}`, (error, answer) => {
     if (error || answer?.error) setTimeout(join, 100, room);
     else say(index, 'j', { room });
   });

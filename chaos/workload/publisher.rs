@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep, timeout};
 
 use super::listener::silent;
-use super::log::{EVENT, FENCE, room_name};
+use super::log::{EVENT, FENCE};
 use super::shared::{Shared, Stage};
 use crate::client::packet::Args;
 use crate::client::{Client, Endpoint, LinkError, Message, Session, is_refused};
@@ -72,7 +72,7 @@ impl Publisher {
         loop {
             let (_, door) = self.shared.door(number);
             number += 1;
-            match timeout(CONNECT_WITHIN, self.connect(&door.to_string())).await {
+            match timeout(CONNECT_WITHIN, self.connect(&door)).await {
                 Ok(Ok(client)) => {
                     if self.live(client).await.is_ok() {
                         break;
@@ -87,11 +87,10 @@ impl Publisher {
         self.shared.counters.fenced.fetch_add(1, Ordering::Relaxed);
     }
 
-    async fn connect(&mut self, authority: &str) -> Result<Client, LinkError> {
-        let endpoint = Endpoint::parse(authority).map_err(|error| LinkError::Protocol(error.to_string()))?;
+    async fn connect(&mut self, endpoint: &Endpoint) -> Result<Client, LinkError> {
         let client = match &self.session {
-            Some(session) => Client::resume(&endpoint, session, |_| {}).await?,
-            None => Client::connect(&endpoint).await?,
+            Some(session) => Client::resume(endpoint, session, |_| {}).await?,
+            None => Client::connect(endpoint).await?,
         };
         if self.session.as_ref().is_some_and(|session| session.pid != client.session.pid) {
             // Another session: its messages have no order with those of the one before.
@@ -128,8 +127,9 @@ impl Publisher {
         let id = MessageId { publisher: self.number, sequence: self.sequence };
         self.sequence += 1;
         let place = self.shared.published(id, room, now(), Outcome::Unknown);
+        let name = self.shared.room_name(room);
         let ack = client.queue("publish", |out| {
-            let (room, publisher, sequence) = (room_name(room), id.publisher, id.sequence);
+            let (room, publisher, sequence) = (&name, id.publisher, id.sequence);
             out.extend_from_slice(format!(",\"{room}\",\"{event}\",{publisher},{sequence},{padding}").as_bytes());
         });
         (ack, place)

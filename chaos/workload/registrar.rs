@@ -8,7 +8,7 @@ use serde::Deserialize;
 use tokio::time::{sleep, timeout};
 
 use super::shared::{Shared, Stage};
-use crate::client::{Client, Endpoint, LinkError, Session};
+use crate::client::{Client, Session};
 use crate::clock::now;
 use crate::http;
 use crate::record::{RegistryAct, RegistryAnswer, RegistryCall};
@@ -68,13 +68,8 @@ impl Drop for Call<'_> {
     }
 }
 
-fn endpoint(number: usize, shared: &Shared) -> Result<Endpoint, LinkError> {
-    let (_, door) = shared.door(number);
-    Endpoint::parse(&door.to_string()).map_err(|error| LinkError::Protocol(error.to_string()))
-}
-
 async fn one(session: u32, shared: &Shared, random: &mut fastrand::Rng) {
-    let Ok(at) = endpoint(random.usize(..), shared) else { return };
+    let (_, at) = shared.door(random.usize(..));
     let mut call = Call::begin(session, RegistryCall::Register, shared);
     let Ok(Ok(first)) = timeout(ANSWER_WITHIN, Client::connect(&at)).await else { return };
     call.answered(RegistryAnswer::Done);
@@ -109,7 +104,7 @@ async fn rival(session: u32, known: &Session, shared: &Shared, mut random: fastr
 
 /// Takes the session over; a session that is gone is answered with another one, which is ended at once.
 async fn resume(session: u32, known: &Session, shared: &Shared, number: usize) -> Option<Client> {
-    let at = endpoint(number, shared).ok()?;
+    let (_, at) = shared.door(number);
     let mut call = Call::begin(session, RegistryCall::Resume, shared);
     let client = timeout(ANSWER_WITHIN, Client::resume(&at, known, |_| {})).await.ok()?.ok()?;
     let is_same = client.session.pid == known.pid;

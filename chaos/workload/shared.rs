@@ -8,6 +8,7 @@ use parking_lot::{Mutex, RwLock};
 use tokio::sync::watch;
 
 use super::Plan;
+use crate::client::Endpoint;
 use crate::clock::Nanos;
 use crate::history::{MessageId, Outcome};
 use crate::record::{PublishLog, Record, RegistryAct, StaleAct, StaleDelivery};
@@ -47,9 +48,10 @@ pub struct Counters {
 
 /// See the module.
 pub struct Shared {
-    doors: RwLock<Vec<SocketAddr>>,
+    doors: RwLock<Vec<Endpoint>>,
     admins: RwLock<Vec<SocketAddr>>,
     rooms: u32,
+    room_prefix: String,
     /// How many publish.
     pub(super) publishers: usize,
     silence_max: Duration,
@@ -65,11 +67,12 @@ pub struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(doors: Vec<SocketAddr>, admins: Vec<SocketAddr>, plan: &Plan) -> Self {
+    pub(super) fn new(doors: Vec<Endpoint>, admins: Vec<SocketAddr>, plan: &Plan) -> Self {
         Self {
             doors: RwLock::new(doors),
             admins: RwLock::new(admins),
             rooms: plan.rooms.max(1),
+            room_prefix: plan.room_prefix.clone(),
             publishers: plan.publishers,
             silence_max: plan.silence_max,
             stage: watch::channel(Stage::Running).0,
@@ -84,10 +87,10 @@ impl Shared {
     }
 
     /// Where clients find each node.
-    pub(super) fn door(&self, number: usize) -> (usize, SocketAddr) {
+    pub(super) fn door(&self, number: usize) -> (usize, Endpoint) {
         let doors = self.doors.read();
         let node = number % doors.len();
-        (node, doors[node])
+        (node, doors[node].clone())
     }
 
     /// An operators' door.
@@ -97,13 +100,23 @@ impl Shared {
     }
 
     /// A node has come.
-    pub fn add_node(&self, door: SocketAddr, admin: SocketAddr) {
+    pub fn add_node(&self, door: Endpoint, admin: SocketAddr) {
         self.doors.write().push(door);
         self.admins.write().push(admin);
     }
 
     pub(super) const fn rooms(&self) -> u32 {
         self.rooms
+    }
+
+    /// What rooms' names begin with.
+    pub(super) fn room_name_prefix(&self) -> &str {
+        &self.room_prefix
+    }
+
+    /// A room's name on the wire.
+    pub(super) fn room_name(&self, room: u32) -> String {
+        format!("{}{room}", self.room_prefix)
     }
 
     pub(super) const fn silence_max(&self) -> Duration {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout};
 
-use super::log::{EVENT, read, room_name};
+use super::log::{EVENT, read};
 use super::publisher::outcome;
 use super::shared::{Shared, Stage};
 use crate::client::{Client, Endpoint, LinkError, Message};
@@ -38,23 +38,23 @@ pub(super) async fn run(index: usize, shared: Arc<Shared>) {
     }
 }
 
-async fn endpoint(number: &mut usize, shared: &Shared) -> Result<Endpoint, LinkError> {
+fn endpoint(number: &mut usize, shared: &Shared) -> Endpoint {
     let (_, door) = shared.door(*number);
     *number += 1;
-    Endpoint::parse(&door.to_string()).map_err(|error| LinkError::Protocol(error.to_string()))
+    door
 }
 
 /// A session from its beginning until one of its connections breaks.
 async fn one(number: &mut usize, shared: &Shared) -> Result<(), LinkError> {
-    let at = endpoint(number, shared).await?;
+    let at = endpoint(number, shared);
     let mut old = within(Client::connect(&at)).await?;
-    within(old.join(&room_name(ROOM))).await?;
+    within(old.join(&shared.room_name(ROOM))).await?;
     // Its messages are of a publisher of their own.
     let publisher = shared.publisher();
     let mut sequence = 0;
     loop {
         sleep(PAUSE).await;
-        let at = endpoint(number, shared).await?;
+        let at = endpoint(number, shared);
         let new = within(Client::resume(&at, &old.session, |_| {})).await?;
         if new.session.pid != old.session.pid {
             // The session could not be taken over: then it is not elsewhere.
@@ -75,7 +75,7 @@ async fn afterlife(mut old: Client, id: MessageId, taken_over_at: Nanos, shared:
     // Whatever the answer: nobody may ever see it, and the oracle counts it as a phantom if anybody does.
     shared.published(id, ROOM, invoked_at, Outcome::Failed);
     let ack = old.queue("publish", |out| {
-        let (room, MessageId { publisher, sequence }) = (room_name(ROOM), id);
+        let (room, MessageId { publisher, sequence }) = (shared.room_name(ROOM), id);
         out.extend_from_slice(format!(",\"{room}\",\"{EVENT}\",{publisher},{sequence},\"stale\"").as_bytes());
     });
     let mut acknowledged = false;

@@ -69,12 +69,14 @@ impl Client {
         mut each: impl FnMut(Message<'_>),
     ) -> Result<Self, LinkError> {
         let mut link = Link::open(endpoint).await?;
-        let connect = match earlier {
-            None => "40".to_owned(),
-            Some(Session { pid, offset: None, .. }) => format!("40{}", serde_json::json!({"pid": pid})),
-            Some(Session { pid, offset: Some(offset), .. }) => {
-                format!("40{}", serde_json::json!({"pid": pid, "offset": offset}))
-            }
+        let mut auth = endpoint.auth.clone();
+        if let Some(Session { pid, offset, .. }) = earlier {
+            auth.insert("pid".to_owned(), pid.as_str().into());
+            auth.extend(offset.as_deref().map(|offset| ("offset".to_owned(), offset.into())));
+        }
+        let connect = match auth.is_empty() {
+            true => "40".to_owned(),
+            false => format!("40{}", serde_json::Value::Object(auth)),
         };
         let mut connected: Option<Connected> = None;
         while connected.is_none() {
