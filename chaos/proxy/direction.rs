@@ -135,9 +135,9 @@ impl Direction {
 
     /// A packet came in that is to go out there.
     pub(super) fn pass(&self, packet: &[u8], outlet: &Outlet) {
-        let now = Instant::now();
         let mut line = self.line.lock();
         let line = &mut *line;
+        let now = Instant::now();
         if line.policy.cut || line.chance(line.policy.loss) {
             count(&self.counters.dropped);
             return;
