@@ -1,9 +1,10 @@
 //! The client's side of a node: what happens to the connections that go through the proxy to its service.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::sync::watch;
 
 /// A node's clients: cheap to clone. All of it concerns connections through this node's proxy and those that
@@ -15,9 +16,15 @@ pub struct Door {
 
 struct Inner {
     behaviour: watch::Sender<Behaviour>,
-    /// The number of the next connection.
-    next: AtomicU64,
-    open: AtomicU64,
+    connections: Mutex<Connections>,
+}
+
+#[derive(Default)]
+struct Connections {
+    /// The number of the next one.
+    next: u64,
+    /// Those that exist.
+    open: BTreeSet<u64>,
 }
 
 /// What connections of one door do.
@@ -35,11 +42,7 @@ pub(super) struct Behaviour {
 
 impl Default for Door {
     fn default() -> Self {
-        let inner = Inner {
-            behaviour: watch::Sender::new(Behaviour::default()),
-            next: AtomicU64::new(0),
-            open: AtomicU64::new(0),
-        };
+        let inner = Inner { behaviour: watch::Sender::new(Behaviour::default()), connections: Mutex::default() };
         Self { inner: Arc::new(inner) }
     }
 }
@@ -48,12 +51,12 @@ impl Door {
     /// From now on the connections that exist swallow what either side sends, and neither learns that the other is
     /// gone: as when a cable is pulled or a NAT forgets. Not to be healed; new connections are not concerned.
     pub fn half_open(&self) {
-        self.inner.behaviour.send_modify(|now| now.half_open_below = self.inner.next.load(Ordering::SeqCst));
+        self.inner.behaviour.send_modify(|now| now.half_open_below = self.inner.connections.lock().next);
     }
 
     /// Resets the connections that exist, on both sides.
     pub fn reset_all(&self) {
-        self.inner.behaviour.send_modify(|now| now.reset_below = self.inner.next.load(Ordering::SeqCst));
+        self.inner.behaviour.send_modify(|now| now.reset_below = self.inner.connections.lock().next);
     }
 
     /// Whether new connections are reset as soon as they are made. The front does not lead to such a node.
@@ -87,8 +90,15 @@ impl Door {
 
     /// Connections that exist, half-open ones included.
     #[must_use]
-    pub fn connections(&self) -> u64 {
-        self.inner.open.load(Ordering::SeqCst)
+    pub fn connections(&self) -> usize {
+        self.inner.connections.lock().open.len()
+    }
+
+    /// Of them, those that are half open: until both ends have given them up.
+    #[must_use]
+    pub fn half_open_left(&self) -> usize {
+        let below = self.inner.behaviour.borrow().half_open_below;
+        self.inner.connections.lock().open.range(..below).count()
     }
 
     pub(super) fn refuses(&self) -> bool {
@@ -97,13 +107,13 @@ impl Door {
 
     /// A new connection goes through.
     pub(super) fn enter(&self) -> Passage {
-        // Within the watch's lock, so that a fault concerns exactly the connections that exist.
-        let mut number = 0;
-        self.inner.behaviour.send_if_modified(|_| {
-            number = self.inner.next.fetch_add(1, Ordering::SeqCst);
-            false
-        });
-        self.inner.open.fetch_add(1, Ordering::SeqCst);
+        let number = {
+            let mut connections = self.inner.connections.lock();
+            let number = connections.next;
+            connections.next += 1;
+            connections.open.insert(number);
+            number
+        };
         Passage { number, behaviour: self.inner.behaviour.subscribe(), door: self.clone() }
     }
 }
@@ -129,6 +139,6 @@ impl Passage {
 
 impl Drop for Passage {
     fn drop(&mut self) {
-        self.door.inner.open.fetch_sub(1, Ordering::SeqCst);
+        self.door.inner.connections.lock().open.remove(&self.number);
     }
 }

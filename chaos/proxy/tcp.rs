@@ -25,6 +25,9 @@ const IN_FLIGHT_BYTES_MAX: usize = 256 << 10;
 const CHUNK_BYTES: usize = 64 << 10;
 /// Pieces in which a line of limited bandwidth carries its bytes, per second.
 const PIECES_PER_SECOND: u64 = 50;
+/// Asked of the kernel for what is on its way to and from the proxy, so that an end that does not read is soon felt by
+/// the other one; it takes twice as much.
+const SOCKET_BUFFER_BYTES: usize = 64 << 10;
 /// A node that does not take a connection within this is passed over.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// A node that let a client go without a byte is not the front's first choice for this long.
@@ -106,8 +109,12 @@ impl Entrance {
 
 /// Until both ends are done. How many bytes came from the node.
 async fn carry(mut client: TcpStream, mut node: TcpStream, passage: Passage) -> u64 {
-    // Latency is the policy's business.
-    let _ = (client.set_nodelay(true), node.set_nodelay(true));
+    for stream in [&client, &node] {
+        // Latency is the policy's business. Whatever the kernel grants is good.
+        let socket = SockRef::from(stream);
+        let _ = (socket.set_tcp_nodelay(true), socket.set_recv_buffer_size(SOCKET_BUFFER_BYTES));
+        let _ = socket.set_send_buffer_size(SOCKET_BUFFER_BYTES);
+    }
     let mut from_node = 0;
     let is_over = {
         let (client_reads, client_writes) = client.split();
