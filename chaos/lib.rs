@@ -16,6 +16,7 @@ pub mod drill;
 pub mod error;
 pub mod history;
 mod http;
+pub mod inject;
 pub mod invariants;
 pub mod linearizability;
 mod monitor;

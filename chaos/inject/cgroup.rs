@@ -1,0 +1,243 @@
+//! Less memory or processor for one node: control groups, of either version, for root; and for everybody a process that is
+//! stopped most of the time.
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::{InjectError, is_root};
+
+const ROOT: &str = "/sys/fs/cgroup";
+const NAME: &str = "vedfolnir-chaos-";
+/// Both versions count processor time in periods of this length.
+const PERIOD_US: u64 = 100_000;
+
+/// A control group for one node, gone with this value. Processes begin in it (see [`Self::prefix`]): memory counts for the
+/// group that a process was in as it asked for it.
+#[derive(Debug)]
+pub struct Group {
+    memory: PathBuf,
+    cpu: PathBuf,
+    is_v2: bool,
+}
+
+impl Group {
+    /// A group without limits for the node `name`.
+    ///
+    /// # Errors
+    /// No root, or no control groups for memory and processor that this process may make.
+    pub fn make(name: &str) -> Result<Self, InjectError> {
+        if !is_root() {
+            return Err(InjectError::Lacking("a control group: needs root".to_owned()));
+        }
+        remove_those_of_the_dead(Path::new(ROOT));
+        Self::make_below(Path::new(ROOT), &format!("{NAME}{}-{name}", std::process::id()))
+    }
+
+    fn make_below(root: &Path, name: &str) -> Result<Self, InjectError> {
+        let is_v2 = root.join("cgroup.controllers").exists();
+        let (memory, cpu) =
+            if is_v2 { (root.to_owned(), root.to_owned()) } else { (root.join("memory"), root.join("cpu")) };
+        for controller in [&memory, &cpu] {
+            if !controller.join("cgroup.procs").exists() {
+                let reason = format!("a control group: {} is no hierarchy of control groups", controller.display());
+                return Err(InjectError::Lacking(reason));
+            }
+        }
+        if is_v2 {
+            // Refused in a container whose processes are in the group it sees as the root.
+            put(&root.join("cgroup.subtree_control"), "+memory +cpu")?;
+        }
+        let group = Self { memory: memory.join(name), cpu: cpu.join(name), is_v2 };
+        for directory in [&group.memory, &group.cpu] {
+            fs::create_dir_all(directory).map_err(InjectError::file(directory))?;
+        }
+        Ok(group)
+    }
+
+    /// The beginning of the node's command line: it enters the group and becomes the node, with the pid that was spawned.
+    #[must_use]
+    pub fn prefix(&self) -> Vec<OsString> {
+        let enter = "for group in \"$0\" \"$1\"; do echo $$ > \"$group/cgroup.procs\"; done; shift; exec \"$@\"";
+        let shell = ["sh", "-ec", enter].map(OsString::from);
+        shell.into_iter().chain([self.memory.clone().into(), self.cpu.clone().into()]).collect()
+    }
+
+    /// At most so much memory; `None`: as much as there is. Less than is in use ends processes.
+    ///
+    /// # Errors
+    /// The system refuses: version 1 does if it cannot free as much.
+    pub fn limit_memory(&self, bytes: Option<u64>) -> Result<(), InjectError> {
+        let (file, none) = if self.is_v2 { ("memory.max", "max") } else { ("memory.limit_in_bytes", "-1") };
+        put(&self.memory.join(file), &bytes.map_or_else(|| none.to_owned(), |bytes| bytes.to_string()))
+    }
+
+    /// Memory in use, in bytes, caches included.
+    ///
+    /// # Errors
+    /// The system does not say.
+    pub fn memory_used(&self) -> Result<u64, InjectError> {
+        let file = self.memory.join(if self.is_v2 { "memory.current" } else { "memory.usage_in_bytes" });
+        let text = fs::read_to_string(&file).map_err(InjectError::file(&file))?;
+        text.trim().parse().map_err(|_| InjectError::Lacking(format!("{}: no number: {}", file.display(), text.trim())))
+    }
+
+    /// At most so many hundredths of one processor; `None`: as many as there are.
+    ///
+    /// # Errors
+    /// The system refuses.
+    pub fn limit_cpu(&self, percent: Option<u64>) -> Result<(), InjectError> {
+        let quota_us = percent.map(|percent| (percent * PERIOD_US / 100).max(1000));
+        if self.is_v2 {
+            let quota = quota_us.map_or_else(|| "max".to_owned(), |quota| quota.to_string());
+            put(&self.cpu.join("cpu.max"), &format!("{quota} {PERIOD_US}"))
+        } else {
+            put(&self.cpu.join("cpu.cfs_period_us"), &PERIOD_US.to_string())?;
+            let quota = quota_us.map_or_else(|| "-1".to_owned(), |quota| quota.to_string());
+            put(&self.cpu.join("cpu.cfs_quota_us"), &quota)
+        }
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        remove(&self.memory);
+        remove(&self.cpu);
+    }
+}
+
+fn put(file: &Path, value: &str) -> Result<(), InjectError> {
+    fs::write(file, value).map_err(InjectError::file(file))
+}
+
+/// Whoever is still in it goes to the group above.
+fn remove(group: &Path) {
+    if let (Ok(pids), Some(above)) = (fs::read_to_string(group.join("cgroup.procs")), group.parent()) {
+        for pid in pids.lines() {
+            let _ = fs::write(above.join("cgroup.procs"), pid);
+        }
+    }
+    let _ = fs::remove_dir(group);
+}
+
+/// Groups whose harness is gone; nothing in them is ended.
+fn remove_those_of_the_dead(root: &Path) {
+    for hierarchy in [root.to_owned(), root.join("memory"), root.join("cpu")] {
+        let Ok(entries) = fs::read_dir(hierarchy) else { continue };
+        for entry in entries.flatten() {
+            let name = entry.file_name();
+            let pid = name.to_str().and_then(|name| name.strip_prefix(NAME)?.split('-').next()?.parse::<u32>().ok());
+            if pid.is_some_and(|pid| !Path::new(&format!("/proc/{pid}")).exists()) {
+                remove(&entry.path());
+            }
+        }
+    }
+}
+
+/// A process that runs only a part of the time, until this value is gone; then it runs on.
+#[derive(Debug)]
+pub struct Starved {
+    end: Option<SyncSender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Starved {
+    /// Lets it run for `run` and stops it for `stop`, again and again.
+    ///
+    /// # Errors
+    /// There is no such process, or no thread to be had.
+    pub fn begin(pid: u32, run: Duration, stop: Duration) -> Result<Self, InjectError> {
+        let lacking = |reason: String| InjectError::Lacking(format!("process {pid} cannot be starved: {reason}"));
+        let process = i32::try_from(pid)
+            .ok()
+            .and_then(Pid::from_raw)
+            .ok_or_else(|| lacking("that is no process id".to_owned()))?;
+        kill_process(process, Signal::CONT).map_err(|error| lacking(error.to_string()))?;
+        let (end, ended) = sync_channel(1);
+        let turns = move || {
+            for (signal, wait) in [(Signal::STOP, stop), (Signal::CONT, run)].into_iter().cycle() {
+                let is_gone = kill_process(process, signal).is_err();
+                if is_gone || ended.recv_timeout(wait) != Err(RecvTimeoutError::Timeout) {
+                    break;
+                }
+            }
+            let _ = kill_process(process, Signal::CONT);
+        };
+        let thread = thread::Builder::new().name("starve".to_owned()).spawn(turns);
+        let thread = thread.map_err(|error| lacking(error.to_string()))?;
+        Ok(Self { end: Some(end), thread: Some(thread) })
+    }
+}
+
+impl Drop for Starved {
+    fn drop(&mut self) {
+        drop(self.end.take());
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    #[test]
+    fn version_2_is_limited_by_its_own_files() {
+        let root = tempfile::tempdir().unwrap();
+        for file in ["cgroup.controllers", "cgroup.procs"] {
+            fs::write(root.path().join(file), "").unwrap();
+        }
+        let group = Group::make_below(root.path(), "group").unwrap();
+        group.limit_memory(Some(5 << 20)).unwrap();
+        group.limit_cpu(Some(10)).unwrap();
+        let read = |file: &str| fs::read_to_string(root.path().join("group").join(file)).unwrap();
+        assert_eq!((read("memory.max"), read("cpu.max")), ("5242880".to_owned(), "10000 100000".to_owned()));
+        group.limit_memory(None).unwrap();
+        group.limit_cpu(None).unwrap();
+        assert_eq!((read("memory.max"), read("cpu.max")), ("max".to_owned(), "max 100000".to_owned()));
+        assert_eq!(fs::read_to_string(root.path().join("cgroup.subtree_control")).unwrap(), "+memory +cpu");
+    }
+
+    #[test]
+    fn a_process_begins_in_its_group() {
+        let group = match Group::make("test") {
+            Ok(group) => group,
+            Err(reason) => return eprintln!("skipped: {reason}"),
+        };
+        group.limit_memory(Some(64 << 20)).unwrap();
+        group.limit_cpu(Some(50)).unwrap();
+        let prefix = group.prefix();
+        let output = Command::new(&prefix[0]).args(&prefix[1..]).args(["cat", "/proc/self/cgroup"]).output().unwrap();
+        let said = String::from_utf8(output.stdout).unwrap();
+        assert!(said.contains(&format!("{NAME}{}-test", std::process::id())), "{said}");
+        assert!(group.memory_used().unwrap() < 64 << 20);
+        let directory = group.memory.clone();
+        drop(group);
+        assert!(!directory.exists());
+    }
+
+    #[test]
+    fn a_starved_process_is_stopped_now_and_then_and_runs_on_afterwards() {
+        let mut child = Command::new("sleep").arg("60").spawn().unwrap();
+        let state = || {
+            let stat = fs::read_to_string(format!("/proc/{}/stat", child.id())).unwrap();
+            stat.rsplit_once(')').unwrap().1.trim().chars().next().unwrap()
+        };
+        let starved = Starved::begin(child.id(), Duration::from_millis(1), Duration::from_millis(5)).unwrap();
+        while state() != 'T' {
+            thread::yield_now();
+        }
+        drop(starved);
+        assert_ne!(state(), 'T');
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+}
