@@ -4,6 +4,7 @@
 //! is made, as an [`InjectError`] in one line; whatever was set up goes with the value that stands for it, and with the
 //! process however it ends.
 
+pub mod below;
 pub mod certificates;
 pub mod cgroup;
 pub mod corrupt;
@@ -11,6 +12,8 @@ pub mod loop_disk;
 pub mod namespace;
 pub mod shim;
 pub mod small_disk;
+
+pub use below::{Below, Disk, Ground};
 
 use std::ffi::OsStr;
 use std::io;
