@@ -222,7 +222,13 @@ impl Bench {
             directory: runner::directory(&self.directory, scenario.name(), seed),
         };
         let mut eye = Eye::new(scenario.name(), self.common.quiet);
-        let run = runner::run(scenario, options, &mut eye).await?;
+        let run = match runner::run(scenario, options, &mut eye).await {
+            Err(HarnessError::NotHere(why)) => {
+                println!("{:<20} skipped: {why}", scenario.name());
+                return Ok(0);
+            }
+            run => run?,
+        };
         self.tell(&run)?;
         Ok(run.violations())
     }

@@ -71,6 +71,12 @@ pub enum HarnessError {
     /// The network of the harness between the nodes.
     #[error(transparent)]
     Proxy(#[from] crate::proxy::ProxyError),
+    /// A fault below a node.
+    #[error("a fault cannot be injected: {0}")]
+    Inject(#[from] crate::inject::InjectError),
+    /// This machine lacks what the scenario takes: it is skipped.
+    #[error("not possible here: {0}")]
+    NotHere(#[source] crate::inject::InjectError),
     /// Anything else, in words.
     #[error("{0}")]
     Other(String),

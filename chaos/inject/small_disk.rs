@@ -58,12 +58,16 @@ impl SmallDisk {
         self.sh(&format!("rm -f {FILLER}"))
     }
 
-    /// Gives it another size; it cannot be less than what is used.
+    /// Makes it as large as what is used and so many bytes more.
     ///
     /// # Errors
     /// The mount refused.
-    pub fn resize(&self, bytes: u64) -> Result<(), InjectError> {
-        self.sh(&format!("mount -o remount,size={bytes} \"$0\""))
+    pub fn make_room(&self, bytes: u64) -> Result<(), InjectError> {
+        let outside = self.outside();
+        let failed = |error: rustix::io::Errno| InjectError::file(&outside)(error.into());
+        let disk = rustix::fs::statvfs(&outside).map_err(failed)?;
+        let used = (disk.f_blocks - disk.f_bfree) * disk.f_frsize;
+        self.sh(&format!("mount -o remount,size={} \"$0\"", used + bytes))
     }
 
     fn sh(&self, script: &str) -> Result<(), InjectError> {
@@ -86,7 +90,7 @@ mod tests {
         let file = disk.outside().join("file");
         let full = std::fs::write(&file, [1; 8192]).unwrap_err();
         assert_eq!(full.kind(), std::io::ErrorKind::StorageFull);
-        disk.resize(2 << 20).unwrap();
+        disk.make_room(64 << 10).unwrap();
         std::fs::write(&file, [1; 8192]).unwrap();
         disk.free().unwrap();
         std::fs::write(&file, vec![1; 1 << 20]).unwrap();

@@ -1,17 +1,31 @@
 //! The scenarios, one file each: what is broken, and how it heals. What must hold meanwhile is the same for all of them.
 
+mod clock_drift;
+mod clock_jump;
+mod cpu_starved;
+mod damaged;
+mod disk_full;
+mod expired_certificate;
+mod fsync_error;
+mod fsync_hang;
+mod ground;
 mod join_and_leave;
 mod kill_all;
 mod kill_follower;
 mod kill_leader;
 mod kill_two_of_five;
+mod memory_limit;
 mod none;
 mod pause_follower;
 mod pause_leader;
+mod power_loss;
 mod reconnect_herd;
 mod replace_node;
 mod rolling_restart;
+mod slow_disk;
+mod stale_data_dir;
 mod transfer_leadership;
+mod wiped_disk;
 
 use std::pin::Pin;
 
@@ -73,6 +87,22 @@ pub static ALL: &[&dyn Scenario] = &[
     &join_and_leave::JoinAndLeave,
     &replace_node::ReplaceNode,
     &reconnect_herd::ReconnectHerd,
+    &disk_full::DiskFull,
+    &fsync_error::FsyncError,
+    &fsync_hang::FsyncHang,
+    &slow_disk::SlowDisk,
+    &power_loss::PowerLoss,
+    &power_loss::PowerLossAll,
+    &damaged::CORRUPT_LOG,
+    &damaged::CORRUPT_SNAPSHOT,
+    &damaged::TRUNCATED_FILE,
+    &wiped_disk::WipedDisk,
+    &stale_data_dir::StaleDataDir,
+    &clock_jump::ClockJump,
+    &clock_drift::ClockDrift,
+    &expired_certificate::ExpiredCertificate,
+    &memory_limit::MemoryLimit,
+    &cpu_starved::CpuStarved,
 ];
 
 /// The one of this name.

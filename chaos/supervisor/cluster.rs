@@ -150,6 +150,13 @@ impl Cluster {
         self.roster.set(index, node.pid().filter(|_| node.is_up()));
     }
 
+    /// How this node ended by itself, if it did since this was last asked.
+    pub fn ended_alone(&mut self, index: usize) -> Option<std::process::ExitStatus> {
+        let status = self.nodes[index].ended()?;
+        self.note(index);
+        Some(status)
+    }
+
     /// Nodes whose process ended although nobody ended it, and how.
     pub fn ended(&mut self) -> Vec<(usize, std::process::ExitStatus)> {
         let ended: Vec<_> =
