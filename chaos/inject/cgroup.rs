@@ -4,8 +4,7 @@
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
-use std::thread::{self, JoinHandle};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -139,54 +138,54 @@ fn remove_those_of_the_dead(root: &Path) {
     }
 }
 
+/// Stops a process for a part of the time, beside the harness: also one that is killed in between leaves nothing stopped, and
+/// stopped processes do not see that their harness is gone.
+const STARVE: &str = r#"
+trap '' INT TERM HUP
+while kill -0 "$0" 2> /dev/null; do
+    kill -STOP "$1" 2> /dev/null || exit 0
+    sleep "$2"
+    kill -CONT "$1" 2> /dev/null || exit 0
+    sleep "$3"
+done"#;
+
 /// A process that runs only a part of the time, until this value is gone; then it runs on.
 #[derive(Debug)]
 pub struct Starved {
-    end: Option<SyncSender<()>>,
-    thread: Option<JoinHandle<()>>,
+    process: Pid,
+    turns: Child,
 }
 
 impl Starved {
     /// Lets it run for `run` and stops it for `stop`, again and again.
     ///
     /// # Errors
-    /// There is no such process, or no thread to be had.
+    /// There is no such process, or no shell.
     pub fn begin(pid: u32, run: Duration, stop: Duration) -> Result<Self, InjectError> {
-        let lacking = |reason: String| InjectError::Lacking(format!("process {pid} cannot be starved: {reason}"));
-        let process = i32::try_from(pid)
-            .ok()
-            .and_then(Pid::from_raw)
-            .ok_or_else(|| lacking("that is no process id".to_owned()))?;
-        kill_process(process, Signal::CONT).map_err(|error| lacking(error.to_string()))?;
-        let (end, ended) = sync_channel(1);
-        let turns = move || {
-            for (signal, wait) in [(Signal::STOP, stop), (Signal::CONT, run)].into_iter().cycle() {
-                let is_gone = kill_process(process, signal).is_err();
-                if is_gone || ended.recv_timeout(wait) != Err(RecvTimeoutError::Timeout) {
-                    break;
-                }
-            }
-            let _ = kill_process(process, Signal::CONT);
-        };
-        let thread = thread::Builder::new().name("starve".to_owned()).spawn(turns);
-        let thread = thread.map_err(|error| lacking(error.to_string()))?;
-        Ok(Self { end: Some(end), thread: Some(thread) })
+        let failed = |reason: String| InjectError::Program { program: format!("starving process {pid}"), reason };
+        let process = i32::try_from(pid).ok().and_then(Pid::from_raw);
+        let process = process.ok_or_else(|| failed("that is no process id".to_owned()))?;
+        kill_process(process, Signal::CONT).map_err(|error| failed(error.to_string()))?;
+        let [stop, run] = [stop, run].map(|time| time.as_secs_f64().to_string());
+        let turns = Command::new("sh")
+            .args(["-c", STARVE, &std::process::id().to_string(), &pid.to_string(), &stop, &run])
+            .stdin(Stdio::null())
+            .spawn()
+            .map_err(|error| failed(error.to_string()))?;
+        Ok(Self { process, turns })
     }
 }
 
 impl Drop for Starved {
     fn drop(&mut self) {
-        drop(self.end.take());
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
+        let _ = self.turns.kill();
+        let _ = self.turns.wait();
+        let _ = kill_process(self.process, Signal::CONT);
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::process::Command;
-
     use super::*;
 
     #[test]
@@ -233,7 +232,7 @@ mod tests {
         };
         let starved = Starved::begin(child.id(), Duration::from_millis(1), Duration::from_millis(5)).unwrap();
         while state() != 'T' {
-            thread::yield_now();
+            std::thread::yield_now();
         }
         drop(starved);
         assert_ne!(state(), 'T');
