@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use bytes::Bytes;
+use vedfolnir_protocol::socket_io::ATTACHMENTS_MAX;
 
 /// A placeholder: which attachment, and where its number is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,13 +12,14 @@ pub(crate) struct Placeholder {
     pub(crate) at: Range<usize>,
 }
 
-/// The placeholders of valid JSON, in order. Objects are taken for one as clients do: `_placeholder` is `true`.
+/// The placeholders of arguments that `socket_io::args` has checked, in order. Objects are taken for one as there, and as
+/// clients do: `_placeholder` is `true`, however it is written, and of members with one name the last counts.
 pub(crate) fn find(json: &[u8]) -> Vec<Placeholder> {
     /// What has been seen of an object that is not closed yet; arrays have none.
     #[derive(Default)]
     struct Open {
         object: bool,
-        key: Range<usize>,
+        key: Key,
         is_placeholder: bool,
         number: Option<Placeholder>,
     }
@@ -38,7 +40,12 @@ pub(crate) fn find(json: &[u8]) -> Vec<Placeholder> {
                 at = end_of_string(json, at);
                 let is_key = json[at..].iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b':');
                 if is_key && let Some(object) = open.last_mut().filter(|open| open.object) {
-                    object.key = start..at;
+                    object.key = Key::of(&json[start..at]);
+                    match object.key {
+                        Key::Placeholder => object.is_placeholder = false,
+                        Key::Number => object.number = None,
+                        Key::Other => {}
+                    }
                 }
                 continue;
             }
@@ -48,13 +55,12 @@ pub(crate) fn find(json: &[u8]) -> Vec<Placeholder> {
                 }
                 if let Some(object) = open.last_mut().filter(|open| open.object) {
                     let value = &json[start..at];
-                    match &json[object.key.clone()] {
-                        b"\"_placeholder\"" => object.is_placeholder = value == b"true",
-                        b"\"num\"" => {
-                            let number = std::str::from_utf8(value).ok().and_then(|value| value.parse().ok());
-                            object.number = number.map(|number| Placeholder { number, at: start..at });
+                    match object.key {
+                        Key::Placeholder => object.is_placeholder = value == b"true",
+                        Key::Number => {
+                            object.number = number(value).map(|number| Placeholder { number, at: start..at });
                         }
-                        _ => {}
+                        Key::Other => {}
                     }
                 }
                 continue;
@@ -65,6 +71,35 @@ pub(crate) fn find(json: &[u8]) -> Vec<Placeholder> {
     }
     found.sort_by_key(|placeholder| placeholder.at.start);
     found
+}
+
+/// The member that a value is of.
+#[derive(Clone, Copy, Default)]
+enum Key {
+    Placeholder,
+    Number,
+    #[default]
+    Other,
+}
+
+impl Key {
+    /// By its JSON text.
+    fn of(text: &[u8]) -> Self {
+        let unescaped = text.contains(&b'\\').then(|| serde_json::from_slice::<String>(text).ok()).flatten();
+        let quoted = text.strip_prefix(b"\"").and_then(|text| text.strip_suffix(b"\"")).unwrap_or_default();
+        match unescaped.as_ref().map_or(quoted, String::as_bytes) {
+            b"_placeholder" => Self::Placeholder,
+            b"num" => Self::Number,
+            _ => Self::Other,
+        }
+    }
+}
+
+/// A whole number, in whichever of JSON's forms: `1`, `1.0`, `10e-1`.
+fn number(value: &[u8]) -> Option<usize> {
+    let number: f64 = serde_json::from_slice(value).ok()?;
+    // Attachments are few: what is whole and small is exact.
+    (number.fract() == 0.0 && (0.0..=ATTACHMENTS_MAX as f64).contains(&number)).then_some(number as usize)
 }
 
 fn end_of_string(json: &[u8], quote: usize) -> usize {
@@ -142,6 +177,29 @@ mod tests {
         let json = r#"["{\"_placeholder\":true,\"num\":1}",{"num":1},{"_placeholder":false,"num":1},["num",1],{"_placeholder":true,"num":1}]"#;
         let expected = r#"["{\"_placeholder\":true,\"num\":1}",{"num":1},{"_placeholder":false,"num":1},["num",1],{"_placeholder":true,"num":0}]"#;
         check(json, 2, expected, &[1]);
+    }
+
+    #[test]
+    fn placeholders_are_found_however_they_are_written() {
+        for json in [
+            r#"["a",{"\u005fplaceholder":true,"num":1}]"#,
+            r#"["a",{"_placeholder":true,"n\u0075m":1}]"#,
+            r#"["a",{"_placeholder":true,"num":1.0}]"#,
+            r#"["a",{"_placeholder":true,"num":10e-1}]"#,
+            r#"["a",{"_placeholder":"x","_placeholder":true,"num":[0],"num":1}]"#,
+        ] {
+            let (text, got) = renumber(Bytes::from_static(json.as_bytes()), &attachments(2));
+            assert_eq!(got, [vec![1]], "{json}");
+            let text = std::str::from_utf8(&text).unwrap();
+            assert_eq!(vedfolnir_protocol::socket_io::args::check_event(text, got.len()), Ok(()), "{json}");
+        }
+    }
+
+    #[test]
+    fn a_last_member_that_is_something_else_makes_no_placeholder() {
+        let json =
+            r#"["a",{"_placeholder":true,"num":1,"_placeholder":"x"},{"_placeholder":true,"num":1,"_placeholder":{}}]"#;
+        check(json, 2, json, &[]);
     }
 
     #[test]

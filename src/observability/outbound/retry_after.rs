@@ -6,8 +6,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 pub(crate) fn retry_after(header: &str, now: SystemTime) -> Option<Duration> {
     let header = header.trim();
     if !header.is_empty() && header.bytes().all(|byte| byte.is_ascii_digit()) {
-        // More digits than there are in a number of seconds mean: very long.
-        return Some(Duration::from_secs(header.parse().unwrap_or(u64::from(u32::MAX))));
+        // More digits than there are in a number of seconds mean: very long, but a time that clocks can add.
+        return Some(Duration::from_secs(u64::from(header.parse().unwrap_or(u32::MAX))));
     }
     let date = imf_fixdate(header)?;
     Some(date.duration_since(now).unwrap_or_default())
@@ -54,6 +54,7 @@ mod tests {
             ("120", Some(120)),
             (" 0 ", Some(0)),
             ("99999999999999999999999", Some(u64::from(u32::MAX))),
+            ("18446744073709551615", Some(u64::from(u32::MAX))),
             // 784_111_777 in seconds.
             ("Sun, 06 Nov 1994 08:49:37 GMT", Some(77)),
             ("Sun, 06 Nov 1994 08:00:00 GMT", Some(0)),

@@ -9,8 +9,9 @@ use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess
 use serde_json::value::RawValue;
 use thiserror::Error;
 
-/// How deep arrays and objects may be nested: below what serde_json reads (128), so that whatever is accepted here can
-/// be deserialised by every handler, and far below the recursion limits of other clients' languages.
+/// How deep arrays and objects may be nested: below what serde_json reads (128), so that no handler fails at the depth of
+/// what is accepted here, and far below the recursion limits of other clients' languages. A handler may fail at a value that
+/// JSON has and Rust has not, such as half a surrogate pair, which JavaScript's strings may hold.
 pub const NESTING_MAX: usize = 120;
 
 /// Event names that mean something to the endpoints themselves; a client that sends one is closed.
@@ -318,6 +319,15 @@ mod tests {
         assert_eq!(check_event(r#"["error"]"#, 0), Ok(()));
         assert_eq!(check_event(r#"["connecting"]"#, 0), Ok(()));
         assert_eq!(check_ack(r#"["connect"]"#, 0), Ok(()));
+    }
+
+    #[test]
+    fn values_that_only_javascript_holds_are_passed_on() {
+        for args in [r#"["a","\ud83d"]"#, r#"["a",1e999]"#] {
+            assert_eq!(check_event(args, 0), Ok(()));
+            assert!(serde_json::from_str::<serde_json::Value>(args).is_err(), "{args}");
+        }
+        assert!(matches!(check_event(r#"["\ud83d"]"#, 0), Err(ArgsError::NotAnArray(_))), "not as an event's name");
     }
 
     #[test]
