@@ -13,6 +13,7 @@ use crate::identifier::LogPosition;
 use crate::limits;
 use crate::response::{KvRefusal, Response};
 use crate::state::State;
+use crate::table;
 
 /// Keys that begin with it are the server's own: no list shows them unless it asks for them by this prefix, and the door
 /// for applications neither reads nor writes them. It is the least character, so that they are before all others.
@@ -84,7 +85,9 @@ impl Entry {
 /// an entry whose deadline has passed is shown by no read and counts for no write as being there.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Kv {
+    #[serde(deserialize_with = "table::map")]
     entries: OrdMap<Arc<str>, Entry>,
+    #[serde(deserialize_with = "table::set")]
     deadlines: OrdSet<(u64, Arc<str>)>,
     bytes: u64,
     expired_total: u64,

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::identifier::NodeId;
 use crate::limits;
+use crate::table;
 
 /// SHA-256 of a join token's secret; the secret itself is in no log and no snapshot.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -51,8 +52,11 @@ struct Token {
 /// [`limits::REMOVED_NODES_MAX`], those that were removed last; there are at most [`limits::JOIN_TOKENS_MAX`] tokens.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Membership {
+    #[serde(deserialize_with = "table::map")]
     tokens: OrdMap<TokenHash, Token>,
+    #[serde(deserialize_with = "table::map")]
     removed: OrdMap<NodeId, u64>,
+    #[serde(deserialize_with = "table::map")]
     removals: OrdMap<u64, NodeId>,
 }
 

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::command::NodeInfo;
 use crate::identifier::{Incarnation, NodeId};
+use crate::table;
 
 /// Invariant: `generation` never shrinks, so a life that ended can never be begun again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,6 +30,7 @@ pub(crate) enum Up {
 /// See the module.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Nodes {
+    #[serde(deserialize_with = "table::map")]
     nodes: OrdMap<NodeId, Node>,
 }
 

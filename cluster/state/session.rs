@@ -250,6 +250,7 @@ pub(crate) struct Sessions {
     #[serde(deserialize_with = "table::map_of::<_, NamePair, _, _>")]
     sids: OrdMap<RoomKey, PidHash>,
     /// Connected sessions by owner.
+    #[serde(deserialize_with = "table::map_of_sets")]
     owned: OrdMap<Incarnation, OrdSet<PidHash>>,
     /// Disconnected sessions by deadline.
     #[serde(deserialize_with = "table::set")]

@@ -9,6 +9,23 @@ use crate::{
     Register, State, encode_proposal,
 };
 
+/// A few bytes that announce a table of four billion entries once took memory for all of them, and the process with it.
+#[test]
+fn a_table_is_not_believed_how_long_it_is() {
+    let mut bytes = Vec::new();
+    world(4).encode_snapshot(&mut bytes).unwrap();
+    // Every place where a table's length could stand: one more entry than there can be, and then nothing.
+    let mut refused = 0;
+    for at in 1..bytes.len() {
+        for long in [0xdd, 0xdf] {
+            let mut claims = bytes[..at].to_vec();
+            claims.extend([long, 0xff, 0xff, 0xff, 0xff]);
+            refused += usize::from(State::decode_snapshot(claims.as_slice()).is_err());
+        }
+    }
+    assert_eq!(refused, 2 * (bytes.len() - 1));
+}
+
 const LIFE: Incarnation = Incarnation { node: 1, generation: 1 };
 
 /// Something in every table: users, data, rooms that were left, records that left somebody out, some of them dropped,

@@ -3,6 +3,9 @@
 //! Entries arrive in order. A B-tree that takes them in as they come splits its last leaf again and again and leaves each
 //! half full for good. Every third entry is held back for a little while instead, until the leaf that it belongs to has
 //! been split off, and fills it to three quarters; the rest is room for what comes later.
+//!
+//! What a table announces of its length is not believed: imbl's own readers take memory for all of it at once, and a few
+//! bytes can announce four billion entries.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -22,7 +25,7 @@ where
     K: Ord + Clone,
     V: Deserialize<'de> + Clone,
 {
-    deserializer.deserialize_map(MapVisitor::<R, K, V>(PhantomData))
+    deserializer.deserialize_map(MapVisitor::<R, V, K, V>(PhantomData))
 }
 
 /// Reads a map.
@@ -33,6 +36,27 @@ where
     V: Deserialize<'de> + Clone,
 {
     map_of::<D, K, K, V>(deserializer)
+}
+
+/// Reads a map of sets.
+pub(crate) fn map_of_sets<'de, D, K, T>(deserializer: D) -> Result<OrdMap<K, OrdSet<T>>, D::Error>
+where
+    D: Deserializer<'de>,
+    K: Deserialize<'de> + Ord + Clone,
+    T: Deserialize<'de> + Ord + Clone,
+{
+    deserializer.deserialize_map(MapVisitor::<K, InMap<T>, K, OrdSet<T>>(PhantomData))
+}
+
+/// A set as [`set`] reads it.
+#[derive(serde::Deserialize)]
+#[serde(transparent, bound = "T: Deserialize<'de> + Ord + Clone")]
+struct InMap<T: Ord>(#[serde(deserialize_with = "set")] OrdSet<T>);
+
+impl<T: Ord> From<InMap<T>> for OrdSet<T> {
+    fn from(InMap(set): InMap<T>) -> Self {
+        set
+    }
 }
 
 /// Reads a set.
@@ -66,13 +90,15 @@ impl<T> Filling<T> {
     }
 }
 
-struct MapVisitor<R, K, V>(PhantomData<(R, K, V)>);
+/// Of a map whose keys are read as `R` and values as `S`.
+struct MapVisitor<R, S, K, V>(PhantomData<(R, S, K, V)>);
 
-impl<'de, R, K, V> Visitor<'de> for MapVisitor<R, K, V>
+impl<'de, R, S, K, V> Visitor<'de> for MapVisitor<R, S, K, V>
 where
     R: Deserialize<'de> + Into<K>,
+    S: Deserialize<'de> + Into<V>,
     K: Ord + Clone,
-    V: Deserialize<'de> + Clone,
+    V: Clone,
 {
     type Value = OrdMap<K, V>;
 
@@ -82,8 +108,8 @@ where
 
     fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Self::Value, A::Error> {
         let (mut map, mut filling) = (OrdMap::new(), Filling::new());
-        while let Some((key, value)) = access.next_entry::<R, V>()? {
-            if let Some((key, value)) = filling.push((key.into(), value)) {
+        while let Some((key, value)) = access.next_entry::<R, S>()? {
+            if let Some((key, value)) = filling.push((key.into(), value.into())) {
                 map.insert(key, value);
             }
         }
