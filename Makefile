@@ -4,10 +4,10 @@
 .DEFAULT_GOAL := help
 ENV := . .ci/env.sh &&
 
-.PHONY: help setup build test lint fmt demo bench sim tls-scan
+.PHONY: help setup build test lint fmt demo bench sim tls-scan fuzz fuzz-corpus
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
 
 setup: ## install missing system packages (says which)
 	@.ci/setup.sh
@@ -40,3 +40,12 @@ sim: ## seeded simulation of the replicated core: make sim SEEDS=1000 [START=1] 
 
 tls-scan: setup ## sslscan, SSLyze and testssl.sh against a real node: make tls-scan [ARGS=--fast]
 	@$(ENV) tests/tls-scan.sh $(ARGS)
+
+TARGET =
+RUNS = 1000000
+REPLAY =
+fuzz: setup ## coverage-guided fuzzing of every decoder: make fuzz [TARGET=payload] [RUNS=1000000] [REPLAY=FILE]
+	@TARGET="$(TARGET)" RUNS="$(RUNS)" REPLAY="$(REPLAY)" fuzz/run.sh
+
+fuzz-corpus: setup ## the same for a moment, then the smallest inputs that reach everything go into fuzz/corpus
+	@TARGET="$(TARGET)" RUNS=1000 CORPUS=keep fuzz/run.sh

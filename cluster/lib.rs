@@ -22,6 +22,9 @@ pub mod doctor;
 mod enrol;
 mod events;
 mod format;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod handle;
 mod identity;
 mod incarnation;

@@ -11,6 +11,9 @@
 
 mod database;
 mod error;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod incoming;
 mod log_reader;
 mod log_store;

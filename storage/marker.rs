@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use crate::error::StorageError;
 
 const VERSION: u32 = 1;
-const BYTES: usize = 24;
+pub(crate) const BYTES: usize = 24;
 
 /// What was durable once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -59,31 +59,40 @@ impl Marker {
             Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => return Ok(Durable::default()),
             Err(error) => return Err(StorageError::io(&self.path, error)),
         }
-        let [v0, v1, v2, v3, e0, e1, e2, e3, e4, e5, e6, e7, s0, s1, s2, s3, s4, s5, s6, s7, c0, c1, c2, c3] = bytes;
-        let sound = u32::from_le_bytes([v0, v1, v2, v3]) == VERSION
-            && u32::from_le_bytes([c0, c1, c2, c3]) == crc32fast::hash(&bytes[..BYTES - 4]);
-        if !sound {
+        let Some(durable) = decode(&bytes) else {
             tracing::warn!(path = %self.path.display(), "the durable marker is damaged; it is written anew");
             return Ok(Durable::default());
-        }
-        Ok(Durable {
-            end: u64::from_le_bytes([e0, e1, e2, e3, e4, e5, e6, e7]),
-            sequence: u64::from_le_bytes([s0, s1, s2, s3, s4, s5, s6, s7]),
-        })
+        };
+        Ok(durable)
     }
 
     pub(crate) fn write(&mut self, durable: Durable) -> Result<(), StorageError> {
         if durable == self.known {
             return Ok(());
         }
-        let mut bytes = [0; BYTES];
-        bytes[..4].copy_from_slice(&VERSION.to_le_bytes());
-        bytes[4..12].copy_from_slice(&durable.end.to_le_bytes());
-        bytes[12..20].copy_from_slice(&durable.sequence.to_le_bytes());
-        let check = crc32fast::hash(&bytes[..BYTES - 4]);
-        bytes[20..].copy_from_slice(&check.to_le_bytes());
-        self.file.write_all_at(&bytes, 0).map_err(|error| StorageError::io(&self.path, error))?;
+        self.file.write_all_at(&encode(durable), 0).map_err(|error| StorageError::io(&self.path, error))?;
         self.known = durable;
         Ok(())
     }
+}
+
+/// `None`: it is torn, damaged or another version's.
+pub(crate) fn decode(bytes: &[u8; BYTES]) -> Option<Durable> {
+    let [v0, v1, v2, v3, e0, e1, e2, e3, e4, e5, e6, e7, s0, s1, s2, s3, s4, s5, s6, s7, c0, c1, c2, c3] = *bytes;
+    let sound = u32::from_le_bytes([v0, v1, v2, v3]) == VERSION
+        && u32::from_le_bytes([c0, c1, c2, c3]) == crc32fast::hash(&bytes[..BYTES - 4]);
+    sound.then_some(Durable {
+        end: u64::from_le_bytes([e0, e1, e2, e3, e4, e5, e6, e7]),
+        sequence: u64::from_le_bytes([s0, s1, s2, s3, s4, s5, s6, s7]),
+    })
+}
+
+pub(crate) fn encode(durable: Durable) -> [u8; BYTES] {
+    let mut bytes = [0; BYTES];
+    bytes[..4].copy_from_slice(&VERSION.to_le_bytes());
+    bytes[4..12].copy_from_slice(&durable.end.to_le_bytes());
+    bytes[12..20].copy_from_slice(&durable.sequence.to_le_bytes());
+    let check = crc32fast::hash(&bytes[..BYTES - 4]);
+    bytes[20..].copy_from_slice(&check.to_le_bytes());
+    bytes
 }

@@ -122,11 +122,11 @@ async fn exchange(connection: &Connection, handler: &Arc<dyn Handler>) -> Result
     Ok(())
 }
 
-fn wrap(body: &[u8]) -> Vec<u8> {
+pub(super) fn wrap(body: &[u8]) -> Vec<u8> {
     [&[VERSION], body].concat()
 }
 
-fn unwrap(body: &[u8]) -> Option<Bytes> {
+pub(super) fn unwrap(body: &[u8]) -> Option<Bytes> {
     match body.split_first() {
         Some((&VERSION, body)) => Some(Bytes::copy_from_slice(body)),
         _ => None,

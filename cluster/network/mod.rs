@@ -19,6 +19,9 @@ mod endpoint;
 mod enrol;
 mod error;
 mod frame;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod hello;
 mod link;
 mod named;

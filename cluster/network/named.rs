@@ -52,7 +52,7 @@ pub(super) fn certificates(connection: &Connection) -> Option<Vec<CertificateDer
     connection.peer_identity()?.downcast::<Vec<CertificateDer<'static>>>().ok().map(|chain| *chain)
 }
 
-fn named_node(certificate: &CertificateDer<'_>) -> Result<Option<u64>, String> {
+pub(super) fn named_node(certificate: &CertificateDer<'_>) -> Result<Option<u64>, String> {
     let parsed =
         EndEntityCert::try_from(certificate).map_err(|error| format!("its certificate cannot be read: {error}"))?;
     for uri in parsed.valid_uri_names() {

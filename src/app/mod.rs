@@ -23,6 +23,9 @@
 
 mod args;
 mod emit;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod handshake;
 mod namespace;
 mod payload;

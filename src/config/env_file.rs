@@ -39,7 +39,7 @@ pub(crate) fn read_text(path: &Path) -> Result<String, String> {
     std::fs::read_to_string(path).map_err(unreadable)
 }
 
-fn parse(text: &str, path: &Path, problems: &mut Vec<Problem>) -> Vec<Line> {
+pub(super) fn parse(text: &str, path: &Path, problems: &mut Vec<Problem>) -> Vec<Line> {
     let mut lines = Vec::new();
     for (index, line) in text.lines().enumerate() {
         let line = line.trim();

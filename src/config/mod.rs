@@ -11,6 +11,9 @@
 mod compose;
 mod control_group;
 mod env_file;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod layers;
 mod names;
 mod options;

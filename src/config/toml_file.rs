@@ -38,7 +38,7 @@ pub(crate) fn read(path: &Path, setting: &str, problems: &mut Vec<Problem>) -> V
     }
 }
 
-fn parse(text: &str, path: &Path, problems: &mut Vec<Problem>) -> Vec<Entry> {
+pub(super) fn parse(text: &str, path: &Path, problems: &mut Vec<Problem>) -> Vec<Entry> {
     let document = match toml_span::parse(text) {
         Ok(document) => document,
         Err(error) => {

@@ -7,6 +7,9 @@ mod checks;
 #[cfg(test)]
 mod exposition_tests;
 mod families;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod health;
 mod json;
 pub mod log;

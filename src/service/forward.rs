@@ -39,7 +39,7 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What is asked of the owner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Verb {
+pub(super) enum Verb {
     Poll = 1,
     Post = 2,
     Upgrade = 3,
@@ -55,7 +55,7 @@ impl Verb {
 const GRANTED: u8 = 0;
 const REFUSED: u8 = 1;
 
-fn header(verb: Verb, sid: &EngineSid) -> Bytes {
+pub(super) fn header(verb: Verb, sid: &EngineSid) -> Bytes {
     let mut header = BytesMut::with_capacity(2 + ENGINE_SID_LEN);
     header.put_u8(VERSION);
     header.put_u8(verb as u8);
@@ -63,22 +63,22 @@ fn header(verb: Verb, sid: &EngineSid) -> Bytes {
     header.freeze()
 }
 
-fn parse_header(header: &[u8]) -> Option<(Verb, EngineSid)> {
+pub(super) fn parse_header(header: &[u8]) -> Option<(Verb, EngineSid)> {
     let (&[version, verb], sid) = header.split_first_chunk::<2>()?;
     let sid = std::str::from_utf8(sid).ok()?.parse().ok()?;
     Some((Verb::of(verb).filter(|_| version == VERSION)?, sid))
 }
 
-fn granted(body: &[u8]) -> Bytes {
+pub(super) fn granted(body: &[u8]) -> Bytes {
     [&[VERSION, GRANTED], body].concat().into()
 }
 
-fn refused(error: HandshakeError) -> Bytes {
+pub(super) fn refused(error: HandshakeError) -> Bytes {
     Bytes::copy_from_slice(&[VERSION, REFUSED, error.code()])
 }
 
 /// The body of a granted answer; what cannot be read counts as a session that is gone.
-fn parse_answer(answer: &Bytes) -> Result<Bytes, HandshakeError> {
+pub(super) fn parse_answer(answer: &Bytes) -> Result<Bytes, HandshakeError> {
     match answer.as_ref() {
         [VERSION, GRANTED, ..] => Ok(answer.slice(2..)),
         [VERSION, REFUSED, code] => {

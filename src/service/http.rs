@@ -36,9 +36,9 @@ const HEADERS_KEPT: [&str; 6] = ["origin", "authorization", "cookie", "user-agen
 /// What the query says.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Query<'a> {
-    eio: Option<&'a str>,
-    transport: Option<&'a str>,
-    sid: Option<&'a str>,
+    pub(super) eio: Option<&'a str>,
+    pub(super) transport: Option<&'a str>,
+    pub(super) sid: Option<&'a str>,
 }
 
 /// Who asks, as far as the gate has found out.

@@ -16,6 +16,9 @@ mod dispatcher;
 mod drain;
 mod driver;
 mod forward;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod gate;
 mod http;
 mod hub;

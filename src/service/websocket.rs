@@ -47,13 +47,18 @@ enum End {
     Violated(CloseCode),
 }
 
-/// A WebSocket over a connection whose handshake is done; `read_ahead` was read behind it already.
-pub(crate) async fn stream(io: Io, read_ahead: Vec<u8>, config: &ServiceConfig) -> Stream {
-    let config = WebSocketConfig::default()
+/// How WebSockets are read and written; no message, whole or in fragments, is larger than this.
+pub(super) fn framing(message_bytes_max: usize) -> WebSocketConfig {
+    WebSocketConfig::default()
         .read_buffer_size(READ_BUFFER_BYTES)
         .write_buffer_size(WRITE_BUFFER_BYTES)
-        .max_message_size(Some(config.max_http_buffer_size))
-        .max_frame_size(Some(config.max_http_buffer_size));
+        .max_message_size(Some(message_bytes_max))
+        .max_frame_size(Some(message_bytes_max))
+}
+
+/// A WebSocket over a connection whose handshake is done; `read_ahead` was read behind it already.
+pub(crate) async fn stream(io: Io, read_ahead: Vec<u8>, config: &ServiceConfig) -> Stream {
+    let config = framing(config.max_http_buffer_size);
     if read_ahead.is_empty() {
         WebSocketStream::from_raw_socket(io, Role::Server, Some(config)).await
     } else {

@@ -16,6 +16,9 @@ mod cipher_table;
 pub mod client_auth;
 pub mod doctor;
 pub mod finding;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod handshake_failure;
 pub mod inspect;
 pub mod pem_file;

@@ -13,6 +13,9 @@
 
 mod current;
 mod export;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod otlp;
 mod sampler;
 mod span;
