@@ -4,7 +4,7 @@
 .DEFAULT_GOAL := help
 ENV := . .ci/env.sh &&
 
-.PHONY: help setup build test lint fmt demo bench sim tls-scan fuzz fuzz-corpus
+.PHONY: help setup build test lint fmt demo bench sim tls-scan fuzz fuzz-corpus autobahn
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -49,3 +49,6 @@ fuzz: setup ## coverage-guided fuzzing of every decoder: make fuzz [TARGET=paylo
 
 fuzz-corpus: setup ## the same for a moment, then the smallest inputs that reach everything go into fuzz/corpus
 	@TARGET="$(TARGET)" RUNS=1000 CORPUS=keep fuzz/run.sh
+
+autobahn: setup ## Autobahn's WebSocket cases against a real node; skipped, loudly, without a Python 2.7
+	@tests/autobahn.sh $(ARGS) || { status=$$?; [ $$status -eq 77 ] || exit $$status; }

@@ -65,6 +65,13 @@ async fn route(
 ) -> Result<Response<Body>, HandshakeError> {
     let query = parse(request.uri().query().unwrap_or_default());
     let upgrades = is_websocket_upgrade(&request);
+    #[cfg(feature = "echo")]
+    if upgrades && query.transport == Some(super::echo::TRANSPORT) {
+        let service = Arc::clone(service);
+        return accept_websocket(request, move |io, read_ahead| async move {
+            super::echo::serve(websocket::stream(io, read_ahead, &service.config).await).await;
+        });
+    }
     let transport = judge_transport(&query, &service.config.transports)?;
     let Some(sid) = query.sid else {
         judge_handshake(&query, transport, request.method(), upgrades)?;

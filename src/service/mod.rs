@@ -15,6 +15,8 @@ mod config;
 mod dispatcher;
 mod drain;
 mod driver;
+#[cfg(feature = "echo")]
+mod echo;
 mod forward;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
