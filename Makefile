@@ -4,10 +4,10 @@
 .DEFAULT_GOAL := help
 ENV := . .ci/env.sh &&
 
-.PHONY: help setup build test lint fmt demo bench sim tls-scan fuzz fuzz-corpus autobahn
+.PHONY: help setup build test lint fmt demo bench sim planted-build tls-scan fuzz fuzz-corpus autobahn
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
 
 setup: ## install missing system packages (says which)
 	@.ci/setup.sh
@@ -19,7 +19,8 @@ test: setup ## everything: format, clippy, deny, Rust tests, end-to-end tests
 	@.ci/test.sh
 
 lint: setup ## format and clippy only
-	@$(ENV) cargo fmt --all --check && cargo clippy --workspace --all-targets --locked -- -D warnings
+	@$(ENV) cargo fmt --all --check && cargo clippy --workspace --all-targets --locked -- -D warnings \
+		&& cargo clippy --locked --features planted-bugs --lib --bins -- -D warnings
 
 fmt: ## format the code
 	@cargo fmt --all
@@ -37,6 +38,9 @@ BUG =
 sim: ## seeded simulation of the replicated core: make sim SEEDS=1000 [START=1] [SECONDS=25] [BUG=skip-fsync]
 	@ROCKSDB_LIB_DIR=not-needed && $(ENV) cargo run --quiet --locked -p vedfolnir-sim --bin simulate -- \
 		--start $(START) --seeds $(SEEDS) --seconds $(SECONDS) $(if $(BUG),--bug $(BUG)) $(ARGS)
+
+planted-build: setup ## the program with planted bugs, for chaos tests (docs/planted-bugs.md); prints where it is
+	@chaos/planted.sh
 
 tls-scan: setup ## sslscan, SSLyze and testssl.sh against a real node: make tls-scan [ARGS=--fast]
 	@$(ENV) tests/tls-scan.sh $(ARGS)

@@ -38,6 +38,9 @@ passed="$passed doc-tests"
 step cargo build --locked --bin vedfolnir
 VEDFOLNIR_BIN="$CARGO_TARGET_DIR/debug/vedfolnir"
 export VEDFOLNIR_BIN
+# A program that knew the variable would refuse the name: planted bugs are in no build but the harness' own.
+step env VEDFOLNIR_PLANTED_BUG=none "$VEDFOLNIR_BIN" --version
+passed="$passed no-planted-bugs"
 step tests/run.sh
 passed="$passed end-to-end"
 

@@ -316,8 +316,8 @@ impl Cluster {
     /// [`ProposeError::Overloaded`] when the bounded queue is full, [`ProposeError::Fenced`] while this life of the
     /// node is not known to be live, [`ProposeError::ShuttingDown`].
     pub fn propose(&self, command: Command) -> Result<Ticket, ProposeError> {
-        #[cfg(feature = "simulation")]
-        if let Some(ticket) = crate::probe::answered_early(&self.inner.proposer, &command) {
+        #[cfg(feature = "planted-bugs")]
+        if let Some(ticket) = crate::planted::answered_early(&self.inner.proposer, &command) {
             return ticket;
         }
         self.inner.proposer.propose(command)

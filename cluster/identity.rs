@@ -69,8 +69,8 @@ impl LocalNode {
             )));
         }
         record.generation += 1;
-        #[cfg(feature = "simulation")]
-        crate::probe::keep_generation(&mut record.generation);
+        #[cfg(feature = "planted-bugs")]
+        crate::planted::keep_generation(&mut record.generation);
         let node = Self { storage, record: Arc::new(Mutex::new(record)) };
         node.update(|_| ())?;
         Ok(node)
@@ -150,6 +150,8 @@ impl LocalNode {
 /// 63 random bits, never 0: JSON readers that keep integers as signed 64-bit numbers lose nothing.
 pub(crate) fn random_node_id() -> Result<NodeId, StartError> {
     let id = u64::from_le_bytes(random_bytes()?) >> 1;
+    #[cfg(feature = "planted-bugs")]
+    let id = crate::planted::node_id(id);
     Ok(id.max(1))
 }
 

@@ -93,6 +93,8 @@ async fn declare_dead(node: &Inner, duty: &Duty, now: Instant) {
             continue;
         }
         let silent = heard.get(&incarnation.node).is_none_or(|age| *age > limit);
+        #[cfg(feature = "planted-bugs")]
+        let silent = crate::planted::silent(silent);
         if silent {
             tracing::warn!(node = %incarnation, "silent for {} s: declared down, its clients may resume elsewhere", limit.as_secs());
             propose(node, Command::NodeDown { incarnation }).await;

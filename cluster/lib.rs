@@ -34,6 +34,9 @@ mod leader;
 mod membership;
 pub mod network;
 mod peer_service;
+#[cfg(feature = "planted-bugs")]
+#[path = "../chaos/planted/cluster.rs"]
+mod planted;
 #[cfg(feature = "simulation")]
 #[path = "../chaos/sim/cluster/probe.rs"]
 pub mod probe;

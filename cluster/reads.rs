@@ -75,8 +75,8 @@ pub(crate) async fn read_index(node: &Arc<Inner>, within: Duration) -> Result<Lo
 /// The index of the round, once this replica has applied it.
 async fn reached(node: &Inner, receiver: oneshot::Receiver<u64>) -> Result<LogPosition, ReadError> {
     let index = receiver.await.map_err(|_| ReadError::ShuttingDown)?;
-    #[cfg(feature = "simulation")]
-    let index = crate::probe::awaited(index);
+    #[cfg(feature = "planted-bugs")]
+    let index = crate::planted::awaited(index);
     if node.replica.applied(index).await { Ok(LogPosition::end_of(index)) } else { Err(ReadError::ShuttingDown) }
 }
 
@@ -163,8 +163,8 @@ async fn attempt(node: &Inner) -> Option<u64> {
 /// As a leader: what is committed, once a quorum has confirmed after this call that it still leads. Covers the first
 /// entry of its own term, so that what an earlier leader had committed is below it.
 async fn confirmed_index(node: &Inner) -> Option<u64> {
-    #[cfg(feature = "simulation")]
-    if crate::probe::is_read_unconfirmed() {
+    #[cfg(feature = "planted-bugs")]
+    if crate::planted::is_read_unconfirmed() {
         return Some(node.replica.applied_index());
     }
     match node.raft.read_linearizer().await {

@@ -98,8 +98,8 @@ impl Replica {
 
     /// Sends a notice up, waiting when the service is behind; a service that is gone is not waited for.
     pub(crate) async fn notify(&self, notice: Notice) {
-        #[cfg(feature = "simulation")]
-        if crate::probe::is_kept_back(&notice) {
+        #[cfg(feature = "planted-bugs")]
+        if crate::planted::is_kept_back(&notice) {
             return;
         }
         if self.attached.load(Ordering::Acquire) {

@@ -93,8 +93,10 @@ impl StateMachine {
             (before, applied, state.format())
         });
         self.take_format(before, format)?;
+        #[cfg(feature = "planted-bugs")]
+        crate::planted::applied(&self.replica, self.proposer.incarnation(), index, bytes);
         #[cfg(feature = "simulation")]
-        crate::probe::applied(&self.replica, index, Some((self.proposer.incarnation(), bytes, &applied)));
+        crate::probe::applied(&self.replica, index, Some((bytes, &applied)));
         let metrics = &self.replica.metrics;
         match &applied.outcome {
             Outcome::Executed { responses, .. } => {

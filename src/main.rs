@@ -7,7 +7,12 @@ use std::process::ExitCode;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+#[cfg(all(feature = "planted-bugs", not(debug_assertions)))]
+compile_error!("planted bugs are for chaos tests: they are never in a release build");
+
 fn main() -> ExitCode {
+    #[cfg(feature = "planted-bugs")]
+    vedfolnir_planted::announce();
     match cli::run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),

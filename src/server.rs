@@ -356,7 +356,12 @@ impl Server {
             let node = Arc::clone(&self.node);
             async move {
                 match node.parts() {
-                    Some(parts) => parts.cluster.failed().await,
+                    Some(parts) => {
+                        let reason = parts.cluster.failed().await;
+                        #[cfg(feature = "planted-bugs")]
+                        crate::service::planted::failed().await;
+                        reason
+                    }
                     None => std::future::pending().await,
                 }
             }

@@ -19,6 +19,9 @@ mod log_reader;
 mod log_store;
 mod marker;
 mod metrics;
+#[cfg(feature = "planted-bugs")]
+#[path = "../chaos/planted/storage.rs"]
+mod planted;
 mod schema;
 mod snapshot_file;
 mod snapshot_store;

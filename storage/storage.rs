@@ -79,6 +79,8 @@ impl Storage {
         let formatted = database::check_format(&db, data_dir)?;
         let purged_end = database::purged_end(&db, data_dir)?;
         let marker = Marker::open(&data_dir.join("durable"))?;
+        #[cfg(feature = "planted-bugs")]
+        let marker = crate::planted::opened(&db, marker, purged_end)?;
         database::check_marker(&db, &marker, purged_end, data_dir)?;
         let purged_end = Arc::new(AtomicU64::new(purged_end));
         let snapshots =

@@ -109,6 +109,8 @@ fn run(storage: &Storage, mut queue: mpsc::Receiver<Queued>, flushed: &AtomicU64
             None
         };
         let result = write(storage, &batch, said, flushed).map_err(|error| error.to_string());
+        #[cfg(feature = "planted-bugs")]
+        let result = crate::planted::written(result);
         if let Err(reason) = &result {
             storage.inner.fail(reason);
         }
@@ -162,6 +164,8 @@ fn write(
                 }
                 sync = true;
             }
+            #[cfg(feature = "planted-bugs")]
+            Operation::Vote { .. } if crate::planted::is_vote_lost() => {}
             Operation::Vote { record, .. } => {
                 batch.put_cf(meta, KEY_VOTE, record);
                 sync = true;

@@ -5,6 +5,7 @@
 #   tests/run.sh recovery cluster     only these
 #   VEDFOLNIR_BIN=PATH tests/run.sh   with this binary; otherwise the debug binary is built with cargo
 #   tests/run.sh --install            only installs the clients (for tests/demo.mjs)
+#   VEDFOLNIR_PLANTED_BUG=NAME        with a program of `make planted-build`: to see the tests fail, docs/planted-bugs.md
 #   VEDFOLNIR_TEST_KEEP=1             keeps data directories and node logs, and says where
 #   VEDFOLNIR_TEST_NAME=PATTERN       only tests whose name matches
 #

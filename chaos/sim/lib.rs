@@ -25,7 +25,7 @@ use parking_lot::Mutex;
 
 pub use history::{Counts, Violation};
 pub use run::{Options, Report, run};
-pub use vedfolnir_cluster::state::planted::Bug;
+pub use vedfolnir_planted::Bug;
 
 /// Tasks that panicked. A panic is a finding; the runtime catches it, and nobody else would hear of it.
 #[derive(Clone, Default)]

@@ -23,7 +23,7 @@ struct Arguments {
     #[arg(long, default_value_t = 25)]
     seconds: u64,
     /// A planted bug to look for: then it is the failure if no seed finds it.
-    #[arg(long)]
+    #[arg(long, value_parser = simulated)]
     bug: Option<Bug>,
     /// Every seed twice, and both must be the same.
     #[arg(long)]
@@ -37,6 +37,12 @@ struct Arguments {
     /// Runs this one seed in this process and prints its report; what the others are run by.
     #[arg(long, hide = true)]
     alone: Option<u64>,
+}
+
+/// A bug that the simulator has, by its name.
+fn simulated(name: &str) -> Result<Bug, String> {
+    let bug: Bug = name.parse()?;
+    if bug.is_simulated() { Ok(bug) } else { Err(format!("it is on none of the floors that are simulated: {bug}")) }
 }
 
 fn main() -> ExitCode {

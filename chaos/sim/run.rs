@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use vedfolnir_cluster::state::{Effect, EndReason, Origin, planted};
+use vedfolnir_cluster::state::{Effect, EndReason, Origin};
 use vedfolnir_cluster::{Role, probe};
 use vedfolnir_sim_world::{clock, hosts, random, trace};
 
@@ -77,7 +77,7 @@ struct World {
 #[must_use]
 pub fn run(options: Options) -> Report {
     vedfolnir_sim_world::begin(options.seed);
-    planted::select(options.bug);
+    vedfolnir_planted::select(options.bug);
     match World::new() {
         Ok(mut world) => {
             world.phases(options.seconds);

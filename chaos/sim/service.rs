@@ -36,6 +36,8 @@ mod hub;
 #[allow(dead_code)]
 #[path = "../../src/service/outbox.rs"]
 mod outbox;
+#[path = "../planted/outbox.rs"]
+mod planted;
 #[allow(dead_code)]
 #[path = "../../src/service/progress.rs"]
 mod progress;
@@ -436,7 +438,8 @@ fn pump(service: &Service, socket: &SessionSocket, end: &ServerEnd) -> bool {
         let empty = replay.records.is_empty();
         let events = replay.records.iter().map(|(position, record)| (*position, encode(record, history, *position)));
         socket.outbox.replayed(events, replay.reached);
-        let live = replay.complete && socket.outbox.try_live(replay.reached, || service.progress.dispatched());
+        let complete = planted::complete(replay.complete);
+        let live = complete && socket.outbox.try_live(replay.reached, || service.progress.dispatched());
         if live && empty {
             return true;
         }

@@ -98,6 +98,8 @@ impl NetworkTls {
             .allow_unauthenticated()
             .build()
             .map_err(|error| file(CA, ca_file, error.to_string(), "it must hold the authority of all nodes"))?;
+        #[cfg(feature = "planted-bugs")]
+        let clients = crate::planted::clients_in_date(clients);
         // What every peer would refuse is refused here already.
         if let Some((own, intermediates)) = chain.split_first() {
             let now = UnixTime::now();
@@ -269,7 +271,11 @@ impl AnyNodeOfAuthority {
         now: UnixTime,
     ) -> Result<(), rustls::Error> {
         let certificate = ParsedCertificate::try_from(certificate)?;
-        verify_server_cert_signed_by_trust_anchor(&certificate, &self.roots, intermediates, now, self.algorithms.all)
+        let (roots, algorithms) = (&self.roots, self.algorithms.all);
+        let checked = verify_server_cert_signed_by_trust_anchor(&certificate, roots, intermediates, now, algorithms);
+        #[cfg(feature = "planted-bugs")]
+        let checked = crate::planted::in_date(checked);
+        checked
     }
 }
 

@@ -24,9 +24,9 @@ mod membership;
 mod names;
 mod node;
 mod packed;
-#[cfg(feature = "simulation")]
-#[path = "../../chaos/sim/state/planted.rs"]
-pub mod planted;
+#[cfg(feature = "planted-bugs")]
+#[path = "../../chaos/planted/state.rs"]
+mod planted;
 mod presence;
 mod replay;
 mod response;

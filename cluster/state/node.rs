@@ -42,7 +42,7 @@ impl Nodes {
     pub(crate) fn last_sequence(&self, incarnation: Incarnation) -> Option<u64> {
         let node = self.nodes.get(&incarnation.node)?;
         let lives = node.live && node.generation == incarnation.generation;
-        #[cfg(feature = "simulation")]
+        #[cfg(feature = "planted-bugs")]
         let lives = crate::planted::lives(lives);
         lives.then_some(node.last_sequence)
     }

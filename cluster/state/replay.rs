@@ -29,7 +29,7 @@ impl State {
         let session = self.sessions.get(pid)?;
         let applied = self.applied();
         let mut reached = applied;
-        #[cfg(feature = "simulation")]
+        #[cfg(feature = "planted-bugs")]
         let after = crate::planted::seam(after);
         let mut positions = BTreeSet::new();
         for (name, stays) in session.stays_by_room() {
@@ -41,7 +41,7 @@ impl State {
                     break;
                 }
                 let covered = stays.iter().any(|stay| stay.covers(position));
-                #[cfg(feature = "simulation")]
+                #[cfg(feature = "planted-bugs")]
                 let covered = crate::planted::covered(covered, session.is_member(name));
                 if covered {
                     positions.insert(position);
@@ -53,7 +53,7 @@ impl State {
         for position in positions.range(..=reached) {
             let Some(record) = self.history.get(*position) else { continue };
             let excepted = record.except.iter().any(|room| session.was_member_at(room, *position));
-            #[cfg(feature = "simulation")]
+            #[cfg(feature = "planted-bugs")]
             let excepted = crate::planted::excepted(excepted);
             if excepted {
                 continue;
@@ -70,6 +70,10 @@ impl State {
 
     /// Whether something for the session after the position may have been dropped. Errs only towards yes.
     pub(crate) fn has_hole(&self, session: &Session, after: LogPosition) -> bool {
+        #[cfg(feature = "planted-bugs")]
+        if crate::planted::is_hole_not_said() {
+            return false;
+        }
         if after >= self.history.floor() {
             return false;
         }

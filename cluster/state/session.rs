@@ -156,7 +156,7 @@ impl Session {
     }
 
     /// Only for a planted bug.
-    #[cfg(feature = "simulation")]
+    #[cfg(feature = "planted-bugs")]
     pub(crate) fn lose_rooms(&mut self) {
         let sid = Arc::clone(&self.sid);
         self.change_stays(|stays| stays.retain(|stay| stay.room.as_ref() == EVERYONE || stay.room == sid));
@@ -361,7 +361,7 @@ impl Sessions {
     }
 
     /// Only for a planted bug.
-    #[cfg(feature = "simulation")]
+    #[cfg(feature = "planted-bugs")]
     pub(crate) fn lose_rooms(&mut self) {
         let pids: Vec<PidHash> = self.sessions.keys().copied().collect();
         for pid in &pids {

@@ -41,7 +41,7 @@ impl State {
                 state.format
             )));
         }
-        #[cfg(feature = "simulation")]
+        #[cfg(feature = "planted-bugs")]
         crate::planted::loaded(&mut state);
         // What is derived is in no snapshot.
         state.sessions.iter().for_each(|session| state.rooms.count_user_of(session));

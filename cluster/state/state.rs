@@ -98,7 +98,7 @@ impl State {
                     return refused(Outcome::Gap { expected });
                 }
                 let known = (expected - first_sequence).min(proposal.commands.len() as u64);
-                #[cfg(feature = "simulation")]
+                #[cfg(feature = "planted-bugs")]
                 let known = crate::planted::known(known);
                 (Some((incarnation, first_sequence)), known as usize)
             }
@@ -288,11 +288,18 @@ impl State {
         let Some(session) = self.sessions.get(&resume.pid) else {
             return Response::ResumeRefused(ResumeRefusal::Unknown);
         };
-        if session.user != resume.user || session.namespace != resume.namespace {
+        #[cfg(feature = "planted-bugs")]
+        if crate::planted::is_spent(session.epoch) {
+            return Response::ResumeRefused(ResumeRefusal::Unknown);
+        }
+        let foreign = session.user != resume.user || session.namespace != resume.namespace;
+        #[cfg(feature = "planted-bugs")]
+        let foreign = crate::planted::foreign(foreign);
+        if foreign {
             return Response::ResumeRefused(ResumeRefusal::Foreign);
         }
         let moved = resume.expected_epoch != Some(session.epoch);
-        #[cfg(feature = "simulation")]
+        #[cfg(feature = "planted-bugs")]
         let moved = crate::planted::moved(moved);
         if moved {
             return Response::ResumeRefused(ResumeRefusal::EpochMoved);
@@ -312,7 +319,7 @@ impl State {
         let (old_owner, old_epoch) = (session.owner, session.epoch);
         let was_connected = session.deadline_ms.is_none();
         let epoch = old_epoch.saturating_add(1);
-        #[cfg(feature = "simulation")]
+        #[cfg(feature = "planted-bugs")]
         let epoch = crate::planted::next_epoch(old_epoch, epoch);
         let (sid, rooms, data) = (Arc::clone(&session.sid), session.rooms(), session.data.clone());
         self.sessions.change(&resume.pid, |session| {

@@ -92,8 +92,8 @@ impl From<Refusal> for EmitError {
 /// A durable emit that a quorum has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Committed {
-    position: Option<LogPosition>,
-    history: u64,
+    pub(crate) position: Option<LogPosition>,
+    pub(crate) history: u64,
 }
 
 impl Committed {
@@ -260,7 +260,10 @@ impl Future for Emission {
                     if deadline.as_mut().poll(cx).is_pending() {
                         return Poll::Pending;
                     }
-                    Err(EmitError::NoQuorum(timeout))
+                    let late = Err(EmitError::NoQuorum(timeout));
+                    #[cfg(feature = "planted-bugs")]
+                    let late = crate::service::planted::late(late, self.socket.service.history_id());
+                    late
                 }
             },
             Some(Err(error)) => Err(error.clone()),

@@ -195,6 +195,10 @@ impl Connection {
         }
         match self.heartbeat.handle_timeout(self.config.ping_timeout_ms, now_ms) {
             Some(HeartbeatAction::Ping) => self.ping_due = true,
+            #[cfg(feature = "planted-bugs")]
+            Some(HeartbeatAction::TimedOut) if crate::planted::is_patient_for_ever() => {
+                self.heartbeat = Heartbeat::new(self.config.ping_interval_ms, now_ms);
+            }
             Some(HeartbeatAction::TimedOut) => {
                 self.close(CloseReason::PingTimeout);
             }

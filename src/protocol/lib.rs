@@ -21,6 +21,9 @@ pub mod close_reason;
 pub mod connection;
 pub mod engine_io;
 pub mod offset;
+#[cfg(feature = "planted-bugs")]
+#[path = "../../chaos/planted/protocol.rs"]
+mod planted;
 pub mod socket_io;
 pub mod timer;
 

@@ -61,8 +61,12 @@ impl Dispatcher {
                 self.deliver(position, &record, trace);
             }
             Effect::Opened(opened) if self.is_own(opened.owner) => {
+                #[cfg(feature = "planted-bugs")]
+                let opened = super::planted::opened(opened);
                 service.hub.write().opened(opened.pid, opened.epoch, &opened.namespace, &opened.rooms);
             }
+            #[cfg(feature = "planted-bugs")]
+            Effect::Fenced { .. } if super::planted::is_fence_forgotten() => {}
             Effect::Fenced { pid, owner, epoch } if self.is_own(owner) => {
                 let socket = service.hub.write().remove(pid, epoch);
                 if socket.is_some() {

@@ -174,6 +174,8 @@ impl Session {
     /// Handles what has been received, as far as handlers in flight and unwritten bytes allow.
     pub(crate) fn advance(&mut self) {
         if let Some(cause) = self.link.close_cause() {
+            #[cfg(feature = "planted-bugs")]
+            super::planted::closing(self, cause);
             self.connection.close(cause.reason());
         }
         while self.connection.closed().is_none() && self.may_handle() {

@@ -29,6 +29,9 @@ mod journal;
 mod link;
 mod listener;
 mod outbox;
+#[cfg(feature = "planted-bugs")]
+#[path = "../../chaos/planted/service.rs"]
+pub(crate) mod planted;
 mod polling;
 mod progress;
 mod random;

@@ -206,10 +206,21 @@ impl Outbox {
         watcher: Option<OnWritten>,
     ) -> Pushed {
         let mut queue = self.queue.lock();
+        #[cfg(feature = "planted-bugs")]
+        if queue.mode == Mode::CatchingUp && super::planted::is_seam_doubled() {
+            return queue.push(Waiting::durable(position, Frame::Shared(Arc::clone(event))));
+        }
         if queue.mode != Mode::Live || position <= queue.cursor {
             return Pushed::Ignored;
         }
-        if queue.bytes + event.len() > self.limits.bytes_max || queue.frames.len() >= self.limits.frames_max {
+        let full = queue.bytes + event.len() > self.limits.bytes_max || queue.frames.len() >= self.limits.frames_max;
+        #[cfg(feature = "planted-bugs")]
+        let full = super::planted::full(full);
+        if full {
+            #[cfg(feature = "planted-bugs")]
+            if super::planted::is_overflow_dropped() {
+                return Pushed::Ignored;
+            }
             // All that came before it was queued or does not concern the socket.
             queue.cursor = queue.cursor.max(before(position));
             queue.mode = Mode::CatchingUp;
@@ -277,7 +288,10 @@ impl Outbox {
     /// sockets for it, so what is not yet in `dispatched` will be pushed to a live socket.
     pub(crate) fn try_live(&self, applied: LogPosition, dispatched: impl FnOnce() -> u64) -> bool {
         let mut queue = self.queue.lock();
-        if queue.mode != Mode::CatchingUp || queue.cursor < applied || dispatched() > applied.index {
+        let behind = queue.cursor < applied || dispatched() > applied.index;
+        #[cfg(feature = "planted-bugs")]
+        let behind = super::planted::behind(behind);
+        if queue.mode != Mode::CatchingUp || behind {
             return queue.mode != Mode::CatchingUp;
         }
         queue.mode = Mode::Live;

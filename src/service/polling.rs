@@ -167,6 +167,8 @@ impl Poller {
         };
         match payload::decode(body, limits) {
             Ok(packets) => {
+                #[cfg(feature = "planted-bugs")]
+                let packets = super::planted::posted(packets);
                 for packet in packets {
                     self.session.receive(packet);
                 }
@@ -190,6 +192,8 @@ impl Poller {
             self.session.collect(&mut self.queued, ANSWER_BYTES_MAX);
         }
         if !self.queued.is_empty() {
+            #[cfg(feature = "planted-bugs")]
+            super::planted::polled(&mut self.queued, self.upgrade.is_some());
             self.send_queued();
         }
     }

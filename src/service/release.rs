@@ -58,7 +58,10 @@ impl Drop for Pending {
 
 /// The socket's transport is gone: its session waits for the client. A namespace without recovery ends it.
 pub(crate) fn disconnect(socket: &SessionSocket) {
-    if socket.recovers() {
+    let waits = socket.recovers();
+    #[cfg(feature = "planted-bugs")]
+    let waits = super::planted::waits(waits);
+    if waits {
         let (handed, cause) = (socket.outbox.handed().up_to, socket.link.close_cause());
         let departed = Departed { at_unix_ms: unix_ms(SystemTime::now()), epoch: socket.epoch, handed, cause };
         socket.service.journal.departed(socket.pid, departed);

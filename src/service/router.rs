@@ -73,7 +73,10 @@ impl Session {
                     return;
                 }
                 let Some(socket) = socket.take_over() else { return };
-                let reply = encode_connect(namespace.name(), &socket.sid, pid.as_deref());
+                let sid = &socket.sid;
+                #[cfg(feature = "planted-bugs")]
+                let sid = &super::planted::sid(sid, socket.epoch);
+                let reply = encode_connect(namespace.name(), sid, pid.as_deref());
                 socket.outbox.push_first(vedfolnir_protocol::EncodedEvent { text: reply, attachments: Vec::new() });
                 ServiceStats::one(&self.service.stats.sockets_active);
                 self.tell_joined(&socket);

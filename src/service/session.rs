@@ -134,10 +134,15 @@ impl SessionSocket {
         let empty = replay.records.is_empty();
         let events = replay.records.iter().map(|(position, record)| {
             let offset = self.recovers().then(|| encode_offset(history, position.index, position.ordinal));
+            #[cfg(feature = "planted-bugs")]
+            let offset = super::planted::replayed(offset);
             (*position, encode_record(record, offset.as_deref()))
         });
         self.outbox.replayed(events, replay.reached);
-        let live = replay.complete && self.outbox.try_live(replay.reached, || self.service.progress.dispatched());
+        let complete = replay.complete;
+        #[cfg(feature = "planted-bugs")]
+        let complete = super::planted::complete(complete);
+        let live = complete && self.outbox.try_live(replay.reached, || self.service.progress.dispatched());
         if live && empty { Pulled::Live } else { Pulled::Again }
     }
 

@@ -129,6 +129,8 @@ async fn run(session: &mut Session, stream: &mut Stream) -> End {
             return End::Closed(reason);
         }
         let more = session.collect(&mut batch, BATCH_BYTES_MAX);
+        #[cfg(feature = "planted-bugs")]
+        super::planted::written(&mut batch);
         if !batch.is_empty() {
             if let Err(end) = write_or_end(session, stream, &mut batch).await {
                 return end;

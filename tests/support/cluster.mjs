@@ -56,7 +56,7 @@ export function temporaryDirectory() {
 /** The environment of a child: nothing of ours but what a program needs to run. */
 const environment = (more = {}) => {
   const kept = Object.entries(process.env).filter(
-    ([name]) => ['PATH', 'HOME', 'TMPDIR', 'LANG'].includes(name) || name.startsWith('LD_'),
+    ([name]) => ['PATH', 'HOME', 'TMPDIR', 'LANG', 'VEDFOLNIR_PLANTED_BUG'].includes(name) || name.startsWith('LD_'),
   );
   return { ...Object.fromEntries(kept), RUST_BACKTRACE: '1', ...more };
 };

@@ -1,16 +1,10 @@
-//! What the simulator sees of each replica: every entry as it is applied. And the planted bugs of the cluster floor.
+//! What the simulator sees of each replica: every entry as it is applied.
 
 use std::cell::RefCell;
 
 use vedfolnir_sim_world::{clock, hosts};
-use vedfolnir_state::planted::{self, Bug};
-use vedfolnir_state::{
-    Applied, Command, Effect, EffectAt, Incarnation, LogPosition, Origin, Outcome, Proposal, Response, State,
-    decode_proposal,
-};
+use vedfolnir_state::{Applied, Effect, EffectAt, Incarnation, Origin, Outcome, Proposal, State, decode_proposal};
 
-use crate::handle::{Notice, ProposeError, Ticket};
-use crate::proposer::Proposer;
 use crate::replica::Replica;
 
 /// One entry on one replica.
@@ -60,8 +54,8 @@ pub fn take() -> Vec<Entry> {
     ENTRIES.take()
 }
 
-/// The life that applies, an entry's bytes, and what came of them.
-type Applying<'a> = (Incarnation, &'a [u8], &'a Applied);
+/// An entry's bytes, and what came of them.
+type Applying<'a> = (&'a [u8], &'a Applied);
 
 fn push(replica: &Replica, index: u64, digest: Option<u64>, applying: Option<Applying<'_>>) {
     let entry = Entry {
@@ -70,21 +64,15 @@ fn push(replica: &Replica, index: u64, digest: Option<u64>, applying: Option<App
         index,
         digest,
         state_hash: replica.read(State::state_hash),
-        proposal: applying.and_then(|(_, bytes, _)| decode_proposal(bytes).ok()),
-        outcome: applying.map(|(.., applied)| applied.outcome.clone()),
-        effects: applying.map(|(.., applied)| applied.effects.clone()).unwrap_or_default(),
+        proposal: applying.and_then(|(bytes, _)| decode_proposal(bytes).ok()),
+        outcome: applying.map(|(_, applied)| applied.outcome.clone()),
+        effects: applying.map(|(_, applied)| applied.effects.clone()).unwrap_or_default(),
     };
     ENTRIES.with_borrow_mut(|entries| entries.push(entry));
 }
 
 pub(crate) fn applied(replica: &Replica, index: u64, applying: Option<Applying<'_>>) {
-    if let Some((incarnation, bytes, _)) = applying
-        && planted::is(Bug::ApplyTwice)
-        && incarnation.generation > 1
-    {
-        replica.write(|state| drop(state.apply(index, bytes)));
-    }
-    let digest = applying.map_or(0, |(_, bytes, _)| {
+    let digest = applying.map_or(0, |(bytes, _)| {
         bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
             (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
         })
@@ -94,35 +82,4 @@ pub(crate) fn applied(replica: &Replica, index: u64, applying: Option<Applying<'
 
 pub(crate) fn installed(replica: &Replica, index: u64) {
     push(replica, index, None, None);
-}
-
-pub(crate) fn is_kept_back(notice: &Notice) -> bool {
-    planted::is(Bug::ResyncNotTold) && matches!(notice, Notice::Resync { .. })
-}
-
-pub(crate) fn keep_generation(generation: &mut u64) {
-    if planted::is(Bug::GenerationKept) {
-        *generation = (*generation - 1).max(1);
-    }
-}
-
-pub(crate) fn is_read_unconfirmed() -> bool {
-    planted::is(Bug::ReadUnconfirmed)
-}
-
-pub(crate) fn awaited(index: u64) -> u64 {
-    if planted::is(Bug::ReadTooEarly) { 0 } else { index }
-}
-
-/// A publish that is answered before it is committed anywhere.
-pub(crate) fn answered_early(proposer: &Proposer, command: &Command) -> Option<Result<Ticket, ProposeError>> {
-    if !planted::is(Bug::AckBeforeCommit) || !matches!(command, Command::Publish(_)) {
-        return None;
-    }
-    Some(proposer.propose(command.clone()).map(|_| {
-        let (reply, receiver) = tokio::sync::oneshot::channel();
-        // The receiver is in the next line.
-        let _ = reply.send(Ok(Response::Published { position: LogPosition::default() }));
-        Ticket { receiver }
-    }))
 }

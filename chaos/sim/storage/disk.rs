@@ -8,9 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use vedfolnir_planted::{Bug, is};
 use vedfolnir_sim_world::hosts::{self, Host};
 use vedfolnir_sim_world::{clock, random, trace};
-use vedfolnir_state::planted::{self, Bug};
 
 use crate::snapshots::{Incoming, SnapshotFile};
 
@@ -121,7 +121,7 @@ pub fn crash(path: &Path) {
     under_way.extend(std::mem::take(&mut disk.queue).into_iter().map(|(operation, _)| operation));
     let kept = random::below(under_way.len() as u64 + 1) as usize;
     trace::note("crashed disk", &[under_way.len() as u64, kept as u64]);
-    if planted::is(Bug::SkipFsync) {
+    if is(Bug::SkipFsync) {
         // The page cache is gone with the power.
         return;
     }
@@ -134,7 +134,7 @@ impl Platter {
     fn perform(&mut self, operation: Operation) {
         match operation {
             Operation::Append(records) => self.log.extend(records),
-            Operation::Vote(_) if planted::is(Bug::VoteNotPersisted) => {}
+            Operation::Vote(_) if is(Bug::VoteNotPersisted) => {}
             Operation::Vote(record) => self.vote = Some(record),
             Operation::TruncateFrom(end) => drop(self.log.split_off(&end)),
             Operation::Purge(last, record) => {
@@ -154,7 +154,7 @@ impl Disk {
         (self.host, self.life) = (host, hosts::life(host));
         self.queue.clear();
         self.writing.clear();
-        if planted::is(Bug::TailDropped) {
+        if is(Bug::TailDropped) {
             self.platter.log.pop_last();
         }
     }
@@ -172,7 +172,7 @@ pub(crate) fn submit(disk: &Arc<Mutex<Disk>>, operation: Operation, done: Option
     if !hosts::lives(locked.host, locked.life) {
         return;
     }
-    if planted::is(Bug::SkipFsync) {
+    if is(Bug::SkipFsync) {
         locked.queue.push_back((operation, None));
         let idle = locked.writing.is_empty();
         drop(locked);
@@ -203,7 +203,7 @@ fn begin(disk: &Arc<Mutex<Disk>>) {
     let weather = locked.weather;
     let syncs = locked.writing.iter().any(|(operation, _)| operation.syncs());
     let mut takes = if syncs { weather.sync_us + random::below(weather.jitter_us + 1) } else { 20 };
-    if planted::is(Bug::SkipFsync) {
+    if is(Bug::SkipFsync) {
         // Nobody waits for it: the system writes back when it likes.
         takes += 400_000;
     }

@@ -11,11 +11,10 @@ const SEARCHED_SEEDS_MAX: u64 = 40;
 
 const fn known_seed(bug: Bug) -> u64 {
     match bug {
-        Bug::SnapshotLosesRooms | Bug::ReadUnconfirmed => 2,
-        Bug::NoSequenceCheck => 3,
-        Bug::NodeDownIgnored => 6,
-        Bug::ResyncNotTold => 49,
-        Bug::StaleResume => 22,
+        Bug::NoSequenceCheck | Bug::ProposalsNotResent | Bug::SnapshotLosesRooms => 2,
+        Bug::HoleNotSaid | Bug::NodeDownIgnored | Bug::ReadTooEarly | Bug::ResyncNotTold => 3,
+        Bug::ReadUnconfirmed => 4,
+        Bug::VoteNotPersisted => 8,
         _ => 1,
     }
 }
@@ -41,9 +40,10 @@ fn every_seed_replays() {
 #[test]
 fn every_planted_bug_is_found() {
     let missed: Vec<String> = Bug::ALL
-        .into_iter()
+        .iter()
+        .filter(|bug| bug.is_simulated())
         .filter_map(|bug| {
-            let (start, seeds) = (known_seed(bug).to_string(), SEARCHED_SEEDS_MAX.to_string());
+            let (start, seeds) = (known_seed(*bug).to_string(), SEARCHED_SEEDS_MAX.to_string());
             let (found, said) = simulate(&["--bug", bug.name(), "--start", &start, "--seeds", &seeds]);
             (!found).then(|| format!("{}: {said}", bug.name()))
         })

@@ -45,6 +45,8 @@ pub fn encode_event(
 ) -> EncodedEvent {
     let kind = if attachments.is_empty() { b'2' } else { b'5' };
     let offset = offset.filter(|_| ack_id.is_none());
+    #[cfg(feature = "planted-bugs")]
+    let offset = crate::planted::offset(offset, attachments);
     let room = args_json_array.len() + offset.map_or(0, |offset| offset.len() + 3);
     let mut text = begin(kind, attachments.len(), namespace, ack_id, room);
     match offset {
