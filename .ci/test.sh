@@ -35,7 +35,8 @@ passed="$passed rust-tests"
 step cargo test --workspace --locked --doc
 passed="$passed doc-tests"
 
-step cargo build --locked --bin vedfolnir
+# The features of the whole workspace, as the tests were built with: otherwise half of it is built again.
+step cargo build --workspace --locked --bin vedfolnir
 VEDFOLNIR_BIN="$CARGO_TARGET_DIR/debug/vedfolnir"
 export VEDFOLNIR_BIN
 # A program that knew the variable would refuse the name: planted bugs are in no build but the harness' own.

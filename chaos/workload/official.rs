@@ -111,8 +111,6 @@ impl Official {
         first: usize,
         shared: &Arc<Shared>,
     ) -> Result<Self, HarnessError> {
-        let script = plan.modules.join("official_client.mjs");
-        std::fs::write(&script, SCRIPT).map_err(HarnessError::file(&script))?;
         let mut logs = Vec::new();
         let mut clients = Vec::new();
         for index in 0..plan.defaults + plan.eager {
@@ -133,7 +131,7 @@ impl Official {
         }
         let arguments = json!({"modules": plan.modules, "clients": clients}).to_string();
         let mut command = Command::new("node");
-        command.arg(&script).arg(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
+        command.args(["--input-type=module", "--eval", SCRIPT, "--"]).arg(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
         let mut process =
             command.spawn().map_err(|source| HarnessError::Program { program: "node".to_owned(), source, fix: FIX })?;
         let Some(output) = process.stdout.take() else {

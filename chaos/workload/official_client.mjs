@@ -1,9 +1,9 @@
-// Official Socket.IO clients that listen, for the harness: their options come as the first argument, what they see goes to standard
+// Official Socket.IO clients that listen, for the harness: their options come as the last argument, what they see goes to standard
 // output, one JSON object a line, with the monotonic clock's nanoseconds. They go when standard input ends.
 
 import { createRequire } from 'node:module';
 
-const plan = JSON.parse(process.argv[2]);
+const plan = JSON.parse(process.argv.at(-1));
 const { io } = createRequire(`${plan.modules}/`)('socket.io-client');
 
 const say = (index, kind, more = {}) => process.stdout.write(`${JSON.stringify({ i: index, k: kind, at: Number(process.hrtime.bigint()), ...more })}\n`);
