@@ -25,6 +25,8 @@ struct Connections {
     next: u64,
     /// Those that exist.
     open: BTreeSet<u64>,
+    /// Of them, those that the node has not ended.
+    of_node: BTreeSet<u64>,
 }
 
 /// What connections of one door do.
@@ -94,11 +96,11 @@ impl Door {
         self.inner.connections.lock().open.len()
     }
 
-    /// Of them, those that are half open: until both ends have given them up.
+    /// Of the half-open connections, those that the node has not given up.
     #[must_use]
     pub fn half_open_left(&self) -> usize {
         let below = self.inner.behaviour.borrow().half_open_below;
-        self.inner.connections.lock().open.range(..below).count()
+        self.inner.connections.lock().of_node.range(..below).count()
     }
 
     pub(super) fn refuses(&self) -> bool {
@@ -112,6 +114,7 @@ impl Door {
             let number = connections.next;
             connections.next += 1;
             connections.open.insert(number);
+            connections.of_node.insert(number);
             number
         };
         Passage { number, behaviour: self.inner.behaviour.subscribe(), door: self.clone() }
@@ -126,6 +129,11 @@ pub(super) struct Passage {
 }
 
 impl Passage {
+    /// The node's end is over.
+    pub(super) fn is_left_by_node(&self) {
+        self.door.inner.connections.lock().of_node.remove(&self.number);
+    }
+
     /// Once the connection is to be reset.
     pub(super) async fn reset(&self) {
         let number = self.number;
@@ -139,6 +147,8 @@ impl Passage {
 
 impl Drop for Passage {
     fn drop(&mut self) {
-        self.door.inner.connections.lock().open.remove(&self.number);
+        let mut connections = self.door.inner.connections.lock();
+        connections.open.remove(&self.number);
+        connections.of_node.remove(&self.number);
     }
 }

@@ -42,7 +42,7 @@ pub struct Addresses {
 
 /// See the module. Cheap to clone; all of it ends when the last clone is dropped. To be used within a tokio runtime.
 ///
-/// Whatever is said of a node that is not there yet holds once it is.
+/// Whatever is said of a node that is not there yet holds once it is. What a node sends to itself always arrives.
 #[derive(Clone)]
 pub struct Network {
     inner: Arc<Inner>,
@@ -92,7 +92,9 @@ impl Network {
 
     /// What happens to packets from one node to another.
     pub fn set(&self, from: usize, to: usize, policy: Policy) {
-        self.inner.nodes.direction(from, to).change(|now| *now = policy);
+        if from != to {
+            self.inner.nodes.direction(from, to).change(|now| *now = policy);
+        }
     }
 
     /// What happens to packets between any two nodes, in both directions; cuts and isolation are over.

@@ -98,7 +98,11 @@ impl Nodes {
         if let Some(direction) = map.directions.get(&(from, to)) {
             return Arc::clone(direction);
         }
-        let policy = Policy { cut: map.policy.cut || isolated, ..map.policy };
+        // What a node sends to itself does not leave its machine.
+        let policy = match from == to {
+            true => Policy::default(),
+            false => Policy { cut: map.policy.cut || isolated, ..map.policy },
+        };
         let seed = seed_of(self.seed, from, to);
         let direction = Arc::new(Direction::new(policy, seed, Arc::clone(&self.counters)));
         map.deliverers.spawn(Arc::clone(&direction).deliver());
@@ -111,7 +115,7 @@ impl Nodes {
         let directions: Vec<Arc<Direction>> = {
             let mut map = self.map.lock();
             map.policy = policy;
-            map.directions.values().cloned().collect()
+            map.directions.iter().filter(|((from, to), _)| from != to).map(|(_, line)| Arc::clone(line)).collect()
         };
         for direction in directions {
             direction.change(|now| *now = policy);

@@ -166,7 +166,11 @@ async fn pump(
     loop {
         let now = *behaviour.borrow_and_update();
         if passage.number < now.half_open_below {
-            return swallow(from, &mut buffer).await;
+            swallow(from, &mut buffer).await;
+            if way == Way::ToClient {
+                passage.is_left_by_node();
+            }
+            return Ok(());
         }
         let stalls = now.stall && way == Way::ToClient;
         let read_max = CHUNK_BYTES.min(piece(&now));
@@ -223,7 +227,6 @@ async fn write_first(to: &mut WriteHalf<'_>, first: Option<&Chunk>) -> io::Resul
 }
 
 /// Reads until whoever sends has given up, and says nothing of it to anybody.
-async fn swallow(mut from: ReadHalf<'_>, buffer: &mut [u8]) -> io::Result<()> {
+async fn swallow(mut from: ReadHalf<'_>, buffer: &mut [u8]) {
     while let Ok(1..) = from.read(buffer).await {}
-    Ok(())
 }

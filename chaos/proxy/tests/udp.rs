@@ -306,6 +306,16 @@ async fn an_isolated_node_is_cut_off_from_nodes_that_come_later_as_well() {
 }
 
 #[tokio::test]
+async fn a_node_reaches_itself_whatever_happens_to_lines() {
+    let nodes = Nodes::new(2).await;
+    nodes.network.set_all(Policy::cut());
+    nodes.network.isolate(0);
+    nodes.network.set(0, 0, Policy::cut());
+    nodes.send(0, 0, 1).await;
+    assert_eq!(nodes.receive(0).await, 1);
+}
+
+#[tokio::test]
 async fn a_node_that_is_gone_is_found_again_at_its_address() {
     let mut nodes = Nodes::new(2).await;
     nodes.send(0, 1, 1).await;
