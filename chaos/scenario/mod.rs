@@ -1,10 +1,16 @@
 //! The scenarios, one file each: what is broken, and how it heals. What must hold meanwhile is the same for all of them.
 
+mod asymmetric_topologies;
+mod clients_half_open;
+mod clients_reset;
 mod clock_drift;
 mod clock_jump;
+mod combinations;
 mod cpu_starved;
 mod damaged;
+mod delay;
 mod disk_full;
+mod duplicate;
 mod expired_certificate;
 mod fsync_error;
 mod fsync_hang;
@@ -14,16 +20,27 @@ mod kill_all;
 mod kill_follower;
 mod kill_leader;
 mod kill_two_of_five;
+mod lines;
+mod loss;
 mod memory_limit;
+mod minority_isolated;
 mod none;
+mod partition_bridge;
+mod partition_flapping;
+mod partition_one_way;
+mod partition_symmetric;
 mod pause_follower;
 mod pause_leader;
 mod power_loss;
 mod reconnect_herd;
+mod reorder;
 mod replace_node;
 mod rolling_restart;
 mod slow_disk;
+mod slow_link;
+mod slow_readers;
 mod stale_data_dir;
+mod stalled_readers;
 mod transfer_leadership;
 mod wiped_disk;
 
@@ -103,6 +120,22 @@ pub static ALL: &[&dyn Scenario] = &[
     &expired_certificate::ExpiredCertificate,
     &memory_limit::MemoryLimit,
     &cpu_starved::CpuStarved,
+    &partition_symmetric::PartitionSymmetric,
+    &partition_one_way::PartitionOneWay,
+    &partition_bridge::PartitionBridge,
+    &partition_flapping::PartitionFlapping,
+    &minority_isolated::MinorityIsolated,
+    &asymmetric_topologies::AsymmetricTopologies,
+    &loss::Loss,
+    &delay::Delay,
+    &reorder::Reorder,
+    &duplicate::Duplicate,
+    &slow_link::SlowLink,
+    &clients_half_open::ClientsHalfOpen,
+    &clients_reset::ClientsReset,
+    &stalled_readers::StalledReaders,
+    &slow_readers::SlowReaders,
+    &combinations::Combinations,
 ];
 
 /// The one of this name.

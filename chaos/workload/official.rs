@@ -131,7 +131,12 @@ impl Official {
         }
         let arguments = json!({"modules": plan.modules, "clients": clients}).to_string();
         let mut command = Command::new("node");
-        command.args(["--input-type=module", "--eval", SCRIPT, "--"]).arg(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
+        command
+            .args(["--input-type=module", "--eval", SCRIPT, "--"])
+            .arg(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true);
         let mut process =
             command.spawn().map_err(|source| HarnessError::Program { program: "node".to_owned(), source, fix: FIX })?;
         let Some(output) = process.stdout.take() else {
