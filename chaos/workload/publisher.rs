@@ -44,6 +44,8 @@ pub(super) struct Publisher {
     next_room: u32,
     /// Whether `open` was filled: once.
     has_opened: bool,
+    /// When something came last, once nothing new is published.
+    heard_at: Instant,
 }
 
 impl Publisher {
@@ -64,6 +66,7 @@ impl Publisher {
             fences: BTreeMap::new(),
             next_room: index as u32,
             has_opened: false,
+            heard_at: Instant::now(),
         }
     }
 
@@ -139,6 +142,7 @@ impl Publisher {
     async fn settle(&mut self, client: &mut Client) -> Result<(), LinkError> {
         let shared = Arc::clone(&self.shared);
         let until = Instant::now() + LAST_ANSWER_WITHIN;
+        self.heard_at = Instant::now();
         while !self.unanswered.is_empty() && Instant::now() < until {
             self.hear(client, Duration::from_millis(100)).await?;
         }
@@ -165,10 +169,17 @@ impl Publisher {
         Ok(())
     }
 
-    /// Reads for a while, or until something comes.
+    /// Reads for a while, or until something comes; a server that has been silent for too long is gone.
     async fn hear(&mut self, client: &mut Client, within: Duration) -> Result<(), LinkError> {
-        let Self { unanswered, fences, open, shared, .. } = self;
-        timeout(within, receive(client, unanswered, fences, open, shared)).await.unwrap_or(Ok(()))
+        let Self { unanswered, fences, open, shared, heard_at, .. } = self;
+        match timeout(within, receive(client, unanswered, fences, open, shared)).await {
+            Ok(heard) => {
+                *heard_at = Instant::now();
+                heard
+            }
+            Err(_) if heard_at.elapsed() > shared.silence_max() => Err(silent(shared.silence_max())),
+            Err(_) => Ok(()),
+        }
     }
 }
 
