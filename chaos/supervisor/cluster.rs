@@ -8,6 +8,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 use tokio::time::{Instant, sleep};
 
+use super::guard::Guard;
 use super::node::{Launch, Node, Status};
 use super::ports::Ports;
 use super::roster::Roster;
@@ -106,7 +107,7 @@ impl Cluster {
             log,
             log_from: 0,
             child: None,
-            is_paused: false,
+            frozen: None,
             id: None,
         });
         Ok(index)
@@ -230,8 +231,12 @@ impl Cluster {
     /// # Errors
     /// The system refuses.
     pub fn pause(&mut self, index: usize) -> Result<(), HarnessError> {
-        self.nodes[index].signal(Signal::STOP)?;
-        self.nodes[index].is_paused = true;
+        let node = &mut self.nodes[index];
+        let Some(pid) = node.pid() else { return Ok(()) };
+        let failed = |error| HarnessError::Other(format!("{}: a guard for the frozen process: {error}", node.name));
+        let guard = Guard::begin(pid).map_err(failed)?;
+        node.signal(Signal::STOP)?;
+        node.frozen = Some(guard);
         self.note(index);
         Ok(())
     }
@@ -242,7 +247,7 @@ impl Cluster {
     /// The system refuses.
     pub fn unpause(&mut self, index: usize) -> Result<(), HarnessError> {
         self.nodes[index].signal(Signal::CONT)?;
-        self.nodes[index].is_paused = false;
+        self.nodes[index].frozen = None;
         self.note(index);
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! Real processes of the real program: planned, started, killed, frozen, watched, and ended with the harness.
 
 mod cluster;
+mod guard;
 mod node;
 mod ports;
 mod roster;

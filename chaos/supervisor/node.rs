@@ -14,6 +14,7 @@ use serde::Deserialize;
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, timeout};
 
+use super::guard::Guard;
 use crate::error::HarnessError;
 use crate::http;
 
@@ -93,7 +94,8 @@ pub struct Node {
     pub(super) log: PathBuf,
     pub(super) log_from: u64,
     pub(super) child: Option<Child>,
-    pub(super) is_paused: bool,
+    /// There while it is frozen.
+    pub(super) frozen: Option<Guard>,
     pub(super) id: Option<String>,
 }
 
@@ -107,7 +109,7 @@ impl Node {
     /// Whether it is meant to run, and is not frozen.
     #[must_use]
     pub fn is_up(&self) -> bool {
-        self.child.is_some() && !self.is_paused
+        self.child.is_some() && self.frozen.is_none()
     }
 
     /// Its id in the cluster, once it is known.
@@ -138,7 +140,7 @@ impl Node {
             fix: "",
         })?;
         self.child = Some(child);
-        self.is_paused = false;
+        self.frozen = None;
         Ok(())
     }
 
@@ -151,7 +153,7 @@ impl Node {
     /// Waits until the process is gone; `None`: it did not run.
     pub(super) async fn gone(&mut self) -> Result<Option<ExitStatus>, HarnessError> {
         let Some(mut child) = self.child.take() else { return Ok(None) };
-        self.is_paused = false;
+        self.frozen = None;
         match timeout(GONE_WITHIN, child.wait()).await {
             Ok(Ok(status)) => Ok(Some(status)),
             Ok(Err(error)) => Err(HarnessError::Other(format!("{}: waiting for its end: {error}", self.name))),
@@ -165,7 +167,7 @@ impl Node {
     pub fn ended(&mut self) -> Option<ExitStatus> {
         let status = self.child.as_mut()?.try_wait().ok().flatten()?;
         self.child = None;
-        self.is_paused = false;
+        self.frozen = None;
         Some(status)
     }
 
