@@ -76,14 +76,23 @@ impl Group {
         put(&self.memory.join(file), &bytes.map_or_else(|| none.to_owned(), |bytes| bytes.to_string()))
     }
 
-    /// Memory in use, in bytes, caches included.
+    /// Leaves a process of the group what it has allocated and as little as possible more, but at least `spare_bytes`: its caches
+    /// and what it has mapped have to fit into that. Gives the limit in bytes.
     ///
     /// # Errors
-    /// The system does not say.
-    pub fn memory_used(&self) -> Result<u64, InjectError> {
-        let file = self.memory.join(if self.is_v2 { "memory.current" } else { "memory.usage_in_bytes" });
-        let text = fs::read_to_string(&file).map_err(InjectError::file(&file))?;
-        text.trim().parse().map_err(|_| InjectError::Lacking(format!("{}: no number: {}", file.display(), text.trim())))
+    /// There is no such process, or the system refuses also a limit of many times as much.
+    pub fn squeeze_memory(&self, pid: u32, spare_bytes: u64) -> Result<u64, InjectError> {
+        const ATTEMPTS: u64 = 32;
+        let allocated = allocated_bytes(pid)?;
+        let mut refused = None;
+        for more in 1..=ATTEMPTS {
+            let limit = allocated + more * spare_bytes;
+            match self.limit_memory(Some(limit)) {
+                Ok(()) => return Ok(limit),
+                Err(error) => refused = Some(error),
+            }
+        }
+        Err(refused.unwrap_or_else(|| InjectError::Lacking("no memory limit was tried".to_owned())))
     }
 
     /// At most so many hundredths of one processor; `None`: as many as there are.
@@ -108,6 +117,16 @@ impl Drop for Group {
         remove(&self.memory);
         remove(&self.cpu);
     }
+}
+
+/// Memory that no file is behind (proc(5)).
+fn allocated_bytes(pid: u32) -> Result<u64, InjectError> {
+    let file = PathBuf::from(format!("/proc/{pid}/status"));
+    let status = fs::read_to_string(&file).map_err(InjectError::file(&file))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"));
+    let kilobytes = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+    let none = || InjectError::Lacking(format!("{}: the process has no memory", file.display()));
+    kilobytes.map(|kilobytes| kilobytes << 10).ok_or_else(none)
 }
 
 fn put(file: &Path, value: &str) -> Result<(), InjectError> {
@@ -217,7 +236,12 @@ mod tests {
         let output = Command::new(&prefix[0]).args(&prefix[1..]).args(["cat", "/proc/self/cgroup"]).output().unwrap();
         let said = String::from_utf8(output.stdout).unwrap();
         assert!(said.contains(&format!("{NAME}{}-test", std::process::id())), "{said}");
-        assert!(group.memory_used().unwrap() < 64 << 20);
+        let mut child = Command::new(&prefix[0]).args(&prefix[1..]).args(["sleep", "60"]).spawn().unwrap();
+        let limit = group.squeeze_memory(child.id(), 4 << 20).unwrap();
+        assert!(limit < 64 << 20, "{limit}");
+        group.limit_memory(None).unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
         let directory = group.memory.clone();
         drop(group);
         assert!(!directory.exists());
