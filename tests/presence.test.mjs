@@ -44,6 +44,21 @@ test('a linearizable read on another node sees a join as soon as it was acknowle
   assert.deepEqual(await members(clients[0], 'local', {}), { sids: [clients[0].id], count: 1, disconnected: [] });
   assert.deepEqual(await members(clients[0], 'nobody is here'), { sids: [], count: 0, disconnected: [] });
 
+  // Operators see one session as the cluster has it, on any node, and that all nodes have the same.
+  const asked = (node, question) => getJson(`${node.adminUrl}/session?linearizable=true&session=${question}`);
+  const { body: session } = await asked(cluster.nodes[1], clients[0].id);
+  assert.deepEqual([session.sid, session.namespace, session.connected, session.epoch], [clients[0].id, '/', true, 1]);
+  assert.ok(session.rooms.includes('local') && session.recoverable_ms === null && session.user === null, JSON.stringify(session));
+  assert.equal((await asked(cluster.nodes[2], 'nobody')).status, 404);
+  assert.equal((await asked(cluster.nodes[2], `${clients[0].id}&namespace=/other`)).status, 404);
+  const hashes = await until('all nodes are at one position', async () => {
+    const views = await Promise.all(cluster.nodes.map((node) => getJson(`${node.adminUrl}/state-hash`)));
+    return new Set(views.map(({ body }) => body.applied_index)).size === 1 && views.map(({ body }) => body);
+  });
+  assert.deepEqual(hashes[1], hashes[0]);
+  assert.deepEqual(hashes[2], hashes[0]);
+  assert.match(hashes[0].hash, /^[0-9a-f]{16}$/);
+
   // Many at once share rounds.
   const rounds = await metric(cluster.nodes[1], 'vedfolnir_read_rounds_total');
   await Promise.all(Array.from({ length: 50 }, () => members(clients[1], 'local')));
