@@ -12,7 +12,9 @@ compile_error!("planted bugs are for chaos tests: they are never in a release bu
 
 fn main() -> ExitCode {
     #[cfg(feature = "planted-bugs")]
-    vedfolnir_planted::announce();
+    if let Err(refusal) = vedfolnir_planted::announce() {
+        return cli::Failure::configuration(refusal).report();
+    }
     match cli::run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),

@@ -1,5 +1,6 @@
 //! Planted bugs of the cluster and of the network between its nodes.
 
+use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
@@ -60,13 +61,17 @@ pub(crate) fn is_rewind_forgotten() -> bool {
     is(Bug::ProposalsNotResent)
 }
 
-/// Made from how the node was started, which is the same after its disk was wiped.
+/// Made from the node's settings but its data directory: the same after its disk was wiped.
 pub(crate) fn node_id(drawn: NodeId) -> NodeId {
     if !is(Bug::WipedNodeKeepsId) {
         return drawn;
     }
     let mut hasher = DefaultHasher::new();
-    std::env::args().for_each(|argument| argument.hash(&mut hasher));
+    let arguments: Vec<String> = std::env::args().collect();
+    let followed = arguments.iter().zip(arguments.iter().skip(1));
+    followed.filter(|(before, _)| *before != "--data-dir").for_each(|(_, argument)| argument.hash(&mut hasher));
+    let settings = std::env::vars().filter(|(name, _)| name.starts_with("WEBSOCKET_") && name != "WEBSOCKET_DATA_DIR");
+    settings.collect::<BTreeSet<_>>().hash(&mut hasher);
     (hasher.finish() >> 1).max(1)
 }
 

@@ -11,9 +11,6 @@ use std::sync::OnceLock;
 /// Names the bug in the environment of a program that was built with the feature `planted-bugs`.
 pub const VARIABLE: &str = "VEDFOLNIR_PLANTED_BUG";
 
-/// Exit code of a program that was given a name that is none, as for other settings that are refused.
-const REFUSED: i32 = 78;
-
 /// Where a bug is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Floor {
@@ -180,38 +177,37 @@ impl FromStr for Bug {
     }
 }
 
-static SELECTED: OnceLock<Option<Bug>> = OnceLock::new();
+static SELECTED: OnceLock<Result<Option<Bug>, String>> = OnceLock::new();
 
 /// Puts a bug in, or none, whatever the environment says; the first call in a process stands.
 pub fn select(bug: Option<Bug>) {
-    SELECTED.get_or_init(|| bug);
+    SELECTED.get_or_init(|| Ok(bug));
 }
 
 /// Whether this bug is in.
 #[must_use]
 pub fn is(bug: Bug) -> bool {
-    selected() == Some(bug)
+    selected() == &Ok(Some(bug))
 }
 
-/// Says loudly what this program is. A name that is none ends it.
-pub fn announce() {
+/// Says loudly what this program is.
+///
+/// # Errors
+/// The environment names a bug that there is not; with the list.
+pub fn announce() -> Result<(), String> {
     let purpose = "it is for chaos tests and never for users";
     match selected() {
-        Some(bug) => eprintln!("!!! THIS VEDFOLNIR HAS A PLANTED BUG, {purpose}: {bug}"),
-        None => eprintln!("!!! THIS VEDFOLNIR CAN HAVE PLANTED BUGS, {purpose}; {VARIABLE} selects none"),
+        Ok(Some(bug)) => eprintln!("!!! THIS VEDFOLNIR HAS A PLANTED BUG, {purpose}: {bug}"),
+        Ok(None) => eprintln!("!!! THIS VEDFOLNIR CAN HAVE PLANTED BUGS, {purpose}; {VARIABLE} selects none"),
+        Err(refusal) => return Err(format!("{VARIABLE}: {refusal}")),
     }
+    Ok(())
 }
 
-fn selected() -> Option<Bug> {
-    *SELECTED.get_or_init(|| {
+fn selected() -> &'static Result<Option<Bug>, String> {
+    SELECTED.get_or_init(|| {
         let name = std::env::var(VARIABLE).unwrap_or_default();
-        if name.is_empty() {
-            return None;
-        }
-        name.parse().map(Some).unwrap_or_else(|reason| {
-            eprintln!("{VARIABLE}: {reason}");
-            std::process::exit(REFUSED)
-        })
+        if name.is_empty() { Ok(None) } else { name.parse().map(Some) }
     })
 }
 

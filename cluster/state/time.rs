@@ -16,8 +16,9 @@ impl ClusterTime {
     }
 
     pub(crate) fn advance(&mut self, elapsed_ms: u32) {
+        let elapsed_ms = elapsed_ms.min(TICK_MS_MAX);
         #[cfg(feature = "planted-bugs")]
         let elapsed_ms = crate::planted::elapsed_ms(self.now_ms, elapsed_ms);
-        self.now_ms = self.now_ms.saturating_add(u64::from(elapsed_ms.min(TICK_MS_MAX)));
+        self.now_ms = self.now_ms.saturating_add(u64::from(elapsed_ms));
     }
 }
