@@ -184,8 +184,11 @@ fn parse_line(line: &[u8]) -> Result<Option<SocketAddr>, ProxyProtocolError> {
         // Whatever follows is to be ignored.
         return Ok(None);
     }
-    let fields: [&str; 4] = fields.collect::<Vec<_>>().try_into().map_err(|_| ProxyProtocolError::Line)?;
-    let [source, destination, source_port, destination_port] = fields;
+    let four = [fields.next(), fields.next(), fields.next(), fields.next()];
+    let ([Some(source), Some(destination), Some(source_port), Some(destination_port)], None) = (four, fields.next())
+    else {
+        return Err(ProxyProtocolError::Line);
+    };
     let address = |text: &str| match family {
         Some("TCP4") => text.parse::<Ipv4Addr>().ok().map(IpAddr::from),
         Some("TCP6") => text.parse::<Ipv6Addr>().ok().map(IpAddr::from),
