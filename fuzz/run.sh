@@ -4,7 +4,7 @@
 #   fuzz/run.sh                        every target
 #   TARGET=payload RUNS=100000 …       one, and how many inputs (1000000); TARGET takes several, separated by blanks
 #   TARGET=payload REPLAY=FILE …       one input, with everything that it prints
-#   CORPUS=keep …                      afterwards what was found goes, minimised, into fuzz/corpus
+#   CORPUS=keep …                      afterwards what was found goes, as little of it as reaches all, into fuzz/corpus
 #
 # What is found stays in the cache and is gone on with at the next run. Exit 1: an input crashed, hung or took too much
 # memory; 2: it could not be run.
@@ -13,7 +13,7 @@ cd "$(dirname "$0")/.."
 
 : "${RUNS:=1000000}"
 : "${JOBS:=$(nproc 2>/dev/null || echo 2)}"
-# Corpus files kept in the repository for one target, the ones that reach most first.
+# Inputs of one target in the repository.
 KEPT_MAX=40
 # An input takes microseconds; ten seconds are a hang on any machine.
 TIMEOUT_SECONDS=10
@@ -77,18 +77,20 @@ one() {
     fi
 }
 
-# Puts the smallest set of inputs that reaches what all of them reach into the repository.
+# Adds to what is in the repository, which stays, as few inputs as reach what it does not.
 keep() {
     merged="$scratch/merged"
-    mkdir -p "$merged"
+    mkdir -p "$merged" "fuzz/corpus/$1"
+    cp -r "fuzz/corpus/$1/." "$merged"
     FUZZ_TARGET="$1" TMPDIR="$scratch" "$2" -set_cover_merge=1 -max_len="$3" -timeout="$TIMEOUT_SECONDS" "$merged" \
-        "fuzz/corpus/$1" "$FUZZ_CACHE/corpus/$1" >"$FUZZ_CACHE/$1.merge.log" 2>&1
-    mkdir -p "fuzz/corpus/$1"
-    find "fuzz/corpus/$1" -type f -delete
-    # Smaller ones first: what is long is mostly what a short one is, and more of it.
-    find "$merged" -type f -printf '%s %p\n' | sort -n | head -n "$KEPT_MAX" | while read -r _ file; do
-        cp "$file" "fuzz/corpus/$1/$(basename "$file" | cut -c1-12)"
-    done
+        "$FUZZ_CACHE/corpus/$1" >"$FUZZ_CACHE/$1.merge.log" 2>&1
+    room=$((KEPT_MAX - $(find "fuzz/corpus/$1" -type f | wc -l)))
+    [ "$room" -gt 0 ] || return 0
+    # The merge names its files by all forty digits of their hash. Smaller ones first: a long one is mostly a short one, and more.
+    find "$merged" -type f -name '????????????????????????????????????????' -printf '%s %p\n' | sort -n | head -n "$room" |
+        while read -r _ file; do
+            cp "$file" "fuzz/corpus/$1/$(basename "$file" | cut -c1-12)"
+        done
 }
 
 if [ "${1:-}" = --one ]; then

@@ -1,5 +1,7 @@
 //! Floors 0b to 2: what peers and strangers send a node, and what a node reads from its own disk.
 #![no_main]
+// What a target expects is what it checks.
+#![allow(clippy::expect_used)]
 
 mod apply;
 mod body;

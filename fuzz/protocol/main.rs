@@ -1,5 +1,7 @@
 //! Floor 0a: what clients send, up to a whole connection.
 #![no_main]
+// What a target expects is what it checks.
+#![allow(clippy::expect_used)]
 
 mod args;
 mod attachments;
