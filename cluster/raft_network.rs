@@ -32,8 +32,11 @@ use crate::wire::{self, kind};
 
 /// A snapshot's transfer and installation may take this long.
 const SNAPSHOT_SECONDS_MAX: u64 = 600;
-/// A stream of appends without an answer for this long is broken.
+/// A stream of appends is broken when an answer is owed and nothing at all has come from the peer for this long.
 const APPEND_SILENCE: Duration = Duration::from_secs(2);
+/// And when the answer has not come for this many times that, while other things have. A slow line needs longer than one
+/// silence for a batch: to begin the same batch anew each time would never end.
+const APPEND_SILENCES_MAX: u32 = 15;
 
 /// Where the members are, as the membership in effect says. openraft keeps a peer's client while its address changes
 /// in the membership, so every call looks the address up.
@@ -220,11 +223,16 @@ where
     let state = Some((receiver, feeder, sent, 0u64));
     let answers = futures_util::stream::unfold(state, |state| async move {
         let (mut receiver, feeder, sent, received) = state?;
+        let (mut heard, mut silences) = (receiver.datagrams(), 0);
         let answer = loop {
             match tokio::time::timeout(APPEND_SILENCE, receiver.recv()).await {
                 Ok(answer) => break answer,
                 // Nothing asked, nothing owed: an idle stream is healthy.
-                Err(_) if sent.load(Ordering::Acquire) == received => {}
+                Err(_) if sent.load(Ordering::Acquire) == received => silences = 0,
+                Err(_) if receiver.datagrams() != heard && silences < APPEND_SILENCES_MAX => {
+                    heard = receiver.datagrams();
+                    silences += 1;
+                }
                 Err(_) => {
                     let silent = RPCError::Network(NetworkError::from_string("no answer to an append"));
                     return Some((Err(silent), None));

@@ -136,6 +136,12 @@ impl FrameReceiver {
         Self { stream, channel, buffer: FrameBuffer::default(), ended: false }
     }
 
+    /// Datagrams that have come from the peer on this connection, whatever was in them.
+    #[must_use]
+    pub fn datagrams(&self) -> u64 {
+        self.channel.connection.stats().udp_rx.datagrams
+    }
+
     /// The next frame; `None` once the peer has finished. Cancelling loses nothing.
     ///
     /// # Errors

@@ -18,6 +18,12 @@ const IDLE_MS_MAX: u32 = 5_000;
 const KEEP_ALIVE: Duration = Duration::from_millis(1_500);
 /// Before the first measurement. Small: a lost first packet is sent again after three times as long.
 const INITIAL_RTT: Duration = Duration::from_millis(20);
+/// A packet is lost when it is not acknowledged this many round trips later. QUIC's own thresholds, an eighth more than one
+/// round trip and three later packets, take packets that were merely overtaken for lost and shrink the window at each of them:
+/// on a line whose delay varies, down to two packets for each round trip, less than what the log needs.
+const LOST_AFTER_ROUND_TRIPS: f32 = 2.0;
+/// Later packets that overtake one without its being lost: no fewer than come within two round trips.
+const OVERTAKING_PACKETS_MAX: u32 = 10_000;
 /// Bytes of one stream that may wait to be read: the most that a stalled reader holds.
 const STREAM_WINDOW_BYTES: u32 = 8 << 20;
 /// Bytes of all streams of a connection, sent or received, that may wait. Several times a stream's window, so that a
@@ -33,6 +39,8 @@ pub(super) fn transport() -> TransportConfig {
         .max_idle_timeout(Some(IdleTimeout::from(VarInt::from_u32(IDLE_MS_MAX))))
         .keep_alive_interval(Some(KEEP_ALIVE))
         .initial_rtt(INITIAL_RTT)
+        .time_threshold(LOST_AFTER_ROUND_TRIPS)
+        .packet_threshold(OVERTAKING_PACKETS_MAX)
         .stream_receive_window(VarInt::from_u32(STREAM_WINDOW_BYTES))
         .receive_window(VarInt::from_u32(CONNECTION_WINDOW_BYTES))
         .send_window(u64::from(CONNECTION_WINDOW_BYTES))
