@@ -234,6 +234,10 @@ where
                     silences += 1;
                 }
                 Err(_) => {
+                    // A leader that is heard and hears nothing leads nobody: its followers elect another once it is silent, too.
+                    if receiver.datagrams() == heard {
+                        receiver.give_up();
+                    }
                     let silent = RPCError::Network(NetworkError::from_string("no answer to an append"));
                     return Some((Err(silent), None));
                 }

@@ -142,6 +142,15 @@ impl FrameReceiver {
         self.channel.connection.stats().udp_rx.datagrams
     }
 
+    /// The peer owes an answer and is silent altogether: closes the connection with everything on it. A peer that hears and is not
+    /// heard must not be kept waiting by what it hears.
+    pub fn give_up(&self) {
+        if self.channel.connection.close_reason().is_none() {
+            tracing::info!(peer = self.channel.peer, "the peer is silent; its connection is dropped");
+            close_with(&self.channel.connection, close::SILENT, "no datagram for too long");
+        }
+    }
+
     /// The next frame; `None` once the peer has finished. Cancelling loses nothing.
     ///
     /// # Errors
