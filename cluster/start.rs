@@ -340,14 +340,15 @@ async fn watch_for_failure(weak: std::sync::Weak<Inner>) {
     let reason = tokio::select! {
         reason = storage.failed() => format!("the disk failed: {reason}"),
         reason = async {
+            let stopped = || running.borrow_watched().running_state.as_ref().err().map(ToString::to_string);
             loop {
-                let stopped = running.borrow_watched().running_state.as_ref().err().map(ToString::to_string);
-                if let Some(reason) = stopped {
+                if let Some(reason) = stopped() {
                     return reason;
                 }
                 // These metrics change with every entry: looked at now and then, not followed.
                 if let Ok(Err(_)) = tokio::time::timeout(LOOK_EVERY, ended.changed()).await {
-                    return "Raft stopped".to_owned();
+                    // It said why before it ended, perhaps since the last look.
+                    return stopped().unwrap_or_else(|| "Raft stopped".to_owned());
                 }
             }
         } => reason,
