@@ -17,6 +17,8 @@ const SMALL_MEMTABLE_BYTES: usize = 2 << 20;
 /// RocksDB's own log files, each.
 const INFO_LOG_BYTES_MAX: usize = 1 << 20;
 const OPEN_FILES_MAX: i32 = 64;
+const LET_IT_JOIN_AGAIN: &str =
+    "; this node must not vote: remove the data directory and let the node join again under a new identity";
 
 pub(crate) fn open(path: &Path, options: &StorageOptions) -> Result<DB, StorageError> {
     let mut database = Options::default();
@@ -51,8 +53,12 @@ pub(crate) fn open(path: &Path, options: &StorageOptions) -> Result<DB, StorageE
         ColumnFamilyDescriptor::new(CF_META, family(SMALL_MEMTABLE_BYTES)),
         ColumnFamilyDescriptor::new(CF_LOG, family(options.memtable_bytes)),
     ];
-    DB::open_cf_descriptors(&database, path, families)
-        .map_err(|error| StorageError::corrupt(path, format!("the log database cannot be opened: {error}")))
+    DB::open_cf_descriptors(&database, path, families).map_err(|error| {
+        // No room or no permission is another matter: then the files are good.
+        let is_damaged = error.kind() == rocksdb::ErrorKind::Corruption;
+        let fix = if is_damaged { LET_IT_JOIN_AGAIN } else { "" };
+        StorageError::corrupt(path, format!("the log database cannot be opened: {error}{fix}"))
+    })
 }
 
 pub(crate) fn family<'a>(db: &'a DB, name: &str) -> Result<&'a ColumnFamily, StorageError> {

@@ -43,6 +43,15 @@ async fn a_lost_database_is_refused() {
 }
 
 #[tokio::test]
+async fn a_damaged_database_is_refused_with_what_to_do() {
+    let dir = tempfile::tempdir().unwrap();
+    append(&mut open(&dir).log_store::<Config>(), 0..3).await;
+    std::fs::write(dir.path().join("db/CURRENT"), "MANIFEST").unwrap();
+    let error = refused(dir.path()).to_string();
+    assert!(error.contains("cannot be opened: Corruption: ") && error.contains("let the node join again"), "{error}");
+}
+
+#[tokio::test]
 async fn a_truncated_log_is_no_lost_one() {
     let dir = tempfile::tempdir().unwrap();
     {
