@@ -67,7 +67,8 @@ impl SmallDisk {
         let failed = |error: rustix::io::Errno| InjectError::file(&outside)(error.into());
         let disk = rustix::fs::statvfs(&outside).map_err(failed)?;
         let used = (disk.f_blocks - disk.f_bfree) * disk.f_frsize;
-        self.sh(&format!("mount -o remount,size={} \"$0\"", used + bytes))
+        // With the device named as well `mount` does not repeat the options that are there: this namespace may lack their uid.
+        self.sh(&format!("mount -t tmpfs -o remount,size={} none \"$0\"", used + bytes))
     }
 
     fn sh(&self, script: &str) -> Result<(), InjectError> {
