@@ -1,7 +1,6 @@
 //! What stops a measurement.
 
 use std::io;
-
 use vedfolnir_chaos::client::{BadUrl, LinkError};
 
 /// Why there is no result.

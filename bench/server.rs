@@ -10,10 +10,10 @@ use serde::Deserialize;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
+use vedfolnir_chaos::client::Endpoint;
 
 use crate::args::TargetArgs;
 use crate::error::BenchError;
-use vedfolnir_chaos::client::Endpoint;
 
 /// A cluster that does not stand after this long will not.
 const READY_TIMEOUT: Duration = Duration::from_secs(90);

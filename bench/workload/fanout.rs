@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::time::{MissedTickBehavior, interval, timeout};
+use vedfolnir_chaos::client::{Client, Endpoint, LinkError, Message, is_refused, packet};
 use vedfolnir_chaos::{History, Membership, MessageId, Outcome, Publish, Reception, check_delivery};
 
 use super::{Clock, DRAIN_TIMEOUT, HANDSHAKES_MAX, connect_each, stamp, stamped};
@@ -14,10 +15,6 @@ use crate::error::BenchError;
 use crate::histogram::Histogram;
 use crate::report::Report;
 use crate::server::Target;
-use vedfolnir_chaos::client::Endpoint;
-use vedfolnir_chaos::client::LinkError;
-use vedfolnir_chaos::client::packet;
-use vedfolnir_chaos::client::{Client, Message, is_refused};
 
 const ROOM: &str = "bench";
 

@@ -18,13 +18,12 @@ use std::time::{Duration, Instant};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use tempfile::TempDir;
+use vedfolnir_chaos::client::{Client, Endpoint, packet};
 
 use crate::args::{SpanArgs, Verb};
 use crate::error::BenchError;
 use crate::report::Report;
 use crate::server::{Target, Usage};
-use vedfolnir_chaos::client::Client;
-use vedfolnir_chaos::client::Endpoint;
 
 /// Handshakes at once, where connecting is not what is measured.
 const HANDSHAKES_MAX: usize = 64;

@@ -10,6 +10,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+use vedfolnir_chaos::client::{Client, Endpoint, LinkError, Message, Session, is_refused, packet};
 use vedfolnir_chaos::{History, Membership, MessageId, Outcome, Publish, Reception, Verdict, check_delivery};
 
 use super::{Clock, DRAIN_TIMEOUT, HANDSHAKES_MAX, connect_each, stamped};
@@ -18,10 +19,6 @@ use crate::error::BenchError;
 use crate::histogram::Histogram;
 use crate::report::Report;
 use crate::server::{Cluster, kill};
-use vedfolnir_chaos::client::Endpoint;
-use vedfolnir_chaos::client::LinkError;
-use vedfolnir_chaos::client::packet;
-use vedfolnir_chaos::client::{Client, Message, Session, is_refused};
 
 const ROOM: &str = "bench";
 const PAYLOAD_BYTES: usize = 64;

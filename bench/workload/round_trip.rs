@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
+use vedfolnir_chaos::client::{Client, LinkError, Message, is_refused};
 
 use super::{Clock, DRAIN_TIMEOUT, HANDSHAKES_MAX, connect_each};
 use crate::args::{EchoArgs, PublishArgs, SpanArgs, TargetArgs};
@@ -12,8 +13,6 @@ use crate::error::BenchError;
 use crate::histogram::Histogram;
 use crate::report::Report;
 use crate::server::Target;
-use vedfolnir_chaos::client::LinkError;
-use vedfolnir_chaos::client::{Client, Message, is_refused};
 
 /// Events that a client with a rate has under way at most; beyond it a send is skipped and counted.
 const UNANSWERED_MAX: usize = 1024;

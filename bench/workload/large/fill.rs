@@ -4,14 +4,13 @@ use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
+use vedfolnir_chaos::client::{Client, LinkError, Message, is_refused};
 
 use super::{LOOK_EVERY, Large};
 use crate::error::BenchError;
 use crate::report::Report;
 use crate::scrape::Page;
 use crate::workload::state::Random;
-use vedfolnir_chaos::client::LinkError;
-use vedfolnir_chaos::client::{Client, Message, is_refused};
 
 /// Sessions that share a room.
 const ROOM_SESSIONS: usize = 10;

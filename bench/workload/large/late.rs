@@ -3,6 +3,8 @@
 
 use std::time::{Duration, Instant};
 
+use vedfolnir_chaos::client::Endpoint;
+
 use super::latency::{Load, Publishing};
 use super::{LOOK_EVERY, Large, plan_beside};
 use crate::error::BenchError;
@@ -10,7 +12,6 @@ use crate::histogram::Histogram;
 use crate::report::Report;
 use crate::scrape::Page;
 use crate::server::{self, start_again};
-use vedfolnir_chaos::client::Endpoint;
 
 /// The others publish for so long before the follower comes back: what it is compared with.
 const STEADY: Duration = Duration::from_secs(20);

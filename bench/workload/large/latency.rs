@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use tokio::time::{MissedTickBehavior, interval, timeout};
+use vedfolnir_chaos::client::{Client, Endpoint, LinkError, Message, is_refused};
 
 use super::Large;
 use super::fill::room_of;
@@ -14,9 +15,6 @@ use crate::report::Report;
 use crate::scrape::Page;
 use crate::workload::DRAIN_TIMEOUT;
 use crate::workload::state::Random;
-use vedfolnir_chaos::client::Endpoint;
-use vedfolnir_chaos::client::LinkError;
-use vedfolnir_chaos::client::{Client, Message, is_refused};
 
 /// How often each node is asked whether it builds a snapshot.
 const ASK_EVERY: Duration = Duration::from_millis(100);

@@ -18,12 +18,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use self::latency::Load;
+use vedfolnir_chaos::client::Endpoint;
+
 use crate::args::LargeArgs;
 use crate::error::BenchError;
 use crate::report::Report;
 use crate::scrape::Page;
 use crate::server::{Cluster, Options, resident_bytes};
-use vedfolnir_chaos::client::Endpoint;
 
 /// Longer than any run, and the longest that a node takes.
 const WINDOW: &str = "24h";

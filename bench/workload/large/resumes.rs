@@ -2,13 +2,12 @@
 
 use std::time::Instant;
 
+use vedfolnir_chaos::client::{Client, LinkError, Message, Session, packet};
+
 use super::Large;
 use crate::error::BenchError;
 use crate::histogram::Histogram;
 use crate::report::Report;
-use vedfolnir_chaos::client::LinkError;
-use vedfolnir_chaos::client::packet;
-use vedfolnir_chaos::client::{Client, Message, Session};
 
 const MISSED: [usize; 3] = [0, 10, 1000];
 
