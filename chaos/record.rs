@@ -32,6 +32,8 @@ pub struct Record {
     pub registry: Vec<RegistryAct>,
     /// What did not come back in time after everything was healed, in words.
     pub unhealed: Vec<String>,
+    /// The longest that messages took to flow under a fault, and which one that was.
+    pub longest: Option<(std::time::Duration, String)>,
 }
 
 /// What a mark is about: its row on the time line.

@@ -126,6 +126,7 @@ pub async fn run(scenario: &'static dyn Scenario, options: Options, eye: &mut Ey
         workload,
         tools: setup.take_tools(),
         unhealed: Vec::new(),
+        longest: None,
     };
     let watched = eye.watch(&world, monitor);
     let attacked = attack(scenario, &mut world, &options, eye).await;
@@ -155,6 +156,7 @@ pub async fn run(scenario: &'static dyn Scenario, options: Options, eye: &mut Ey
     world.time_line.end_all();
     record.marks = world.time_line.marks();
     record.unhealed.append(&mut world.unhealed);
+    record.longest = world.longest.take();
     world.workload.end(&mut record).await?;
     world.cluster.end().await;
     drop(world.tools);

@@ -151,6 +151,7 @@ pub struct World {
     pub(crate) workload: Workload,
     pub(crate) tools: Tools,
     pub(crate) unhealed: Vec<String>,
+    pub(crate) longest: Option<(Duration, String)>,
 }
 
 impl World {
@@ -187,6 +188,13 @@ impl World {
     /// It is over.
     pub fn healed(&self, fault: FaultId) {
         self.time_line.end(fault);
+    }
+
+    /// How long it took until messages flowed under a fault; the longest is reported.
+    pub fn took(&mut self, time: Duration, under: &str) {
+        if self.longest.as_ref().is_none_or(|(longest, _)| time > *longest) {
+            self.longest = Some((time, under.to_owned()));
+        }
     }
 
     /// A broken promise that only the scenario can see, in words.

@@ -17,7 +17,7 @@ impl Scenario for AsymmetricTopologies {
     }
 
     fn about(&self) -> &'static str {
-        "lines are cut in single directions at random; a quorum that hears each other serves again within 5 s"
+        "lines are cut in single directions at random; a quorum that hears each other serves again"
     }
 
     fn attack<'a>(&'a self, world: &'a mut World) -> Attack<'a> {
