@@ -109,7 +109,10 @@ pub async fn run(scenario: &'static dyn Scenario, options: Options, eye: &mut Ey
         fronts.push(network.add_front(preferred).await?);
     }
     let admins = cluster.nodes().iter().map(|node| node.admin).collect();
-    let doors = cluster.doors().iter().map(|door| Endpoint::at(*door)).collect();
+    let doors = match setup.is_direct {
+        true => cluster.nodes().iter().map(|node| Endpoint::at(node.door)).collect(),
+        false => cluster.doors().iter().map(|door| Endpoint::at(*door)).collect(),
+    };
     let mut record = Record { began: now(), ..Record::default() };
     let workload = Workload::start(&setup.clients, doors, admins, &fronts, seed).await?;
     let monitor = Monitor::start(cluster.roster(), Arc::clone(workload.shared()));

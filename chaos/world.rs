@@ -44,6 +44,8 @@ pub struct Setup {
     pub program: PathBuf,
     /// The run's seed.
     pub seed: u64,
+    /// Whether clients go to the nodes themselves: for so many that three sockets for each are too many.
+    pub is_direct: bool,
     /// Whether one round is enough: what costs minutes is made smaller.
     pub is_quick: bool,
     tools: Tools,
@@ -66,6 +68,7 @@ impl Setup {
             directory,
             program,
             seed,
+            is_direct: false,
             is_quick,
             tools: Tools::new(),
         };

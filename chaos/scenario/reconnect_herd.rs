@@ -17,6 +17,8 @@ impl Scenario for ReconnectHerd {
 
     fn setup(&self, setup: &mut Setup) -> Result<(), HarnessError> {
         setup.clients.listeners = if setup.is_quick { 3_000 } else { 10_000 };
+        // A file limit of 20,000 is common.
+        setup.is_direct = true;
         // Each message reaches a tenth of them.
         setup.clients.rate = setup.clients.rate.min(20);
         Ok(())
