@@ -31,6 +31,8 @@ pub mod workload;
 pub mod world;
 
 #[cfg(test)]
+mod linearizability_tests;
+#[cfg(test)]
 mod oracle_tests;
 
 pub use error::HarnessError;

@@ -6,7 +6,7 @@ mod failover;
 mod liveness;
 mod memory;
 mod owner;
-mod registry;
+pub(crate) mod registry;
 mod session;
 mod split_brain;
 

@@ -16,14 +16,14 @@ use crate::record::{Record, RegistryAct, RegistryAnswer, RegistryCall};
 
 /// A session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum State {
+pub(crate) enum State {
     Absent,
     /// So many owners so far.
     Open(u64),
     Gone,
 }
 
-fn step(state: State, act: &RegistryAct) -> Step<State> {
+pub(crate) fn step(state: State, act: &RegistryAct) -> Step<State> {
     let answer = act.answer.map(|(answer, _)| answer);
     match (act.call, state, answer) {
         (RegistryCall::Register, State::Absent, Some(RegistryAnswer::Done) | None) => Step::To(State::Open(1)),
