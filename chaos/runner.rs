@@ -132,23 +132,21 @@ pub async fn run(scenario: &'static dyn Scenario, options: Options, eye: &mut Ey
         longest: None,
     };
     let watched = eye.watch(&world, monitor);
-    let attacked = attack(scenario, &mut world, &options, eye).await;
-    let rounds = match attacked {
-        Ok(rounds) => rounds,
+    let mut rounds = 0;
+    match attack(scenario, &mut world, &options, &mut rounds, eye).await {
+        Ok(()) => {}
         // What the attack waits for and does not come is a broken promise: the faults are bounded, and healed by then.
         Err(HarnessError::Timeout { what, seconds }) => {
             world.unhealed.push(format!("{what} did not happen within {seconds} s of the attack"));
-            0
         }
         Err(error @ HarnessError::Node { .. }) => {
             world.unhealed.push(error.to_string());
-            0
         }
         Err(error) => {
             world.cluster.end().await;
             return Err(error);
         }
-    };
+    }
     eye.phase("healing");
     heal(&mut world).await?;
     eye.phase("settling");
@@ -175,21 +173,21 @@ async fn attack(
     scenario: &dyn Scenario,
     world: &mut World,
     options: &Options,
+    rounds: &mut u64,
     eye: &mut Eye,
-) -> Result<u64, HarnessError> {
+) -> Result<(), HarnessError> {
     eye.phase("warming up");
     world.everyone_connected().await?;
     world.traffic(WARM_UP).await?;
     eye.phase("attacking");
     let until = Instant::now() + options.duration.unwrap_or_default();
-    let mut rounds = 0;
     loop {
-        let phase = world.time_line.begin(phase_mark(format!("round {}", rounds + 1)));
+        let phase = world.time_line.begin(phase_mark(format!("round {}", *rounds + 1)));
         scenario.attack(world).await?;
         world.time_line.end(phase);
-        rounds += 1;
+        *rounds += 1;
         if Instant::now() >= until {
-            return Ok(rounds);
+            return Ok(());
         }
         world.converged().await?;
     }
