@@ -32,11 +32,12 @@ use crate::wire::{self, kind};
 
 /// A snapshot's transfer and installation may take this long.
 const SNAPSHOT_SECONDS_MAX: u64 = 600;
-/// A stream of appends is broken when an answer is owed and nothing at all has come from the peer for this long.
-const APPEND_SILENCE: Duration = Duration::from_secs(2);
-/// And when the answer has not come for this many times that, while other things have. A slow line needs longer than one
-/// silence for a batch: to begin the same batch anew each time would never end.
-const APPEND_SILENCES_MAX: u32 = 15;
+/// How long an answer is waited for before it is looked whether anything has come from the peer. A stream of appends is broken when
+/// an answer is owed and nothing at all has come between two looks.
+const APPEND_SILENCE: Duration = Duration::from_secs(1);
+/// And when the answer has not come for so many looks, while other things have. A slow line needs longer than one silence for a
+/// batch: to begin the same batch anew each time would never end.
+const APPEND_SILENCES_MAX: u32 = 30;
 
 /// Where the members are, as the membership in effect says. openraft keeps a peer's client while its address changes
 /// in the membership, so every call looks the address up.
@@ -223,24 +224,27 @@ where
     let state = Some((receiver, feeder, sent, 0u64));
     let answers = futures_util::stream::unfold(state, |state| async move {
         let (mut receiver, feeder, sent, received) = state?;
-        let (mut heard, mut silences) = (receiver.datagrams(), 0);
+        // Looked at only when an answer is late: it costs the connection's lock.
+        let (mut heard, mut silences) = (None, 0);
         let answer = loop {
-            match tokio::time::timeout(APPEND_SILENCE, receiver.recv()).await {
-                Ok(answer) => break answer,
+            if let Ok(answer) = tokio::time::timeout(APPEND_SILENCE, receiver.recv()).await {
+                break answer;
+            }
+            if sent.load(Ordering::Acquire) == received {
                 // Nothing asked, nothing owed: an idle stream is healthy.
-                Err(_) if sent.load(Ordering::Acquire) == received => silences = 0,
-                Err(_) if receiver.datagrams() != heard && silences < APPEND_SILENCES_MAX => {
-                    heard = receiver.datagrams();
-                    silences += 1;
-                }
-                Err(_) => {
-                    // A leader that is heard and hears nothing leads nobody: its followers elect another once it is silent, too.
-                    if receiver.datagrams() == heard {
-                        receiver.give_up();
-                    }
-                    let silent = RPCError::Network(NetworkError::from_string("no answer to an append"));
-                    return Some((Err(silent), None));
-                }
+                (heard, silences) = (None, 0);
+                continue;
+            }
+            let datagrams = receiver.datagrams();
+            let is_silent = heard.replace(datagrams) == Some(datagrams);
+            silences += 1;
+            if is_silent {
+                // A leader that is heard and hears nothing leads nobody: its followers elect another once it is silent, too.
+                receiver.give_up();
+            }
+            if is_silent || silences > APPEND_SILENCES_MAX {
+                let silent = RPCError::Network(NetworkError::from_string("no answer to an append"));
+                return Some((Err(silent), None));
             }
         };
         match answer {
