@@ -26,8 +26,11 @@ cat "$VEDFOLNIR_CACHE/deny.log"
 if grep -q '^checked: ' "$VEDFOLNIR_CACHE/deny.log"; then passed="$passed deny"; else skipped="$skipped deny"; fi
 if grep -q 'SKIPPED: advisories' "$VEDFOLNIR_CACHE/deny.log"; then skipped="$skipped advisories"; fi
 
+# One build for the tests and for the program that the end-to-end tests drive: asked for by itself, the program has other
+# features (those of no test's dependencies), and half of everything is compiled once more.
+step cargo test --workspace --locked --lib --bins --tests --no-run
 if command -v cargo-nextest >/dev/null 2>&1; then
-    step cargo nextest run --workspace --locked --no-tests pass
+    step cargo nextest run --workspace --locked --lib --bins --tests --no-tests pass
 else
     step cargo test --workspace --locked --lib --bins --tests
 fi
@@ -35,8 +38,6 @@ passed="$passed rust-tests"
 step cargo test --workspace --locked --doc
 passed="$passed doc-tests"
 
-# The features of the whole workspace, as the tests were built with: otherwise half of it is built again.
-step cargo build --workspace --locked --bin vedfolnir
 VEDFOLNIR_BIN="$CARGO_TARGET_DIR/debug/vedfolnir"
 export VEDFOLNIR_BIN
 # A program that knew the variable would refuse the name: planted bugs are in no build but the harness' own.

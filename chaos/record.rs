@@ -37,7 +37,7 @@ pub struct Record {
 }
 
 /// What a mark is about: its row on the time line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum MarkKind {
     /// A part of the run.
@@ -56,6 +56,28 @@ pub enum MarkKind {
     Clients,
 }
 
+/// How a node was lost to its clients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Loss {
+    /// By kill -9: the system ends its connections.
+    Killed,
+    /// By SIGSTOP: its connections fall silent.
+    Frozen,
+    /// Of its peers: it hears its clients, and can do nothing for them.
+    Isolated,
+}
+
+impl std::fmt::Display for Loss {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(match self {
+            Self::Killed => "killed",
+            Self::Frozen => "frozen",
+            Self::Isolated => "isolated",
+        })
+    }
+}
+
 /// A fault or a phase.
 #[derive(Clone, Debug, Serialize)]
 pub struct Mark {
@@ -69,10 +91,24 @@ pub struct Mark {
     pub what: String,
     /// Which node; `None`: several or none.
     pub node: Option<usize>,
-    /// Whether that node was killed at `at`: its clients' resumes are timed from here.
-    pub is_kill: bool,
+    /// How that node was lost to its clients at `at`, if it was: their resumes are timed from here.
+    pub loss: Option<Loss>,
     /// Whether that node led at `at`.
     pub was_leader: bool,
+}
+
+impl std::fmt::Display for MarkKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(match self {
+            Self::Phase => "phase",
+            Self::Process => "process",
+            Self::Network => "network",
+            Self::Disk => "disk",
+            Self::Clock => "clock",
+            Self::Membership => "membership",
+            Self::Clients => "clients",
+        })
+    }
 }
 
 /// What kind of client it was.

@@ -12,7 +12,7 @@ use crate::client::Endpoint;
 use crate::clock::{SECOND, now};
 use crate::error::HarnessError;
 use crate::http;
-use crate::invariants::{Bounds, Finding, MemoryBound, judge};
+use crate::invariants::{Bounds, Finding, judge};
 use crate::monitor::Monitor;
 use crate::proxy::Network;
 use crate::record::{Mark, MarkKind, Record, StateSeen};
@@ -24,6 +24,10 @@ use crate::world::{Setup, TimeLine, World, wait};
 
 /// A cluster that has healed serves everybody within this time (invariant I8).
 const HEALED_WITHIN: Duration = Duration::from_secs(30);
+/// One session that is fought for, for so many clients.
+const CLIENTS_PER_REGISTRAR: usize = 30;
+/// Their calls are all written to the log: more of them are a load of its own.
+const REGISTRARS_MAX: usize = 40;
 /// Messages that flow before the first fault.
 const WARM_UP: u64 = 100;
 /// How often a run at rest is looked at.
@@ -91,7 +95,7 @@ pub async fn run(scenario: &'static dyn Scenario, options: Options, eye: &mut Ey
         rate: options.rate,
         payload_bytes: 64,
         usurpers: 2,
-        registrars: 2,
+        registrars: (options.clients / CLIENTS_PER_REGISTRAR).clamp(2, REGISTRARS_MAX),
         official: options.official.clone(),
         silence_max: SILENCE_MAX,
     };
@@ -161,10 +165,7 @@ pub async fn run(scenario: &'static dyn Scenario, options: Options, eye: &mut Ey
     world.workload.end(&mut record).await?;
     world.cluster.end().await;
     drop(world.tools);
-    let bounds = Bounds {
-        recovery_window: RECOVERY_WINDOW,
-        memory: MemoryBound { base_bytes: 400 << 20, bytes_per_connection: 64 << 10, history_bytes: 512 << 20 },
-    };
+    let bounds = Bounds { recovery_window: RECOVERY_WINDOW, memory: setup.memory };
     let findings = judge(&record, &bounds);
     Ok(Run { scenario: scenario.name(), options, record, findings, rounds })
 }
@@ -194,7 +195,7 @@ async fn attack(
 }
 
 fn phase_mark(what: String) -> Mark {
-    Mark { at: now(), until: None, kind: MarkKind::Phase, what, node: None, is_kill: false, was_leader: false }
+    Mark { at: now(), until: None, kind: MarkKind::Phase, what, node: None, loss: None, was_leader: false }
 }
 
 /// Everything that a scenario may have left broken is whole again.

@@ -16,8 +16,9 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::client::Endpoint;
 use crate::clock::now;
 use crate::error::HarnessError;
+use crate::invariants::MemoryBound;
 use crate::proxy::Network;
-use crate::record::{Mark, MarkKind};
+use crate::record::{Loss, Mark, MarkKind};
 use crate::supervisor::{Cluster, Launch};
 use crate::workload::{Plan, Workload};
 
@@ -29,6 +30,11 @@ const CONNECTED_WITHIN: Duration = Duration::from_secs(60);
 const CONVERGED_WITHIN: Duration = Duration::from_secs(60);
 /// An operator's order that takes longer hangs.
 const OPERATED_WITHIN: Duration = Duration::from_secs(60);
+/// What nodes keep for replays, so that a node that keeps too much of anything else is not within its bound.
+const HISTORY_BYTES_MAX: u64 = 64 << 20;
+/// What a node may come to: see [`MemoryBound`].
+const MEMORY: MemoryBound =
+    MemoryBound { base_bytes: 256 << 20, bytes_per_connection: 64 << 10, history_bytes: 2 * HISTORY_BYTES_MAX };
 /// How often any of this is looked at.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -48,6 +54,8 @@ pub struct Setup {
     pub is_direct: bool,
     /// Whether one round is enough: what costs minutes is made smaller.
     pub is_quick: bool,
+    /// What a node's memory may come to.
+    pub memory: MemoryBound,
     tools: Tools,
 }
 
@@ -70,13 +78,22 @@ impl Setup {
             seed,
             is_direct: false,
             is_quick,
+            memory: MEMORY,
             tools: Tools::new(),
         };
-        // A connection that has gone silent is noticed in seconds; a cluster without a quorum lets its clients go in time to see it.
-        let silence = setup.clients.silence_max / 2;
-        setup.setting("WEBSOCKET_PING_INTERVAL", &format!("{}ms", silence.as_millis()));
-        setup.setting("WEBSOCKET_PING_TIMEOUT", &format!("{}ms", silence.as_millis()));
+        setup.setting("WEBSOCKET_HISTORY_SIZE", &HISTORY_BYTES_MAX.to_string());
+        let silence_max = setup.clients.silence_max;
+        setup.patience(silence_max);
         setup
+    }
+
+    /// How long both ends bear a connection that has gone silent. Seconds, so that it is noticed within a round; a cluster
+    /// without a quorum lets its clients go in time to see it.
+    pub fn patience(&mut self, silence_max: Duration) {
+        self.clients.silence_max = silence_max;
+        let half = format!("{}ms", (silence_max / 2).as_millis());
+        self.setting("WEBSOCKET_PING_INTERVAL", &half);
+        self.setting("WEBSOCKET_PING_TIMEOUT", &half);
     }
 
     /// A setting of every node.
@@ -185,7 +202,7 @@ impl World {
     /// A fault begins.
     pub fn fault(&self, kind: MarkKind, what: impl Into<String>, node: Option<usize>) -> FaultId {
         let (what, at) = (what.into(), now());
-        self.time_line.begin(Mark { at, until: None, kind, what, node, is_kill: false, was_leader: false })
+        self.time_line.begin(Mark { at, until: None, kind, what, node, loss: None, was_leader: false })
     }
 
     /// It is over.
@@ -212,11 +229,15 @@ impl World {
     pub async fn kill(&mut self, node: usize, was_leader: bool) -> Result<FaultId, HarnessError> {
         let whom = if was_leader { "leader" } else { "follower" };
         let what = format!("kill -9 of {}, a {whom}", self.cluster.node(node).name);
-        let at = now();
-        let mark = Mark { at, until: None, kind: MarkKind::Process, what, node: Some(node), is_kill: true, was_leader };
-        let fault = self.time_line.begin(mark);
+        let fault = self.lose(MarkKind::Process, what, node, was_leader, Loss::Killed);
         self.cluster.kill(node).await?;
         Ok(fault)
+    }
+
+    /// A node is about to be lost to its clients; their resumes are timed from here.
+    pub fn lose(&self, kind: MarkKind, what: String, node: usize, was_leader: bool, loss: Loss) -> FaultId {
+        let (node, loss) = (Some(node), Some(loss));
+        self.time_line.begin(Mark { at: now(), until: None, kind, what, node, loss, was_leader })
     }
 
     /// What an operator does by hand: a verb of the program, asked of a node.

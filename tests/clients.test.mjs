@@ -105,6 +105,7 @@ test('two polling clients and two WebSocket clients on different nodes see the s
     Array.from({ length: 50 }, (_, index) => client.publish('mixed', { id: `${number}:${index}` }))));
   for (const client of clients) await client.received(200);
   for (const client of clients) assert.deepEqual(client.seen, clients[0].seen);
+  assert.equal(new Set(clients[0].seen).size, 200, 'each message once, also what a POST brought');
   for (const client of clients) client.close();
 });
 

@@ -8,6 +8,7 @@
 #   VEDFOLNIR_PLANTED_BUG=NAME        with a program of `make planted-build`: to see the tests fail, docs/planted-bugs.md
 #   VEDFOLNIR_TEST_KEEP=1             keeps data directories and node logs, and says where
 #   VEDFOLNIR_TEST_NAME=PATTERN       only tests whose name matches
+#   VEDFOLNIR_TEST_FILES=1            so many files at a time [2]: most tests wait for a node more than they compute
 #
 # The clients are installed once per lock file, outside the repository. The last line is `N passed, N failed`.
 set -euo pipefail
@@ -89,7 +90,7 @@ if [ $# -gt 0 ]; then
 else
     files=("$tests"/*.test.mjs)
 fi
-options=(--test --test-concurrency=1 --test-reporter="$tests/support/reporter.mjs" --test-reporter-destination=stdout)
+options=(--test --test-concurrency="${VEDFOLNIR_TEST_FILES:-2}" --test-reporter="$tests/support/reporter.mjs" --test-reporter-destination=stdout)
 [ -z "${VEDFOLNIR_TEST_NAME:-}" ] || options+=(--test-name-pattern="$VEDFOLNIR_TEST_NAME")
 say "VEDFOLNIR_BIN=$VEDFOLNIR_BIN ($("$VEDFOLNIR_BIN" --version 2>/dev/null | head -1 || echo 'version unknown'))"
 say "node ${options[*]} ${files[*]}"

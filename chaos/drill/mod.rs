@@ -20,7 +20,7 @@ use crate::clock::{MS, SECOND, now};
 use crate::error::HarnessError;
 use crate::http;
 use crate::invariants::{Bounds, MemoryBound, judge, resumes, times};
-use crate::record::{Mark, MarkKind, Record};
+use crate::record::{Loss, Mark, MarkKind, Record};
 use crate::workload::{Plan, Stage, Workload};
 use crate::world::wait;
 
@@ -154,7 +154,7 @@ pub async fn run(arguments: DrillArgs) -> Result<u64, HarnessError> {
         kind: MarkKind::Process,
         what: act.to_string(),
         node: number,
-        is_kill: true,
+        loss: Some(Loss::Killed),
         was_leader: is_leader,
     });
     sleep(BASELINE).await;

@@ -3,6 +3,7 @@
 
 mod delivery;
 mod failover;
+mod leadership;
 mod liveness;
 mod memory;
 mod owner;
@@ -15,6 +16,7 @@ use serde::Serialize;
 use crate::record::Record;
 
 pub use failover::{Resume, ResumeTimes, resumes, times};
+pub use leadership::{Moves, moves};
 pub use memory::MemoryBound;
 
 /// Violations that are kept word for word.

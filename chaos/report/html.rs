@@ -152,12 +152,12 @@ fn resume_times(page: &mut String, record: &Record) {
         return;
     }
     page.push_str(
-        "<h2>From the kill to <code>recovered</code></h2>\n<p>Milliseconds: median / 99th percentile / largest.</p>\n<table>\n\
-         <tr><th>client</th><th>killed</th><th>resumes</th><th>total</th><th>detect</th><th>elect</th><th>reconnect</th><th>replay</th></tr>\n",
+        "<h2>From the loss of a node to <code>recovered</code></h2>\n<p>Milliseconds: median / 99th percentile / largest.</p>\n<table>\n\
+         <tr><th>client</th><th>node</th><th>resumes</th><th>total</th><th>detect</th><th>elect</th><th>reconnect</th><th>replay</th></tr>\n",
     );
     for group in groups {
         let whom = if group.of_leader { "leader" } else { "follower" };
-        let _ = write!(page, "<tr><td>{}</td><td>{whom}</td><td>{}</td>", group.kind, group.count);
+        let _ = write!(page, "<tr><td>{}</td><td>{whom}, {}</td><td>{}</td>", group.kind, group.loss, group.count);
         for part in [group.total, group.detect, group.elect, group.reconnect, group.replay] {
             let [p50, p99, max] = part.map(|time| time / MS);
             let _ = write!(page, "<td>{p50} / {p99} / {max}</td>");

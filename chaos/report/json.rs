@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::invariants::{resumes, times};
+use crate::invariants::{moves, resumes, times};
 use crate::runner::Run;
 
 /// Raised when a field changes its meaning or goes.
@@ -37,6 +37,7 @@ pub(super) fn json(run: &Run) -> String {
         "violations": run.violations(),
         "findings": run.findings,
         "resume_times": times(&resumes(record)),
+        "leadership_moves": moves(record),
         "marks": marks,
         "leaders": leaders,
         "samples": samples,

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use crate::clock::{MS, SECOND};
-use crate::invariants::{resumes, times};
+use crate::invariants::{moves, resumes, times};
 use crate::record::MarkKind;
 use crate::runner::Run;
 
@@ -65,10 +65,10 @@ pub fn text(run: &Run) -> String {
     }
     let groups = times(&resumes(&run.record));
     if !groups.is_empty() {
-        let _ = writeln!(out, "\nfrom the kill to `recovered`, ms: p50 / p99 / max");
+        let _ = writeln!(out, "\nfrom the loss of a node to `recovered`, ms: p50 / p99 / max");
         for group in groups {
             let whom = if group.of_leader { "leader" } else { "follower" };
-            let _ = write!(out, "  {}, {whom} killed, {} resumes:", group.kind, group.count);
+            let _ = write!(out, "  {}, {whom} {}, {} resumes:", group.kind, group.loss, group.count);
             for (name, part) in [
                 ("total", group.total),
                 ("detect", group.detect),
@@ -80,6 +80,14 @@ pub fn text(run: &Run) -> String {
                 let _ = write!(out, " {name} {p50}/{p99}/{max}");
             }
             out.push('\n');
+        }
+    }
+    let moves = moves(&run.record);
+    if !moves.is_empty() {
+        let _ = writeln!(out, "\nfrom a fault of the leader until others know another one, ms: p50 / p99 / max");
+        for of in moves {
+            let [p50, p99, max] = of.after.map(|time| time / MS);
+            let _ = writeln!(out, "  {}: {} of {} faults, {p50}/{p99}/{max}", of.kind, of.moved, of.faults);
         }
     }
     let _ = writeln!(out, "\nseconds into the run");

@@ -7,7 +7,7 @@ use tokio::time::{Instant, sleep};
 
 use super::lines::{any, recovered, served};
 use super::{Attack, Scenario};
-use crate::record::MarkKind;
+use crate::record::{Loss, MarkKind};
 use crate::world::World;
 
 /// A node that hears nothing of a quorum for 5 s lets its clients go (`--isolation-after`); it looks every 100 ms.
@@ -28,13 +28,11 @@ impl Scenario for MinorityIsolated {
     fn attack<'a>(&'a self, world: &'a mut World) -> Attack<'a> {
         Box::pin(async move {
             // The leader in about half of the rounds.
-            let node = match world.random.bool() {
-                true => world.cluster.leader().await?,
-                false => any(world),
-            };
+            let leader = world.cluster.leader().await?;
+            let node = if world.random.bool() { leader } else { any(world) };
             let name = world.cluster.node(node).name.clone();
             let what = format!("{name} is cut off from all peers; its clients are not");
-            let fault = world.fault(MarkKind::Network, what.clone(), Some(node));
+            let fault = world.lose(MarkKind::Network, what.clone(), node, node == leader, Loss::Isolated);
             world.network.isolate(node);
             lets_go(world, node).await;
             world.everyone_connected().await?;

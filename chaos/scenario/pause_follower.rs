@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Attack, Scenario};
 use crate::error::HarnessError;
-use crate::record::MarkKind;
+use crate::record::{Loss, MarkKind};
 use crate::world::World;
 
 /// Longer than a client's patience, which is 4 s here; shorter or longer than it takes to be declared down, 6 s.
@@ -25,16 +25,16 @@ impl Scenario for PauseFollower {
         Box::pin(async move {
             let followers = world.cluster.followers().await?;
             let node = followers[world.random.usize(..followers.len())];
-            pause(world, node).await
+            pause(world, node, false).await
         })
     }
 }
 
 /// Freezes a node, and wakes it up.
-pub(super) async fn pause(world: &mut World, node: usize) -> Result<(), HarnessError> {
+pub(super) async fn pause(world: &mut World, node: usize, is_leader: bool) -> Result<(), HarnessError> {
     let pause = Duration::from_millis(world.random.u64(PAUSE_MS));
     let what = format!("{} is frozen for {} ms", world.cluster.node(node).name, pause.as_millis());
-    let fault = world.fault(MarkKind::Process, what, Some(node));
+    let fault = world.lose(MarkKind::Process, what, node, is_leader, Loss::Frozen);
     world.cluster.pause(node)?;
     world.hold(pause).await;
     world.cluster.unpause(node)?;

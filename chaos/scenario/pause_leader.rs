@@ -18,7 +18,7 @@ impl Scenario for PauseLeader {
     fn attack<'a>(&'a self, world: &'a mut World) -> Attack<'a> {
         Box::pin(async move {
             let leader = world.cluster.leader().await?;
-            pause(world, leader).await
+            pause(world, leader, true).await
         })
     }
 }

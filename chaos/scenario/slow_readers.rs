@@ -4,7 +4,6 @@
 use std::time::Duration;
 
 use super::lines::{any, recovered, served, some_ms};
-use super::stalled_readers::much_to_read;
 use super::{Attack, Scenario};
 use crate::error::HarnessError;
 use crate::record::MarkKind;
@@ -12,6 +11,15 @@ use crate::world::{Setup, World};
 
 /// What each connection carries; some 500,000 bytes a second are owed to it.
 const BYTES_PER_SECOND: std::ops::Range<u64> = 20_000..200_000;
+
+/// What each message carries: more than sockets and outboxes hold in the time of a stall.
+const PAYLOAD_BYTES: usize = 8_000;
+/// Few rooms, so that each client is owed much.
+const ROOMS: u32 = 3;
+/// Messages a second, at most.
+const RATE_MAX: u32 = 200;
+/// Clients that listen, at most: all that is sent goes through this machine.
+const LISTENERS_MAX: usize = 24;
 
 pub(super) struct SlowReaders;
 
@@ -25,7 +33,11 @@ impl Scenario for SlowReaders {
     }
 
     fn setup(&self, setup: &mut Setup) -> Result<(), HarnessError> {
-        much_to_read(setup);
+        let clients = &mut setup.clients;
+        clients.payload_bytes = clients.payload_bytes.max(PAYLOAD_BYTES);
+        clients.rooms = clients.rooms.min(ROOMS);
+        clients.rate = clients.rate.min(RATE_MAX);
+        clients.listeners = clients.listeners.min(LISTENERS_MAX);
         Ok(())
     }
 
