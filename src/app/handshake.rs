@@ -17,7 +17,8 @@ pub struct RequestInfo {
     pub https: bool,
     /// The query string.
     pub query: Box<str>,
-    /// `origin`, `authorization`, `cookie`, `user-agent`, `x-forwarded-for` and `traceparent`, those that were there.
+    /// `host` (as a trusted proxy tells it, if one does), `origin`, `authorization`, `cookie`, `user-agent`, `x-forwarded-for`
+    /// and `traceparent`, those that were there.
     pub headers: Box<[(&'static str, Box<str>)]>,
 }
 

@@ -54,6 +54,10 @@ pub(super) async fn handle(
         Err(refused) => *refused,
         Ok(()) if uri.path().starts_with(&service.config.path) => {
             let own = own_host(host.as_ref().ok(), client.port, asking.https);
+            // From here on the host is the one that the client asked for, not the proxy's.
+            if let Some(Ok(told)) = client.host.map(HeaderValue::from_str) {
+                request.headers_mut().insert(HOST, told);
+            }
             engine_io(&service, rules, asking, own.as_ref(), &headers, request).await
         }
         Ok(()) => match fallback.oneshot(request.map(Body::new)).await {

@@ -31,7 +31,8 @@ use crate::app::RequestInfo;
 use crate::security::events::{ConnectionScope, SecurityEvent};
 
 /// Headers that handlers may want to see; the others are not kept.
-const HEADERS_KEPT: [&str; 6] = ["origin", "authorization", "cookie", "user-agent", "x-forwarded-for", "traceparent"];
+const HEADERS_KEPT: [&str; 7] =
+    ["host", "origin", "authorization", "cookie", "user-agent", "x-forwarded-for", "traceparent"];
 
 /// What the query says.
 #[derive(Debug, Default, PartialEq, Eq)]

@@ -65,10 +65,11 @@ impl Session {
         let (session_id, namespace) = (&*socket.sid, socket.namespace.name());
         let transport = self.link.transport().as_str();
         if first {
+            let (scheme, host) = (if self.request.https { "https" } else { "http" }, self.request.header("host"));
             tracing::info!(
                 target: "vedfolnir::connection",
                 event_type = "connection_established",
-                session_id, user_id, connection_id, namespace, %client_ip, user_agent, transport,
+                session_id, user_id, connection_id, namespace, %client_ip, user_agent, transport, scheme, host,
                 "WebSocket connection established"
             );
         } else {

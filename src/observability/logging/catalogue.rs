@@ -27,6 +27,8 @@ pub struct EventType {
 const ALIASES: [(&str, &str); 1] = [("auth_failure", "authentication_failed")];
 
 const CLIENT: &[&str] = &["session_id", "user_id", "connection_id", "namespace", "client_ip", "user_agent"];
+const ESTABLISHED: &[&str] =
+    &["session_id", "user_id", "connection_id", "namespace", "client_ip", "user_agent", "transport", "scheme", "host"];
 const ENDED: &[&str] =
     &["session_id", "user_id", "connection_id", "namespace", "client_ip", "user_agent", "duration_ms", "reason"];
 const MESSAGE: &[&str] = &["session_id", "user_id", "connection_id", "namespace", "event", "bytes"];
@@ -49,7 +51,7 @@ macro_rules! table {
 /// Every type, by category.
 pub static EVENT_TYPES: &[EventType] = table! {
     Connection {
-        Info "connection_established" "A client's connection stands and the client is in its namespace" CLIENT;
+        Info "connection_established" "A client's connection stands and the client is in its namespace" ESTABLISHED;
         Info "connection_closed" "A client's connection ended; duration_ms is how long it stood" ENDED;
         Info "connection_upgraded" "A client went from polling to WebSocket" CLIENT;
         Warning "connection_refused" "A client was turned away because there are too many, or the node does not serve" REFUSED;
