@@ -21,6 +21,7 @@ need 'command -v curl' curl
 need 'command -v openssl' openssl
 # What the end-to-end tests put in front of the nodes.
 need 'command -v nginx || test -x /usr/sbin/nginx' nginx-light
+need 'ls /usr/lib/nginx/modules/ngx_stream_module.so' libnginx-mod-stream
 need 'command -v haproxy || test -x /usr/sbin/haproxy' haproxy
 # A browser for the pages of tests/browser.test.mjs.
 need 'command -v chromium || command -v chromium-browser || command -v google-chrome' chromium

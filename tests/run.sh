@@ -3,6 +3,7 @@
 #
 #   tests/run.sh                      every test file
 #   tests/run.sh recovery cluster     only these
+#   tests/run.sh --long [FILE…]       those of tests/long, which take minutes and are not part of `make test`
 #   VEDFOLNIR_BIN=PATH tests/run.sh   with this binary; otherwise the debug binary is built with cargo
 #   tests/run.sh --install            only installs the clients (for tests/demo.mjs)
 #   VEDFOLNIR_PLANTED_BUG=NAME        with a program of `make planted-build`: to see the tests fail, docs/planted-bugs.md
@@ -81,14 +82,19 @@ export VEDFOLNIR_BIN
 ulimit -n "$(ulimit -Hn)" 2>/dev/null || true
 
 files=()
+directory=$tests
+if [ "${1:-}" = --long ]; then
+    directory=$tests/long
+    shift
+fi
 if [ $# -gt 0 ]; then
     for name in "$@"; do
-        file=$tests/$(basename "${name%.test.mjs}").test.mjs
+        file=$directory/$(basename "${name%.test.mjs}").test.mjs
         [ -e "$file" ] || fail "there is no $file"
         files+=("$file")
     done
 else
-    files=("$tests"/*.test.mjs)
+    files=("$directory"/*.test.mjs)
 fi
 options=(--test --test-concurrency="${VEDFOLNIR_TEST_FILES:-2}" --test-reporter="$tests/support/reporter.mjs" --test-reporter-destination=stdout)
 [ -z "${VEDFOLNIR_TEST_NAME:-}" ] || options+=(--test-name-pattern="$VEDFOLNIR_TEST_NAME")

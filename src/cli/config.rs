@@ -19,6 +19,8 @@ pub(crate) enum ConfigVerb {
     Schema,
     /// Print the documentation of all settings, in Markdown.
     Docs,
+    /// Print a configuration of NGINX or HAProxy that fits these settings.
+    Lb(LbArgs),
     /// Print a JSON Schema of a log line.
     LogSchema,
     /// Print every type of event that a log line can have.
@@ -60,6 +62,26 @@ enum Environment {
     Kubernetes,
 }
 
+#[derive(Args, Debug)]
+pub(crate) struct LbArgs {
+    /// Which program
+    #[arg(value_enum)]
+    program: Balancer,
+    /// How clients are distributed: nginx round-robin, ip-hash, cookie, tls, stream; haproxy cookie, source, h2, proxy-v1, proxy-v2
+    mode: Option<String>,
+    /// HOST:PORT of a node's public listener; repeat for each node [default: app1.example.com and so on]
+    #[arg(long = "node", value_name = "HOST:PORT")]
+    nodes: Vec<String>,
+    #[command(flatten)]
+    settings: SettingsArgs,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Balancer {
+    Nginx,
+    Haproxy,
+}
+
 pub(crate) fn run(verb: ConfigVerb) -> Result<(), Failure> {
     match verb {
         ConfigVerb::Check(arguments) => return check(&arguments),
@@ -72,6 +94,7 @@ pub(crate) fn run(verb: ConfigVerb) -> Result<(), Failure> {
         })),
         ConfigVerb::Schema => out::stdout(&json(&config::json_schema())?),
         ConfigVerb::Docs => out::stdout(&config::markdown()),
+        ConfigVerb::Lb(arguments) => return load_balancer(&arguments),
         ConfigVerb::LogSchema => out::stdout(&json(&logging::schema())?),
         ConfigVerb::Events(EventsArgs { json: true, .. }) => out::stdout(&json(&logging::events_json())?),
         ConfigVerb::Events(EventsArgs { markdown: true, .. }) => out::stdout(&logging::events_markdown()),
@@ -114,6 +137,17 @@ fn check(arguments: &ReportArgs) -> Result<(), Failure> {
 fn show(arguments: &ReportArgs) -> Result<(), Failure> {
     let checked = config::check(&arguments.settings.inputs());
     out::stdout(&if arguments.json { json(&checked.shown)? } else { checked.shown.to_string() });
+    Ok(())
+}
+
+fn load_balancer(arguments: &LbArgs) -> Result<(), Failure> {
+    let program = match arguments.program {
+        Balancer::Nginx => "nginx",
+        Balancer::Haproxy => "haproxy",
+    };
+    config::check_nodes(&arguments.nodes).map_err(Failure::configuration)?;
+    let balancer = config::load_balancer(program, arguments.mode.as_deref()).map_err(Failure::configuration)?;
+    out::stdout(&balancer.configuration(&arguments.settings.inputs(), &arguments.nodes)?);
     Ok(())
 }
 

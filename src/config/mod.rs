@@ -15,6 +15,7 @@ mod env_file;
 #[doc(hidden)]
 pub mod fuzzing;
 mod layers;
+mod load_balancer;
 mod names;
 mod options;
 mod parts;
@@ -38,6 +39,7 @@ pub(crate) use compose::FILES_RESERVED;
 pub use compose::tls::TlsPlan;
 pub use control_group::{memory_bytes_max, millicpus_max, tasks_max};
 pub use layers::{Inputs, Source};
+pub use load_balancer::{LoadBalancer, check_nodes, load_balancer};
 pub use options::{OptionSpec, options};
 pub use parts::{
     AdminConfig, AdminTokens, CheckConfig, ClusterPart, Config, JwksConfig, LogConfig, LogFormat, MetricFamilies,

@@ -23,10 +23,11 @@ export class Chromium {
   #waiting = new Map();
   #last = 0;
 
-  static async start() {
+  /** `options`: further ones of its command line. */
+  static async start(options = []) {
     if (!PROGRAM) throw new Error('Chromium is missing: run `make setup` (Debian: apt-get install chromium)');
     const browser = new Chromium();
-    const child = spawn(PROGRAM, [...OPTIONS, `--user-data-dir=${path.join(temporaryDirectory(), 'profile')}`, 'about:blank'], {
+    const child = spawn(PROGRAM, [...OPTIONS, ...options, `--user-data-dir=${path.join(temporaryDirectory(), 'profile')}`, 'about:blank'], {
       stdio: ['ignore', 'ignore', 'pipe'],
     });
     browser.#child = child;
