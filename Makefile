@@ -4,7 +4,7 @@
 .DEFAULT_GOAL := help
 ENV := . .ci/env.sh &&
 
-.PHONY: help setup build test lint fmt demo bench sim chaos soak mutants planted-build proxies tls-scan fuzz fuzz-corpus autobahn
+.PHONY: help setup build test lint fmt demo bench sim chaos soak mutants planted-build proxies image-test tls-scan fuzz fuzz-corpus autobahn
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
@@ -41,6 +41,9 @@ sim: ## seeded simulation of the replicated core: make sim SEEDS=1000 [START=1] 
 
 proxies: setup ## nodes that die and drain behind every configuration of deploy/nginx and deploy/haproxy, under load: minutes
 	@$(ENV) tests/run.sh --long balancers
+
+image-test: setup ## builds deploy/docker's image with buildah on Debian packages and runs it; skipped, loudly, without buildah and mmdebstrap
+	@$(ENV) tests/run.sh --long image
 
 chaos: build ## every scenario of `vedfolnir chaos`, a minute of each: make chaos [ARGS="--seed 7"]
 	@$(ENV) "$$CARGO_TARGET_DIR/release/vedfolnir" chaos run all --duration 60s --keep-going $(ARGS)

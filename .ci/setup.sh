@@ -31,6 +31,11 @@ need 'command -v rsyslogd || test -x /usr/sbin/rsyslogd' rsyslog
 need 'ls /usr/lib/*/rsyslog/lmnsd_gtls.so' rsyslog-gnutls
 need 'command -v logrotate || test -x /usr/sbin/logrotate' logrotate
 
+# What judges the unit and makes its user and directories.
+need 'command -v systemd-analyze && command -v systemd-sysusers' systemd
+need 'command -v ip' iproute2
+need 'command -v jq' jq
+
 # What scrapes them, and what its alerts go to.
 need 'command -v prometheus' prometheus
 need 'command -v prometheus-alertmanager' prometheus-alertmanager

@@ -17,7 +17,8 @@ use super::Failure;
 /// Which node is asked.
 #[derive(Args, Debug)]
 pub(crate) struct Door {
-    /// The node's admin listener: HOST:PORT, http://HOST:PORT or unix:PATH [default: 127.0.0.1:5002]
+    /// The node's admin listener: HOST:PORT, http://HOST:PORT or unix:PATH [default: the node that WEBSOCKET_DATA_DIR or
+    /// WEBSOCKET_ADMIN_BIND name, as in its own container, else 127.0.0.1:5002]
     #[arg(long, value_name = "ADDR", conflicts_with = "data_dir")]
     addr: Option<String>,
     /// The node's data directory, or that of vedfolnir dev: its socket is asked
@@ -35,7 +36,6 @@ const TOKEN_FILE_BYTES_MAX: u64 = 64 << 10;
 impl Door {
     /// The token to show, if there is one.
     pub(crate) fn token(&self) -> Result<Option<Secret>, Failure> {
-        let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.trim().is_empty());
         let named = self.token_file.clone().or_else(|| variable("WEBSOCKET_ADMIN_TOKEN_FILE").map(PathBuf::from));
         let Some(path) = named else {
             return Ok(variable("WEBSOCKET_ADMIN_TOKEN").map(|token| token.trim().to_owned().into()));
@@ -58,7 +58,16 @@ impl Door {
         if let Some(data_dir) = &self.data_dir {
             return Ok(sockets(data_dir));
         }
-        let addr = self.addr.as_deref().unwrap_or(DEFAULT_ADMIN_BIND);
+        // Beside a node, in its environment, its own door is meant; the socket needs no token.
+        if self.addr.is_none()
+            && let Some(data_dir) = variable("WEBSOCKET_DATA_DIR").map(PathBuf::from)
+            && data_dir.join(SOCKET_NAME).exists()
+        {
+            return Ok(vec![Target::Unix(data_dir.join(SOCKET_NAME))]);
+        }
+        let named = || variable("WEBSOCKET_ADMIN_BIND").or_else(|| variable("WEBSOCKET_ADMIN_ADDR"));
+        let addr = self.addr.clone().or_else(named);
+        let addr = addr.as_deref().unwrap_or(DEFAULT_ADMIN_BIND);
         let target =
             addr.parse().map_err(|form| Failure::configuration(format!("--addr = {addr:?} is refused: {form}")))?;
         Ok(vec![target])
@@ -121,6 +130,10 @@ impl Door {
         }
         Err(last)
     }
+}
+
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.trim().is_empty())
 }
 
 async fn post_to<B: Serialize>(

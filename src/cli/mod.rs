@@ -10,6 +10,7 @@ mod exit;
 mod healthcheck;
 mod log_level;
 mod members;
+mod notify;
 mod open_files;
 mod out;
 mod runtime;

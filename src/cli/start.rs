@@ -8,6 +8,7 @@ use vedfolnir::config::{self, Loaded, Severity};
 use vedfolnir::observability::{self, log};
 use vedfolnir::server::{Reloader, Server, StartReport};
 
+use super::notify::Supervisor;
 use super::settings::SettingsArgs;
 use super::{Failure, out, runtime, signal};
 
@@ -52,11 +53,13 @@ async fn serve(loaded: Loaded, settings: SettingsArgs) -> Result<(), Failure> {
     log::set_node(&server.report().node_id);
     let block = start_block(server.report());
     let ready = server.ready();
-    let reloads = reload_at(hang_ups, server.reloader(), loaded, settings);
+    let supervisor = &Supervisor::of_this_process();
+    let reloads = reload_at(hang_ups, server.reloader(), loaded, settings, supervisor);
     let (stopping, stopped) = tokio::sync::oneshot::channel::<()>();
     let run = server.run_until(async move {
         let reason = asked.await;
         tracing::info!(event_type = "stopping", reason, "shutting down");
+        supervisor.stopping();
         let _ = stopping.send(());
     });
     let overdue = async move {
@@ -68,12 +71,14 @@ async fn serve(loaded: Loaded, settings: SettingsArgs) -> Result<(), Failure> {
     let announced = async move {
         ready.await;
         tracing::info!(event_type = "ready", "the node serves");
+        supervisor.ready();
         out::stdout(&block);
         std::future::pending::<()>().await
     };
     tokio::select! {
         () = announced => Ok(()),
         () = reloads => Ok(()),
+        () = supervisor.keep_alive() => Ok(()),
         ended = run => ended.map_err(Failure::from),
         () = overdue => {
             tracing::warn!(?STOP_TIMEOUT, "the shutdown hangs: ending without it");
@@ -83,11 +88,18 @@ async fn serve(loaded: Loaded, settings: SettingsArgs) -> Result<(), Failure> {
 }
 
 /// At each SIGHUP reads everything again and puts in force what may change; never ends.
-async fn reload_at(mut hang_ups: Signal, reloader: Reloader, mut loaded: Loaded, settings: SettingsArgs) {
+async fn reload_at(
+    mut hang_ups: Signal,
+    reloader: Reloader,
+    mut loaded: Loaded,
+    settings: SettingsArgs,
+    supervisor: &Supervisor,
+) {
     loop {
         if hang_ups.recv().await.is_none() {
             return std::future::pending().await;
         }
+        supervisor.reloading();
         let (reading, certificates) = (settings.clone(), reloader.clone());
         // Both read files.
         let read = tokio::task::spawn_blocking(move || {
@@ -118,6 +130,7 @@ async fn reload_at(mut hang_ups: Signal, reloader: Reloader, mut loaded: Loaded,
             }
             Err(error) => tracing::error!(%error, "the configuration could not be read again"),
         }
+        supervisor.reloaded();
     }
 }
 

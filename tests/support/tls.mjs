@@ -10,7 +10,7 @@ import { startSingle } from './cluster.mjs';
 import { InVain, until, within } from './wait.mjs';
 
 /** Runs a program to its end, `input` on its standard input: { code, stdout, stderr, text (both) }. */
-export async function command(program, args, { input = '', env } = {}) {
+export async function command(program, args, { input = '', env, limit = 30_000 } = {}) {
   const child = spawn(program, args, { stdio: ['pipe', 'pipe', 'pipe'], env: { ...process.env, ...env } });
   const answer = { stdout: '', stderr: '' };
   for (const stream of ['stdout', 'stderr']) {
@@ -20,7 +20,7 @@ export async function command(program, args, { input = '', env } = {}) {
   child.stdin.on('error', () => {});
   child.stdin.end(input);
   try {
-    [answer.code] = await within(`${program} ${args.join(' ')}`, once(child, 'close'), 30_000);
+    [answer.code] = await within(`${program} ${args.join(' ')}`, once(child, 'close'), limit);
   } finally {
     child.kill('SIGKILL');
   }
