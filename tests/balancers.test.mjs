@@ -12,9 +12,11 @@ import { assertInOrder, established, issued, ownerOf, startNodes } from './suppo
 import { Chromium } from './support/chromium.mjs';
 import { atEnd } from './support/cleanup.mjs';
 import { closeClients, connect } from './support/client.mjs';
+import { run } from './support/cluster.mjs';
 import { PageClient, startSite } from './support/page.mjs';
 import { pace, until } from './support/wait.mjs';
 
+const REPOSITORY = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..');
 const CLIENT = '127.0.0.42';
 /** A ping each two seconds, and balancers that let nothing be idle for longer than five: as 25 and 60 are. */
 const [PING_SECONDS, PATIENCE_SECONDS] = [2, 5];
@@ -158,8 +160,29 @@ describe('a browser', () => {
   });
 });
 
+test('the commands of docs/load-balancers.md print what both programs accept', async () => {
+  const page = readFileSync(path.join(REPOSITORY, 'docs/load-balancers.md'), 'utf8');
+  const [, block] = page.match(/^```sh\n(.*?)^```$/ms);
+  const lines = block.trim().split('\n');
+  assert.equal(lines.length, 2);
+  for (const line of lines) {
+    const [, ...args] = line.replace('/etc/vedfolnir/vedfolnir.env', path.join(REPOSITORY, 'deploy/websocket_production_config.env.example')).split(' ');
+    const { code, stdout, stderr } = await run(args);
+    assert.equal(code, 0, stderr);
+    for (const node of ['10.0.0.1:5000', '10.0.0.2:5000', '10.0.0.3:5000']) assert.ok(stdout.includes(`server ${line.includes('haproxy') ? `app${node[7]} ` : ''}${node}`), stdout);
+    const [program] = line.match(/nginx|haproxy/);
+    const pem = path.join(balancers.get('haproxy cookie').directory, 'server.pem');
+    const config = replaced(stdout, program === 'nginx'
+      ? [[`/etc/ssl/certs/${HOST}.pem`, nodes.identity.certificate], [`/etc/ssl/private/${HOST}.key`, nodes.identity.key], ['/var/log/nginx/vedfolnir.log', '/dev/null']]
+      : [[`/etc/ssl/private/${HOST}.pem`, pem]]);
+    const judged = await Balancer.judge(program, program === 'nginx' ? `events {}\nhttp {\n${config}\n}\n` : config);
+    assert.equal(judged.code, 0, judged.output);
+    assert.doesNotMatch(judged.output, /\[warn|WARNING/i);
+  }
+});
+
 describe('the text of the production document', () => {
-  const text = readFileSync(path.join(path.dirname(fileURLToPath(import.meta.url)), 'support/document.conf'), 'utf8');
+  const text = readFileSync(path.join(REPOSITORY, 'tests/support/document.conf'), 'utf8');
   const part = (name) => text.split(`#### ${name}\n`)[1].split('####')[0];
   const addresses = ['app1', 'app2', 'app3'].map((host) => [`${host}.example.com:5000`, '127.0.0.1:5000']);
 
