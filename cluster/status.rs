@@ -85,7 +85,8 @@ pub struct ClusterStatus {
     pub sessions_disconnected: u64,
     /// Committed cluster time, milliseconds.
     pub cluster_time_ms: u64,
-    /// Members, sorted by id.
+    /// Members, sorted by id; left out where whoever shows the status says more of each.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub nodes: Vec<NodeStatus>,
 }
 

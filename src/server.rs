@@ -3,11 +3,12 @@
 //! ```text
 //!   bind public + admin ──► Cluster::start ──► Service::start ──► serve          (ready)
 //!        │ health answers from here on: live, not ready
-//!   stop: not ready ──► hand leadership over ──► drain clients ──► stop Raft     (within 5 s)
+//!   stop: not ready ──► hand leadership over ──► serve for the delay ──► drain clients ──► stop Raft
 //! ```
 
 mod listeners;
 mod reload;
+mod stop;
 
 use std::fs::DirBuilder;
 use std::io;
@@ -28,7 +29,7 @@ use vedfolnir_cluster::{Cluster, ClusterConfig, ClusterTls, StartError, StartKin
 use crate::admin;
 use crate::alerts;
 use crate::app::{App, relay};
-use crate::config::{Config, JwksConfig, MonitoringConfig};
+use crate::config::{Config, JwksConfig, MonitoringConfig, StopConfig};
 use crate::observability::monitor::Monitor;
 use crate::observability::traces::{TraceConfig, Tracer};
 use crate::observability::{self, LeaveRequest, Node, Parts};
@@ -45,18 +46,12 @@ pub use reload::Reloader;
 
 /// While a node cannot serve yet, the reason is logged this often.
 const READY_SAID_EVERY: Duration = Duration::from_secs(5);
-/// Handing leadership over may take this long in a shutdown.
-const TRANSFER_TIMEOUT: Duration = Duration::from_millis(500);
-/// Answers to operators that are on their way get this long in a shutdown.
-const ADMIN_STOP_TIMEOUT: Duration = Duration::from_millis(300);
-/// Stopping Raft and closing the store may take this long in a shutdown.
-const CLUSTER_STOP_TIMEOUT: Duration = Duration::from_millis(1500);
 
 /// A running node.
 pub struct Server {
     node: Arc<Node>,
     report: StartReport,
-    drain_timeout: Duration,
+    stopping: StopConfig,
     /// Ends the public listeners, and what serves them.
     public_stop: CancellationToken,
     public: Vec<JoinHandle<io::Result<()>>>,
@@ -276,7 +271,15 @@ impl Server {
             doors.push(door.open()?);
         }
         let reloader = Reloader::new(guard, listener_tls.clone(), tls_port, keeper, Arc::clone(&node));
-        node.attach(Parts { cluster, service: service.clone(), leave, tls: listener_tls.clone() });
+        let (drain_rate, affinity_timeout) = (config.node.stop.rate, config.public.affinity_timeout);
+        node.attach(Parts {
+            cluster,
+            service: service.clone(),
+            leave,
+            drain_rate,
+            affinity_timeout,
+            tls: listener_tls.clone(),
+        });
         let public = doors
             .into_iter()
             .map(|door| {
@@ -299,8 +302,8 @@ impl Server {
             "member of the cluster: {}",
             report.start
         );
-        let drain_timeout = config.node.drain_timeout;
-        Ok(Self { node, report, drain_timeout, public_stop, public, reloader, admin_stop, admin_doors, leave_requests })
+        let stopping = config.node.stop;
+        Ok(Self { node, report, stopping, public_stop, public, reloader, admin_stop, admin_doors, leave_requests })
     }
 
     /// Puts in force what may change of a new configuration: rules, keys of tokens, certificates. Clients stay connected.
@@ -376,49 +379,12 @@ impl Server {
                 Err(panic) => io::Error::other(panic),
             })),
         };
-        self.stop().await;
+        match failure {
+            // Balancers are given time to look away; a node that cannot go on has none.
+            None => self.stop_in_order().await,
+            Some(_) => self.stop().await,
+        }
         failure.map_or(Ok(()), Err)
-    }
-
-    /// Lets the clients go, leaves the cluster for good and says what came of it. The rest is an ordinary stop.
-    async fn leave(&self, request: LeaveRequest) -> Result<(), String> {
-        let Some(parts) = self.node.parts() else { return Ok(()) };
-        tracing::info!("leaving the cluster");
-        self.node.set_draining();
-        if tokio::time::timeout(TRANSFER_TIMEOUT, parts.cluster.transfer_leadership()).await.is_err() {
-            tracing::warn!(?TRANSFER_TIMEOUT, "no other voter took the leadership over in time");
-        }
-        parts.service.drain(self.drain_timeout).await;
-        let left = parts.cluster.leave().await.map_err(|error| {
-            format!("the node let its clients go but could not leave its cluster: {error}; it is a member still")
-        });
-        // Whoever asked may have gone away.
-        let _ = request.done.send(left.clone());
-        left
-    }
-
-    async fn stop(&mut self) {
-        self.node.set_draining();
-        if let Some(parts) = self.node.parts() {
-            // First the leadership: clients that leave need a leader to be resumed by.
-            if tokio::time::timeout(TRANSFER_TIMEOUT, parts.cluster.transfer_leadership()).await.is_err() {
-                tracing::warn!(?TRANSFER_TIMEOUT, "no other voter took the leadership over in time");
-            }
-            parts.service.drain(self.drain_timeout).await;
-            self.public_stop.cancel();
-            if tokio::time::timeout(CLUSTER_STOP_TIMEOUT, parts.cluster.shutdown()).await.is_err() {
-                tracing::warn!(?CLUSTER_STOP_TIMEOUT, "the cluster floor did not stop in time");
-            }
-        }
-        self.public_stop.cancel();
-        self.admin_stop.cancel();
-        // An answer that is on its way, to whoever made the node leave.
-        let doors = futures_util::future::join_all(self.admin_doors.drain(..));
-        if tokio::time::timeout(ADMIN_STOP_TIMEOUT, doors).await.is_err() {
-            tracing::debug!("an operator's request was cut off");
-        }
-        let _ = std::fs::remove_file(self.node.data_dir().join(admin::SOCKET_NAME));
-        tracing::info!(event_type = "stopped", "stopped");
     }
 }
 
@@ -460,6 +426,7 @@ fn service_config(config: &Config) -> ServiceConfig {
         handshake_timeout: public.handshake_timeout,
         max_http_buffer_size: public.payload_bytes_max,
         transports: public.transports.clone(),
+        affinity: public.affinity.clone(),
         forwards: public.forwards,
         keep_alive: public.keep_alive,
         counted_events: public.counted_events.clone(),

@@ -64,6 +64,25 @@ async function certificates(...names) {
   return { directory, options, signing: ['--tls-ca-key', path.join(directory, 'ca-key.pem')] };
 }
 
+test('a node that knows one seed by its name appears in the status of all nodes, and in none once it has left', { timeout: 180_000 }, async (t) => {
+  const cluster = await Cluster.start(3);
+  t.after(() => cluster.stop());
+  const seed = cluster.nodes[1].clusterAddr.replace('127.0.0.1', 'localhost');
+  const added = planNode('added', cluster.directory, await portsOfNode(), { options: ['--bootstrap', seed] });
+  t.after(() => added.kill());
+  added.spawn();
+  await added.ready();
+  const id = await idOf(added);
+  const everywhere = (what, check) => until(what, async () => {
+    const views = await Promise.all(cluster.nodes.map((node) => node.status()));
+    return views.every(({ nodes }) => check(nodes.find((node) => node.id === id)));
+  });
+  await everywhere('all nodes show it', (node) => node?.live && node.standing === 'serving' && node.url === added.url);
+  await does(['leave', '--addr', added.adminUrl]);
+  assert.deepEqual(await added.gone, { code: 0, signal: null });
+  await everywhere('no node shows it', (node) => node === undefined);
+});
+
 describe('join tokens', () => {
   test('let one node in, once, and only into their own cluster', { timeout: 300_000 }, async (t) => {
     const ours = await certificates('a', 'b', 'c');

@@ -351,6 +351,12 @@ impl Sessions {
         self.owned.range(first..=last).map(|(_, owned)| owned.len() as u64).sum()
     }
 
+    /// Disconnected sessions whose window ends after this.
+    pub(crate) fn waiting_beyond(&self, deadline_ms: u64) -> u64 {
+        let first = (deadline_ms.saturating_add(1), PidHash([0; 16]));
+        self.deadlines.range(first..).count() as u64
+    }
+
     /// The session whose window ends first.
     pub(crate) fn first_deadline(&self) -> Option<(u64, PidHash)> {
         self.deadlines.get_min().copied()

@@ -92,6 +92,15 @@ impl State {
         self.sessions.disconnected() as u64
     }
 
+    /// Sessions that are connected, or were within so much committed cluster time (and are inside their recovery window).
+    #[must_use]
+    pub fn connected_within(&self, within_ms: u64) -> u64 {
+        let window = self.configuration.as_ref().map_or(0, |configuration| configuration.recovery_window_ms);
+        // A window begins with the disconnection.
+        let end = self.cluster_time_ms().saturating_add(window).saturating_sub(within_ms);
+        self.connected_count() + self.sessions.waiting_beyond(end)
+    }
+
     /// Connected sessions of a node.
     #[must_use]
     pub fn node_session_count(&self, node: NodeId) -> u64 {

@@ -17,8 +17,8 @@ use tokio::sync::oneshot;
 use vedfolnir_cluster::state::NodeId;
 use vedfolnir_cluster::{Cluster, MembershipError, NodeStatus};
 
+use super::drain::{self, MemberStatus};
 use crate::observability::{LeaveRequest, Node, Parts, readiness_reason};
-use crate::service::Vitals;
 
 /// The leader is asked for what only it knows, no longer than this.
 const CONTACTS_TIMEOUT: Duration = Duration::from_secs(2);
@@ -122,22 +122,9 @@ fn parts(node: &Node) -> Result<&Parts, Refused> {
     node.parts().ok_or_else(|| Refused(StatusCode::SERVICE_UNAVAILABLE, readiness_reason(node).unwrap_or_default()))
 }
 
-/// A member, with how it feels.
-#[derive(Serialize)]
-struct MemberStatus {
-    #[serde(flatten)]
-    status: NodeStatus,
-    /// Its figures of the last seconds; `null`: it does not answer.
-    vitals: Option<Vitals>,
-}
-
 async fn members(State(node): State<Arc<Node>>) -> Result<Json<Members<MemberStatus>>, Refused> {
     let Parts { cluster, service, .. } = parts(&node)?;
-    let members = cluster.members(CONTACTS_TIMEOUT).await.into_iter().map(|status| async move {
-        let vitals = service.vitals_of(&status.id).await;
-        MemberStatus { status, vitals }
-    });
-    let members = futures_util::future::join_all(members).await;
+    let members = drain::asked(service, cluster.members(CONTACTS_TIMEOUT).await).await;
     let status = cluster.status();
     Ok(Json(Members {
         cluster_id: status.cluster_id,

@@ -11,25 +11,33 @@ use axum::{Json, Router};
 use serde::Serialize;
 use vedfolnir_cluster::ClusterStatus;
 
+use super::drain::{self, MemberStatus};
 use super::{audit, levels, membership, trace, users};
 use crate::alerts::{ClusterAlert, Ledger};
 use crate::observability::monitor::Versions;
 use crate::observability::{Node, readiness_reason, unix_ms};
+use crate::service::Standing;
 use crate::tls::doctor::certificate_expires;
 use crate::tls::{CertificateReport, ListenerTls};
 
 /// What `/status` answers with 200.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Debug, Serialize)]
 pub struct AdminStatus {
     /// The cluster as this node sees it.
     #[serde(flatten)]
     pub cluster: ClusterStatus,
+    /// How this node stands towards clients.
+    pub standing: Standing,
+    /// Members, sorted by id.
+    pub(super) nodes: Vec<MemberStatus>,
     /// Name of this process.
     pub server_id: String,
     /// Seconds since it started.
     pub uptime: u64,
     /// Transports open on this node.
     pub connections: u64,
+    /// Clients of the whole cluster that are bound to a node.
+    pub total_affinities: u64,
     /// Where this node keeps its state.
     pub data_dir: String,
     /// Its clock, in milliseconds since 1970.
@@ -117,6 +125,7 @@ pub fn router(node: Arc<Node>) -> Router {
         .merge(audit::router(Arc::clone(&node)))
         .merge(levels::router(Arc::clone(&node)))
         .merge(users::router(Arc::clone(&node)))
+        .merge(drain::router(Arc::clone(&node)))
         .merge(membership::router(node))
 }
 
@@ -133,12 +142,15 @@ async fn status(State(node): State<Arc<Node>>) -> Response {
         cluster.reason = Some(reason);
     }
     Json(AdminStatus {
+        standing: node.standing(),
+        nodes: drain::known(&parts.service, std::mem::take(&mut cluster.nodes)),
         config_hash: node.config_hash(),
         versions: Versions::with_format(cluster.format),
         cluster,
         server_id: node.server_id().to_owned(),
         uptime: node.uptime_seconds(),
         connections: node.connections(),
+        total_affinities: drain::total_affinities(parts),
         data_dir: node.data_dir().display().to_string(),
         unix_ms: unix_ms(SystemTime::now()),
         cluster_certificate_expires: node.cluster_certificate().and_then(certificate_expires),

@@ -111,7 +111,10 @@ pub struct NodeView {
     pub matched_index: Option<u64>,
     /// Since the leader last heard from it.
     pub last_contact_ms: Option<u64>,
-    /// Its figures of the last seconds; `None`: it does not answer, or is not asked for them here.
+    /// How it stands towards clients: `serving`, `maintenance`, `draining` or `stopping`; `None`: not known.
+    #[serde(default)]
+    pub standing: Option<String>,
+    /// Its figures of the last seconds; `None`: it does not say.
     #[serde(default)]
     pub vitals: Option<Vitals>,
 }

@@ -90,6 +90,18 @@ impl Door {
         post_to(&target, self.token()?.as_ref(), path, body, timeout).await
     }
 
+    /// Has the one node do something, and returns how it is then.
+    pub(crate) async fn change<B: Serialize, T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &B,
+        timeout: Duration,
+    ) -> Result<T, Failure> {
+        let (target, token) = (self.target()?, self.token()?);
+        let body = serde_json::to_vec(body).map_err(|error| Failure::other(error.to_string()))?;
+        understood(admin::post(&target, token.as_ref(), path, body, timeout).await)
+    }
+
     /// Reads something of the one node.
     pub(crate) async fn get<T: DeserializeOwned>(&self, path: &str, timeout: Duration) -> Result<T, Failure> {
         let (target, token) = (self.target()?, self.token()?);

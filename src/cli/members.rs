@@ -11,8 +11,8 @@ use super::{Failure, out, runtime};
 
 /// The leader may have to be elected first.
 const TIMEOUT: Duration = Duration::from_secs(20);
-/// Clients are let go first.
-const LEAVE_TIMEOUT: Duration = Duration::from_secs(40);
+/// Clients are let go first, at the node's pace: as long as its time-out can be, and some more.
+const LEAVE_TIMEOUT: Duration = Duration::from_secs(660);
 
 #[derive(Args, Debug)]
 pub(crate) struct MembersArgs {
@@ -78,7 +78,7 @@ pub(crate) fn members(arguments: MembersArgs) -> Result<(), Failure> {
 }
 
 /// One of a member's figures, if there is one.
-fn vital(node: &NodeView, of: impl FnOnce(&Vitals) -> Option<String>) -> String {
+pub(super) fn vital(node: &NodeView, of: impl FnOnce(&Vitals) -> Option<String>) -> String {
     node.vitals.as_ref().and_then(of).unwrap_or_else(|| "-".to_owned())
 }
 

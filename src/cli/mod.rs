@@ -6,6 +6,7 @@ mod config;
 mod dev;
 mod doctor;
 mod door;
+mod drain;
 mod exit;
 mod healthcheck;
 mod log_level;
@@ -54,6 +55,10 @@ enum Verb {
     Remove(members::RemoveArgs),
     /// Have a running node leave its cluster for good and end.
     Leave(members::LeaveArgs),
+    /// Have a running node let its clients go to the others, a few at a time, and take no new ones until told otherwise.
+    Drain(drain::DrainArgs),
+    /// Keep new clients away from a running node, over restarts, until told otherwise; those it has stay.
+    Maintenance(drain::MaintenanceArgs),
     /// Have another voter lead.
     TransferLeadership(members::TransferArgs),
     /// What applies, whether it would start, files to begin with.
@@ -96,6 +101,8 @@ pub(crate) fn run() -> Result<(), Failure> {
         Verb::Members(arguments) => members::members(arguments),
         Verb::Remove(arguments) => members::remove(arguments),
         Verb::Leave(arguments) => members::leave(arguments),
+        Verb::Drain(arguments) => drain::drain(arguments),
+        Verb::Maintenance(arguments) => drain::maintenance(arguments),
         Verb::TransferLeadership(arguments) => members::transfer(arguments),
         Verb::Config(verb) => config::run(verb),
         Verb::Doctor(arguments) => doctor::run(arguments),

@@ -5,17 +5,28 @@ use tokio::sync::oneshot;
 
 use super::Failure;
 
-/// Installs the handlers now; the future ends with what asked for the stop.
-pub(crate) fn stop_signal() -> Result<impl Future<Output = &'static str>, Failure> {
-    let refused = |error| Failure::other(format!("signal handlers cannot be installed: {error}"));
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(refused)?;
-    let mut terminate = signal(SignalKind::terminate()).map_err(refused)?;
-    Ok(async move {
+/// What asks for the end: each signal counts, also after the first.
+pub(crate) struct StopSignals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl StopSignals {
+    /// Installs the handlers now.
+    pub(crate) fn install() -> Result<Self, Failure> {
+        let refused = |error| Failure::other(format!("signal handlers cannot be installed: {error}"));
+        let interrupt = signal(SignalKind::interrupt()).map_err(refused)?;
+        let terminate = signal(SignalKind::terminate()).map_err(refused)?;
+        Ok(Self { interrupt, terminate })
+    }
+
+    /// The next one; cancel-safe.
+    pub(crate) async fn next(&mut self) -> &'static str {
         tokio::select! {
-            _ = interrupt.recv() => "SIGINT",
-            _ = terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+            _ = self.terminate.recv() => "SIGTERM",
         }
-    })
+    }
 }
 
 /// SIGHUP: read the configuration again.

@@ -1,7 +1,6 @@
 //! `vedfolnir start`: one node until it is told to stop.
 
 use std::fmt::Write as _;
-use std::time::Duration;
 
 use tokio::signal::unix::Signal;
 use vedfolnir::config::{self, Loaded, Severity};
@@ -10,10 +9,8 @@ use vedfolnir::server::{Reloader, Server, StartReport};
 
 use super::notify::Supervisor;
 use super::settings::SettingsArgs;
+use super::signal::StopSignals;
 use super::{Failure, out, runtime, signal};
-
-/// After a stop was asked for, the process is gone within this time whatever hangs.
-const STOP_TIMEOUT: Duration = Duration::from_millis(4800);
 
 pub(crate) fn run(settings: &SettingsArgs) -> Result<(), Failure> {
     let mut loaded = config::load(&settings.inputs())?;
@@ -35,17 +32,19 @@ async fn serve(loaded: Loaded, settings: SettingsArgs) -> Result<(), Failure> {
     let exit_with_stdin = settings.exit_with_stdin;
     // Before anything else: from here on a SIGHUP is a wish, not the end.
     let hang_ups = signal::hang_ups()?;
-    let signalled = signal::stop_signal()?;
-    let asked = async move {
-        tokio::select! {
-            name = signalled => name,
-            () = signal::stdin_closed(exit_with_stdin) => "the end of standard input",
-        }
-    };
-    tokio::pin!(asked);
+    let mut signals = signal::StopSignals::install()?;
+    let stdin_closed = signal::stdin_closed(exit_with_stdin);
+    tokio::pin!(stdin_closed);
+    let mut asked = Box::pin(async {
+        let reason = tokio::select! {
+            name = signals.next() => name,
+            () = &mut stdin_closed => "the end of standard input",
+        };
+        (reason, signals)
+    });
     let server = tokio::select! {
         started = Server::start(loaded.config.clone()) => started?,
-        reason = &mut asked => {
+        (reason, _) = &mut asked => {
             tracing::info!(reason, "stopped before the node was a member of its cluster");
             return Ok(());
         }
@@ -54,18 +53,22 @@ async fn serve(loaded: Loaded, settings: SettingsArgs) -> Result<(), Failure> {
     let block = start_block(server.report());
     let ready = server.ready();
     let supervisor = &Supervisor::of_this_process();
+    // Within this time the process is gone, whatever hangs.
+    let stop = loaded.config.node.stop;
+    let limit = stop.delay + stop.timeout;
     let reloads = reload_at(hang_ups, server.reloader(), loaded, settings, supervisor);
-    let (stopping, stopped) = tokio::sync::oneshot::channel::<()>();
+    let (stopping, stopped) = tokio::sync::oneshot::channel::<StopSignals>();
     let run = server.run_until(async move {
-        let reason = asked.await;
+        let (reason, signals) = asked.await;
         tracing::info!(event_type = "stopping", reason, "shutting down");
         supervisor.stopping();
-        let _ = stopping.send(());
+        let _ = stopping.send(signals);
     });
     let overdue = async move {
-        match stopped.await {
-            Ok(()) => tokio::time::sleep(STOP_TIMEOUT).await,
-            Err(_) => std::future::pending().await,
+        let Ok(mut signals) = stopped.await else { return std::future::pending().await };
+        tokio::select! {
+            () = tokio::time::sleep(limit) => tracing::warn!(?limit, "the shutdown hangs: ending without it"),
+            name = signals.next() => tracing::warn!(reason = name, "asked a second time: ending at once"),
         }
     };
     let announced = async move {
@@ -80,10 +83,7 @@ async fn serve(loaded: Loaded, settings: SettingsArgs) -> Result<(), Failure> {
         () = reloads => Ok(()),
         () = supervisor.keep_alive() => Ok(()),
         ended = run => ended.map_err(Failure::from),
-        () = overdue => {
-            tracing::warn!(?STOP_TIMEOUT, "the shutdown hangs: ending without it");
-            Ok(())
-        }
+        () = overdue => Ok(()),
     }
 }
 

@@ -8,11 +8,29 @@ use vedfolnir::admin::{self, StatusView, Target};
 use vedfolnir::security::secret::Secret;
 
 use super::door::{self, Door};
+use super::members::vital;
 use super::{Failure, out, runtime};
 
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// Another node's applied position is a courtesy: not worth a longer wait.
 const PEER_TIMEOUT: Duration = Duration::from_millis(700);
+
+const HEAD: [&str; 14] = [
+    "NODE",
+    "ROLE",
+    "LIVE",
+    "STANDING",
+    "SESSIONS",
+    "APPLIED",
+    "LAST CONTACT",
+    "CPU",
+    "MEMORY",
+    "RESPONSE",
+    "ERRORS",
+    "CLIENTS",
+    "URL",
+    "CLUSTER",
+];
 
 #[derive(Args, Debug)]
 pub(crate) struct StatusArgs {
@@ -101,16 +119,21 @@ fn render(view: &StatusView, applied: &[Option<u64>]) -> String {
         let told = if alert.told { "" } else { " (the receiver has not taken it yet)" };
         let _ = writeln!(text, "alert              {} {member} since {}{told}", alert.alert, alert.since);
     }
-    let mut rows =
-        vec![["NODE", "ROLE", "LIVE", "SESSIONS", "APPLIED", "LAST CONTACT", "URL", "CLUSTER"].map(String::from)];
+    let mut rows = vec![HEAD.map(String::from)];
     for (node, applied) in view.nodes.iter().zip(applied) {
         rows.push([
             node.id.clone(),
             node.role.clone(),
             if node.live { "yes" } else { "no" }.to_owned(),
+            node.standing.clone().unwrap_or_else(|| "-".to_owned()),
             node.sessions.to_string(),
             applied.map_or_else(|| "-".to_owned(), |index| index.to_string()),
             node.last_contact_ms.map_or_else(|| "-".to_owned(), |ms| format!("{ms} ms")),
+            vital(node, |vitals| Some(format!("{:.0} %", vitals.cpu_percent))),
+            vital(node, |vitals| Some(format!("{} MB", vitals.memory_bytes / 1_000_000))),
+            vital(node, |vitals| Some(format!("{:.1} ms", vitals.response_ms?))),
+            vital(node, |vitals| Some(format!("{:.1} %", 100.0 * vitals.error_rate?))),
+            vital(node, |vitals| Some(vitals.connections.to_string())),
             node.url.clone(),
             node.cluster_addr.clone(),
         ]);

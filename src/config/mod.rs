@@ -43,12 +43,14 @@ pub use load_balancer::{LoadBalancer, check_nodes, load_balancer};
 pub use options::{OptionSpec, options};
 pub use parts::{
     AdminConfig, AdminTokens, CheckConfig, ClusterPart, Config, JwksConfig, LogConfig, LogFormat, MetricFamilies,
-    MetricsConfig, MetricsForm, MonitoringConfig, NodeConfig, PublicConfig, SecurityConfig, TlsConfig, TlsReload,
+    MetricsConfig, MetricsForm, MonitoringConfig, NodeConfig, PublicConfig, SecurityConfig, StopConfig, TlsConfig,
+    TlsReload,
 };
 pub use problem::{ConfigError, Problem, Severity};
 pub use render::{Shown, ShownSetting, Template, json_schema, markdown, template};
 pub use schema::kind::parse_duration;
 pub use schema::mode::DEFAULT_ADMIN_BIND;
+pub use schema::performance::drain_rate;
 
 pub use crate::tls::inspect::show_time;
 

@@ -11,6 +11,7 @@ use vedfolnir_cluster::{ClusterTls, RaftTiming, ReplicatedLimits};
 use crate::alerts::{AlertConfig, Thresholds};
 use crate::observability::logging::{HttpConfig, Levels, Pii, Rotation, SyslogConfig, Target};
 use crate::observability::traces::TraceConfig;
+use crate::security::affinity::AffinityRule;
 use crate::security::auth::{Authenticator, JwksUrl};
 use crate::security::proxy_protocol::Mode as ProxyProtocol;
 use crate::security::rules::Rules;
@@ -55,8 +56,19 @@ pub struct NodeConfig {
     pub relay: bool,
     /// Threads of the runtime; `None`: one per core.
     pub worker_threads: Option<usize>,
-    /// How long a shutdown may drain clients before it goes on.
-    pub drain_timeout: Duration,
+    /// How it ends.
+    pub stop: StopConfig,
+}
+
+/// How a node ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StopConfig {
+    /// How long it goes on serving while balancers look away.
+    pub delay: Duration,
+    /// After that the process is gone within this time.
+    pub timeout: Duration,
+    /// Clients that are let go in a second; more, where the time-out needs it.
+    pub rate: u32,
 }
 
 /// The public listeners.
@@ -84,6 +96,10 @@ pub struct PublicConfig {
     pub payload_bytes_max: usize,
     /// Transports that clients may use.
     pub transports: Vec<Transport>,
+    /// What clients are told about their node, for balancers; `None`: nothing.
+    pub affinity: Option<AffinityRule>,
+    /// After so long without a connection a client is bound to no node any more.
+    pub affinity_timeout: Duration,
     /// Whether requests of sessions of other nodes are passed on.
     pub forwards: bool,
     /// Whether TCP keep-alive is on.

@@ -21,6 +21,7 @@ fn three() -> Vec<Member> {
         sessions: 0,
         matched_index: None,
         last_contact_ms: (id != "a").then_some(5),
+        standing: None,
         vitals: None,
     };
     let status = |id: &str| StatusView {

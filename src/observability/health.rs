@@ -12,6 +12,7 @@ use serde::Serialize;
 use super::checks::Condition;
 use super::node::Node;
 use super::timestamp::rfc3339;
+use crate::service::Standing;
 
 /// How a node is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,8 +23,10 @@ pub enum HealthStatus {
     Degraded,
     /// It does not serve.
     Unhealthy,
-    /// It does not serve because it is shutting down.
+    /// It does not serve because it is shutting down, or its clients are moved away.
     Draining,
+    /// It takes no new clients because an operator says so.
+    Maintenance,
 }
 
 impl HealthStatus {
@@ -35,6 +38,7 @@ impl HealthStatus {
             Self::Degraded => "degraded",
             Self::Unhealthy => "unhealthy",
             Self::Draining => "draining",
+            Self::Maintenance => "maintenance",
         }
     }
 
@@ -74,8 +78,12 @@ pub(crate) fn report(node: &Node) -> HealthReport {
 
 fn status(node: &Node) -> (HealthStatus, Option<String>) {
     let (condition, worst) = node.checks().lock().condition();
-    match (readiness_reason(node), condition) {
-        (Some(reason), _) if node.draining() => (HealthStatus::Draining, Some(reason)),
+    let standing = node.standing();
+    if let Some(reason) = standing.reason() {
+        let status = if standing == Standing::Maintenance { HealthStatus::Maintenance } else { HealthStatus::Draining };
+        return (status, Some(reason.to_owned()));
+    }
+    match (cluster_reason(node), condition) {
         (Some(reason), _) => (HealthStatus::Unhealthy, Some(reason)),
         (None, Condition::Unhealthy) => (HealthStatus::Unhealthy, worst),
         (None, Condition::Degraded) => (HealthStatus::Degraded, worst),
@@ -111,7 +119,7 @@ struct Detailed<'a> {
     checks: serde_json::Map<String, serde_json::Value>,
 }
 
-/// 200 `healthy` or `degraded`; 503 `unhealthy` or `draining`: what a load balancer should route by.
+/// 200 `healthy` or `degraded`; 503 `unhealthy`, `draining` or `maintenance`: what a load balancer should route by.
 pub(super) async fn health(State(node): State<Arc<Node>>) -> Response {
     let (code, health, _) = judge(&node);
     uncached(code, Json(health))
@@ -121,7 +129,7 @@ pub(super) async fn health(State(node): State<Arc<Node>>) -> Response {
 pub(super) async fn detailed(State(node): State<Arc<Node>>) -> Response {
     let (code, health, reason) = judge(&node);
     let mut checks = serde_json::Map::new();
-    let raft = match readiness_reason(&node) {
+    let raft = match cluster_reason(&node) {
         None => serde_json::json!({"status": "ok", "message": "in contact with a quorum, caught up", "age": 0.0}),
         Some(reason) => serde_json::json!({"status": "failed", "message": reason, "age": 0.0}),
     };
@@ -161,7 +169,7 @@ pub(super) async fn startup(State(node): State<Arc<Node>>) -> Response {
         started: bool,
         server_id: &'a str,
     }
-    let started = node.has_served() || readiness_reason(&node).is_none();
+    let started = node.has_served() || cluster_reason(&node).is_none();
     if started {
         node.set_served();
     }
@@ -190,11 +198,13 @@ fn unready_reason(node: &Node) -> Option<String> {
     })
 }
 
-/// Why the node cannot serve; `None`: it can.
+/// Why the node cannot serve, or is not to; `None`: it can.
 pub(crate) fn readiness_reason(node: &Node) -> Option<String> {
-    if node.draining() {
-        return Some("the node is shutting down".to_owned());
-    }
+    node.standing().reason().map(str::to_owned).or_else(|| cluster_reason(node))
+}
+
+/// Why the node cannot serve; `None`: it can.
+fn cluster_reason(node: &Node) -> Option<String> {
     let Some(parts) = node.parts() else {
         return Some("the node is not a member of its cluster yet".to_owned());
     };

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use parking_lot::Mutex;
@@ -16,7 +16,7 @@ use super::traces::TraceStats;
 use super::watchdog::Watchdog;
 use crate::alerts::{AlertStats, Thresholds};
 use crate::security::secret::Secret;
-use crate::service::Service;
+use crate::service::{Service, Standing};
 use crate::tls::ListenerTls;
 
 /// Shared by the public and the admin routes, from before the cluster is reached until the process ends.
@@ -51,6 +51,10 @@ pub struct Parts {
     pub tls: Option<Arc<ListenerTls>>,
     /// Takes the wish that the node leaves its cluster; one at a time.
     pub leave: mpsc::Sender<LeaveRequest>,
+    /// Clients that a drain lets go in a second unless it is told otherwise.
+    pub drain_rate: u32,
+    /// After so long without a connection a client is bound to no node any more.
+    pub affinity_timeout: Duration,
 }
 
 /// The wish that the node leaves its cluster and ends.
@@ -157,6 +161,12 @@ impl Node {
         }
     }
 
+    pub(crate) fn set_crowded(&self, crowded: bool) {
+        if let Some(parts) = self.parts() {
+            parts.service.set_crowded(crowded);
+        }
+    }
+
     /// What alerts count.
     #[must_use]
     pub const fn alerts(&self) -> &Arc<AlertStats> {
@@ -220,10 +230,13 @@ impl Node {
         self.parts().map_or(0, |parts| parts.service.stats().connections_active())
     }
 
-    /// Whether a shutdown has begun.
+    /// How the node stands towards clients.
     #[must_use]
-    pub fn draining(&self) -> bool {
-        self.draining.load(Ordering::Relaxed)
+    pub fn standing(&self) -> Standing {
+        if self.draining.load(Ordering::Relaxed) {
+            return Standing::Stopping;
+        }
+        self.parts().map_or(Standing::Serving, |parts| parts.service.standing())
     }
 
     /// A shutdown has begun: not ready from here on.

@@ -21,6 +21,8 @@ const ROOM_PERCENT_MIN: u64 = 5;
 const ROOM_MIB_MIN: u64 = 1_024;
 /// The share of a limit, in percent, beyond which something must be done.
 const SHARE_PERCENT_MAX: u64 = 90;
+/// The share of the limit of memory, in percent, beyond which room is kept for clients that come back.
+const NEWCOMERS_PERCENT_MAX: u64 = 85;
 /// How often memory is looked at: a herd of clients fills it faster than any interval of checks.
 const MEMORY_EVERY: Duration = Duration::from_secs(1);
 const PROBE: &str = "health-check";
@@ -83,6 +85,7 @@ async fn watch_memory(node: &Arc<Node>, config: &CheckConfig, stop: &Cancellatio
             None => Ok(format!("{resident} bytes, no limit")),
         };
         node.set_shedding(finding.is_err());
+        node.set_crowded(config.memory_bytes_max.is_some_and(|limit| resident > limit / 100 * NEWCOMERS_PERCENT_MAX));
         record(node, Part::Memory, finding);
     }
 }

@@ -62,11 +62,13 @@ pub enum SecurityEvent {
     ProxyProtocolInvalid,
     /// A table of a limit is full, so that newcomers share one bucket.
     LimitTableFull,
+    /// An affinity cookie or key that nobody here has made; it was ignored.
+    AffinityForged,
 }
 
 impl SecurityEvent {
     /// Every event: metrics are there, at zero, before the first one happens.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::BlockedOrigin,
         Self::BlockedHost,
         Self::HttpsRequired,
@@ -86,6 +88,7 @@ impl SecurityEvent {
         Self::LimitTableFull,
         Self::TokenExpired,
         Self::Forbidden,
+        Self::AffinityForged,
     ];
 
     /// The event's type as a metric's label.
@@ -107,6 +110,7 @@ impl SecurityEvent {
             Self::ProxyProtocolMissing => "proxy_protocol_missing",
             Self::ProxyProtocolInvalid => "proxy_protocol_invalid",
             Self::LimitTableFull => "limit_table_full",
+            Self::AffinityForged => "affinity_forged",
         }
     }
 
@@ -135,7 +139,7 @@ impl SecurityEvent {
             Self::ProxyProtocolUntrusted | Self::ProxyProtocolMissing | Self::ProxyProtocolInvalid => {
                 Some("PROXY_PROTOCOL")
             }
-            Self::ProxyHeaderUntrusted | Self::ProxyHeaderInvalid | Self::LimitTableFull => None,
+            Self::ProxyHeaderUntrusted | Self::ProxyHeaderInvalid | Self::LimitTableFull | Self::AffinityForged => None,
         }
     }
 
@@ -172,6 +176,7 @@ impl SecurityEvent {
             | Self::ProxyProtocolMissing
             | Self::ProxyProtocolInvalid
             | Self::LimitTableFull
+            | Self::AffinityForged
             | Self::TokenExpired
             | Self::Forbidden => None,
         }
@@ -180,7 +185,10 @@ impl SecurityEvent {
     /// Whether a connection or a request was refused for it, and counts as blocked.
     #[must_use]
     pub const fn is_refusal(self) -> bool {
-        !matches!(self, Self::ProxyHeaderUntrusted | Self::ProxyHeaderInvalid | Self::LimitTableFull)
+        !matches!(
+            self,
+            Self::ProxyHeaderUntrusted | Self::ProxyHeaderInvalid | Self::LimitTableFull | Self::AffinityForged
+        )
     }
 
     /// What the client is told: true, and no more than it must know.
@@ -201,6 +209,7 @@ impl SecurityEvent {
                 "the connection does not begin as it must"
             }
             Self::LimitTableFull => "a limit is shared",
+            Self::AffinityForged => "an affinity cookie was ignored",
         }
     }
 
@@ -229,6 +238,7 @@ impl SecurityEvent {
             Self::LimitTableFull => 16,
             Self::TokenExpired => 17,
             Self::Forbidden => 18,
+            Self::AffinityForged => 19,
         }
     }
 }

@@ -27,7 +27,7 @@ const LINES_AT_ONCE: u32 = 200;
 /// How long a client with too many connections is told to wait, in seconds.
 const CONNECTIONS_RETRY_SECONDS: u64 = 5;
 /// The cookie of CSRF tokens, and how long one is good, in seconds.
-const CSRF_COOKIE: &str = "csrf_token";
+pub(crate) const CSRF_COOKIE: &str = "csrf_token";
 const CSRF_TTL_SECONDS: u64 = 12 * 3600;
 
 /// See the module.

@@ -10,6 +10,7 @@
 //!
 //! Nothing here reads a clock, a socket or the environment, and no lock is held across an await.
 
+pub mod affinity;
 pub mod auth;
 pub mod bearer;
 pub mod cidr;

@@ -1,10 +1,16 @@
-//! Whose connection an Engine.IO session id names: made by the owner, authenticated by every node of the cluster.
+//! Whose connection an Engine.IO session id names: made by the owner, authenticated by every node of the cluster. And which
+//! node balancers are told that a client was given to; nothing here depends on that.
 
+use axum::http::{HeaderMap, HeaderValue, Uri};
 use ring::hmac;
 use vedfolnir_cluster::state::{Incarnation, NodeId, SidKey};
 use vedfolnir_protocol::{ENGINE_SID_TAG_LEN, EngineSid};
 
+use super::http::Asking;
 use super::{Inner, random};
+use crate::security::affinity::{AffinityKey, AffinityRule};
+use crate::security::events::SecurityEvent;
+use crate::security::guard::unix_now;
 
 /// Where a request with a session id belongs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +49,39 @@ pub(crate) fn owner(service: &Inner, sid: &EngineSid) -> Owner {
         Some((incarnation, true)) if incarnation == named => Owner::Peer(sid.node),
         _ => Owner::Nobody,
     }
+}
+
+/// What a handshake's answer says in its data about the node, by name and value; `None`: affinity is off.
+pub(super) fn hint(service: &Inner) -> Option<(&str, String)> {
+    let rule = service.config.affinity.as_ref()?;
+    let expiry = unix_now().saturating_add(rule.seconds);
+    Some((&rule.key, key(service).issue(service.cluster.incarnation().node, expiry)))
+}
+
+/// The cookie that a handshake's answer gives the client, if it needs one.
+pub(super) fn cookie(service: &Inner, asking: Asking, headers: &HeaderMap, uri: &Uri) -> Option<HeaderValue> {
+    let rule = service.config.affinity.as_ref()?;
+    let node = service.cluster.incarnation().node;
+    let verdict = rule.judge(key(service), node, headers, shown_in_query(rule, uri), asking.https, unix_now());
+    if verdict.forged {
+        let event = SecurityEvent::AffinityForged;
+        service.guard.event(
+            event,
+            asking.address.ip(),
+            "an affinity cookie or key that no node of the cluster has made",
+        );
+    }
+    verdict.set_cookie
+}
+
+fn shown_in_query<'u>(rule: &AffinityRule, uri: &'u Uri) -> Option<&'u str> {
+    let pairs = uri.query()?.split('&').filter_map(|pair| pair.split_once('='));
+    pairs.into_iter().find(|(name, _)| *name == rule.key).map(|(_, value)| value)
+}
+
+/// A node is not ready before the cluster's key is committed.
+fn key(service: &Inner) -> &AffinityKey {
+    service.affinity.get_or_init(|| AffinityKey::derive(&service.sid_key().0))
 }
 
 fn tag_of(key: &SidKey, sid: &EngineSid) -> [u8; ENGINE_SID_TAG_LEN] {

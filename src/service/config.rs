@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::link::Transport;
 use super::outbox::OutboxLimits;
 use crate::observability::traces::Tracer;
+use crate::security::affinity::AffinityRule;
 use crate::security::proxy_protocol::Mode as ProxyProtocol;
 
 /// Settings of the WebSocket service.
@@ -27,6 +28,8 @@ pub struct ServiceConfig {
     pub transports: Vec<Transport>,
     /// Engine.IO sessions at once; one more is answered with 503.
     pub connections_max: usize,
+    /// What clients are told about their node, for balancers; `None`: nothing.
+    pub affinity: Option<AffinityRule>,
     /// Whether requests of sessions of other nodes are passed on.
     pub forwards: bool,
     /// Whether TCP keep-alive is on.
@@ -62,6 +65,7 @@ impl Default for ServiceConfig {
             max_http_buffer_size: 1_000_000,
             transports: vec![Transport::Polling, Transport::WebSocket],
             connections_max: 200_000,
+            affinity: None,
             forwards: true,
             keep_alive: true,
             proxy_protocol: ProxyProtocol::Off,

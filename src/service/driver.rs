@@ -8,7 +8,7 @@ use bytes::Bytes;
 use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
-use vedfolnir_protocol::engine_io::OpenPacket;
+use vedfolnir_protocol::engine_io::{Hint, OpenPacket};
 use vedfolnir_protocol::{CloseReason, Connection, ConnectionConfig, EncodedEvent, EngineSid, Event, Message, Packet};
 
 use super::link::{CloseCause, Link, Transport};
@@ -24,6 +24,8 @@ use crate::security::guard::{Budget, Place};
 
 /// Bytes that wait to be written to one connection; beyond them it is not read, since answers would only add to them.
 const UNWRITTEN_BYTES_MAX: usize = 2 << 20;
+/// A client that is let go leaves with no more than this unwritten, in bytes: what is written at the end takes it along.
+const LEAVE_UNWRITTEN_BYTES_MAX: usize = 64 << 10;
 /// Pulls from the history in one go, before others get their turn.
 const PULLS_MAX: usize = 4;
 
@@ -113,12 +115,14 @@ impl Session {
         let sid = self.sid.to_string();
         let upgradable =
             self.link.transport() == Transport::Polling && config.transports.contains(&Transport::WebSocket);
+        let hint = affinity::hint(&self.service);
         OpenPacket {
             sid: &sid,
             upgrades: if upgradable { &["websocket"] } else { &[] },
             ping_interval_ms: millis(config.ping_interval),
             ping_timeout_ms: millis(config.ping_timeout),
             max_payload: config.max_http_buffer_size as u64,
+            hint: hint.as_ref().map(|(name, value)| Hint { name, value }),
         }
         .to_packet()
     }
@@ -171,6 +175,11 @@ impl Session {
         !self.over_limit
     }
 
+    /// Whether its client is in no namespace, nor about to be.
+    pub(super) fn is_new(&self) -> bool {
+        self.sockets.is_empty() && self.work.as_ref().is_none_or(|work| work.is_empty())
+    }
+
     /// Handles what has been received, as far as handlers in flight and unwritten bytes allow.
     pub(crate) fn advance(&mut self) {
         if let Some(cause) = self.link.close_cause() {
@@ -197,7 +206,21 @@ impl Session {
     fn may_handle(&self) -> bool {
         self.handlers_in_flight < self.service.config.handlers_in_flight_max
             && self.handlers_bytes < self.service.config.handlers_bytes_max
-            && self.sockets.iter().map(|socket| socket.outbox.bytes()).sum::<usize>() < UNWRITTEN_BYTES_MAX
+            && self.unwritten_bytes() < UNWRITTEN_BYTES_MAX
+    }
+
+    fn unwritten_bytes(&self) -> usize {
+        self.sockets.iter().map(|socket| socket.outbox.bytes()).sum()
+    }
+
+    /// Ends a session that is to leave once nothing that its client asked is unanswered. Its transport has been read as far
+    /// as there was something to read.
+    pub(crate) fn leave_if_quiet(&mut self) {
+        let Some(cause) = self.link.leave_cause() else { return };
+        let works = self.work.as_ref().is_some_and(|work| !work.is_empty());
+        if self.inbox.is_empty() && !works && self.unwritten_bytes() <= LEAVE_UNWRITTEN_BYTES_MAX {
+            self.link.close(cause);
+        }
     }
 
     /// Whether the transport may be read: all that was received is handled.

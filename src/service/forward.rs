@@ -25,7 +25,9 @@ use vedfolnir_protocol::{ENGINE_SID_LEN, EngineSid, HandshakeError};
 use super::affinity::{self, Owner};
 use super::http::{self, Posted};
 use super::io::Io;
+use super::link::CloseCause;
 use super::stats::ServiceStats;
+use super::tunnels::Tunnel;
 use super::{Inner, respond, trace, upgrade, vitals, websocket};
 
 /// The version of headers and answers.
@@ -43,11 +45,13 @@ pub(super) enum Verb {
     Poll = 1,
     Post = 2,
     Upgrade = 3,
+    /// The node that the client is connected to wants to be rid of it. 4 and 5 are other questions between nodes.
+    Leave = 6,
 }
 
 impl Verb {
     fn of(byte: u8) -> Option<Self> {
-        [Self::Poll, Self::Post, Self::Upgrade].into_iter().find(|verb| *verb as u8 == byte)
+        [Self::Poll, Self::Post, Self::Upgrade, Self::Leave].into_iter().find(|verb| *verb as u8 == byte)
     }
 }
 
@@ -125,10 +129,20 @@ pub(super) async fn request(
         Verb::Upgrade => {
             let mut stream = open(service, node, verb, &sid).await?;
             match answer(in_time(stream.recv()).await) {
-                Ok(_) => http::accept_websocket(request, move |io, read_ahead| tunnel(io, read_ahead, stream)),
+                Ok(_) => {
+                    let service = Arc::clone(service);
+                    http::accept_websocket(request, move |io, read_ahead| async move {
+                        let place = Tunnel::open(&service, node, sid);
+                        tokio::select! {
+                            () = tunnel(io, read_ahead, stream) => {}
+                            () = place.tunnel.closed() => {}
+                        }
+                    })
+                }
                 Err(error) => Err(error),
             }
         }
+        Verb::Leave => Err(HandshakeError::BadRequest),
     };
     if result.is_err() {
         ServiceStats::one(&service.stats.forward_refusals_total);
@@ -142,6 +156,14 @@ async fn open(service: &Inner, node: NodeId, verb: Verb, sid: &EngineSid) -> Res
         ServiceStats::one(&service.stats.forward_refusals_total);
         HandshakeError::SessionIdUnknown
     })
+}
+
+/// Asks the owner to let a session go whose client is connected to this node.
+pub(super) async fn ask_to_leave(service: &Inner, owner: NodeId, sid: &EngineSid) {
+    if let Ok(mut stream) = service.cluster.open_peer_stream(owner, header(Verb::Leave, sid)).await {
+        // Its end is the answer.
+        let _ = in_time(stream.recv()).await;
+    }
 }
 
 async fn in_time(answer: impl Future<Output = Option<Bytes>>) -> Option<Bytes> {
@@ -223,6 +245,10 @@ async fn serve(service: &Arc<Inner>, verb: Verb, sid: &EngineSid, mut stream: Pe
         stream.send(refused(HandshakeError::SessionIdUnknown)).await;
         return;
     };
+    if verb == Verb::Leave {
+        link.leave(CloseCause::Draining);
+        return;
+    }
     let named = if verb == Verb::Upgrade { super::Transport::WebSocket } else { super::Transport::Polling };
     if let Err(error) = http::judge_transport_of_session(named, link.transport(), verb == Verb::Upgrade) {
         stream.send(refused(error)).await;
@@ -252,6 +278,7 @@ async fn serve(service: &Arc<Inner>, verb: Verb, sid: &EngineSid, mut stream: Pe
             }
             return;
         }
+        Verb::Leave => return,
     };
     stream.send(result.unwrap_or_else(refused)).await;
 }
@@ -264,7 +291,7 @@ mod tests {
 
     #[test]
     fn headers_and_answers_round_trip_and_garbage_is_refused() {
-        for verb in [Verb::Poll, Verb::Post, Verb::Upgrade] {
+        for verb in [Verb::Poll, Verb::Post, Verb::Upgrade, Verb::Leave] {
             let text = header(verb, &SID);
             assert_eq!(parse_header(&text), Some((verb, SID)));
             for end in 0..text.len() {

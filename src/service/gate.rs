@@ -18,7 +18,7 @@ use tower::ServiceExt as _;
 
 use super::arrival::Peer;
 use super::http::{self, Asking};
-use super::{Inner, random, respond};
+use super::{Inner, affinity, random, respond};
 use crate::security::csrf::{Action, CsrfGuard};
 use crate::security::csrf_token::NONCE_BYTES;
 use crate::security::events::SecurityEvent;
@@ -157,7 +157,12 @@ async fn engine_io(
         respond::refused(StatusCode::FORBIDDEN, SecurityEvent::CsrfFailure)
     } else {
         let opens = is_handshake(&request);
+        let cookie = if opens { affinity::cookie(service, asking, headers, request.uri()) } else { None };
         let mut response = http::answer(service, asking, request).await;
+        let opened = response.status().is_success() || response.status() == StatusCode::SWITCHING_PROTOCOLS;
+        if let Some(cookie) = cookie.filter(|_| opened) {
+            response.headers_mut().append(SET_COOKIE, cookie);
+        }
         if opens && let Some(csrf) = csrf {
             issue_token(csrf, headers, asking.https, response.headers_mut());
         }

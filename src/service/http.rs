@@ -24,6 +24,7 @@ use super::driver::Session;
 use super::io::Io;
 use super::link::{Link, Transport};
 use super::polling::{self, PollAnswer, PollingRequest, PostAnswer};
+use super::standing::{CROWDED, Unavailable};
 use super::stats::ServiceStats;
 use super::unread::Watched;
 use super::{Inner, forward, respond, upgrade, websocket};
@@ -172,15 +173,15 @@ pub(super) fn is_websocket_upgrade<B>(request: &Request<B>) -> bool {
 }
 
 fn handshake(service: &Arc<Inner>, asking: Asking, transport: Transport, request: Request<Incoming>) -> Response<Body> {
-    if let Some(reason) = service.refusal() {
+    if let Some(refused) = service.refusal() {
         ServiceStats::one(&service.stats.connections_unavailable_total);
-        return respond::unavailable(&reason);
+        return respond::unavailable(&refused);
     }
     if service.registry.len() >= service.config.connections_max {
         let reason = format!("the node has its {} connections", service.config.connections_max);
         ServiceStats::one(&service.stats.connections_full_total);
         service.guard.event(SecurityEvent::ConnectionLimit(ConnectionScope::Node), asking.address.ip(), &reason);
-        return respond::unavailable(&reason);
+        return respond::unavailable(&Unavailable::shortly(reason));
     }
     let place = match service.guard.enter(asking.address.ip()) {
         Ok(place) => place,
@@ -293,12 +294,14 @@ impl<'a> Posting<'a> {
         Ok(Self(link))
     }
 
-    async fn hand_over(self, body: Bytes) -> Result<(), HandshakeError> {
+    /// Whether the session took it; `false`: the client is to come back later.
+    async fn hand_over(self, body: Bytes) -> Result<bool, HandshakeError> {
         let requests = self.0.requests().ok_or(HandshakeError::BadRequest)?;
         let (answer, receiver) = oneshot::channel();
         requests.send(PollingRequest::Post(body, answer)).await.map_err(|_| HandshakeError::SessionIdUnknown)?;
         match receiver.await {
-            Ok(PostAnswer::Taken) => Ok(()),
+            Ok(PostAnswer::Taken) => Ok(true),
+            Ok(PostAnswer::Unavailable) => Ok(false),
             Ok(PostAnswer::Refused) => Err(HandshakeError::BadRequest),
             Err(_) => Err(HandshakeError::SessionIdUnknown),
         }
@@ -360,13 +363,18 @@ async fn post(service: &Inner, link: &Link, request: Request<Incoming>) -> Resul
     let posting = Posting::begin(link).await?;
     match read_post(service, request).await? {
         Posted::Answered(response) => Ok(response),
-        Posted::Body(body) => posting.hand_over(body).await.map(|()| respond::ok()),
+        Posted::Body(body) => posting.hand_over(body).await.map(|taken| match taken {
+            true => respond::ok(),
+            false => respond::unavailable(&Unavailable::shortly(CROWDED)),
+        }),
     }
 }
 
-/// Hands a POST's body, read by another node, to the session.
+/// Hands a POST's body, read by another node, to the session. The node that read it has no other word for a client that
+/// is to come back later than that its session is gone.
 pub(super) async fn post_to_link(link: &Link, body: Bytes) -> Result<(), HandshakeError> {
-    Posting::begin(link).await?.hand_over(body).await
+    let taken = Posting::begin(link).await?.hand_over(body).await?;
+    if taken { Ok(()) } else { Err(HandshakeError::SessionIdUnknown) }
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc};
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use vedfolnir_protocol::CloseReason;
 
 use super::polling::PollingRequest;
@@ -28,10 +29,12 @@ pub enum CloseCause {
     RateLimited = 7,
     /// The client's token has expired.
     TokenExpired = 8,
+    /// What room there is is for those who come back.
+    Crowded = 9,
 }
 
 impl CloseCause {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Fenced,
         Self::Isolated,
         Self::Draining,
@@ -40,13 +43,20 @@ impl CloseCause {
         Self::NotOpened,
         Self::RateLimited,
         Self::TokenExpired,
+        Self::Crowded,
     ];
 
-    /// What the WebSocket's close frame says (1008, RFC 6455, section 7.4.1), where the client is to know.
-    pub(crate) const fn policy(self) -> Option<&'static str> {
+    fn of(value: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|cause| *cause as u8 == value)
+    }
+
+    /// What the WebSocket's close frame says, where the client is to know: 1008 (RFC 6455, section 7.4.1), or 1013, try again
+    /// later (IANA's registry of close codes).
+    pub(crate) const fn frame(self) -> Option<(CloseCode, &'static str)> {
         match self {
-            Self::RateLimited => Some("rate limited"),
-            Self::TokenExpired => Some("token expired"),
+            Self::RateLimited => Some((CloseCode::Policy, "rate limited")),
+            Self::TokenExpired => Some((CloseCode::Policy, "token expired")),
+            Self::Crowded => Some((CloseCode::Again, "no room for newcomers")),
             _ => None,
         }
     }
@@ -62,6 +72,7 @@ impl CloseCause {
             Self::NotOpened => "it was not opened in time",
             Self::RateLimited => "the client sent more than it may",
             Self::TokenExpired => "the client's token expired",
+            Self::Crowded => "the node had room only for those who come back",
         }
     }
 
@@ -69,7 +80,7 @@ impl CloseCause {
     pub(crate) const fn reason(self) -> CloseReason {
         match self {
             Self::Draining => CloseReason::ServerShuttingDown,
-            Self::NotOpened => CloseReason::ForcedServerClose,
+            Self::NotOpened | Self::Crowded => CloseReason::ForcedServerClose,
             _ => CloseReason::ForcedClose,
         }
     }
@@ -102,6 +113,8 @@ impl Transport {
 pub(crate) struct Link {
     wake: Notify,
     close: AtomicU8,
+    /// The same, but not before what the client has asked is answered.
+    leave: AtomicU8,
     transport: AtomicU8,
     /// A POST is being read or handled.
     pub(crate) posting: AtomicBool,
@@ -123,6 +136,7 @@ impl Link {
         Self {
             wake: Notify::new(),
             close: AtomicU8::new(0),
+            leave: AtomicU8::new(0),
             transport: AtomicU8::new(transport as u8),
             posting: AtomicBool::new(false),
             upgrading: AtomicBool::new(transport == Transport::WebSocket),
@@ -148,8 +162,18 @@ impl Link {
 
     /// Why the transport is to be closed, if it is.
     pub(crate) fn close_cause(&self) -> Option<CloseCause> {
-        let value = self.close.load(Ordering::Acquire);
-        CloseCause::ALL.into_iter().find(|cause| *cause as u8 == value)
+        CloseCause::of(self.close.load(Ordering::Acquire))
+    }
+
+    /// Has the connection task close the transport as soon as what the client has asked is answered.
+    pub(crate) fn leave(&self, cause: CloseCause) {
+        let _ = self.leave.compare_exchange(0, cause as u8, Ordering::AcqRel, Ordering::Acquire);
+        self.wake();
+    }
+
+    /// Whether it is to be closed so, and why.
+    pub(crate) fn leave_cause(&self) -> Option<CloseCause> {
+        CloseCause::of(self.leave.load(Ordering::Acquire))
     }
 
     /// Resolves when the transport is to be closed; swallows wakes, so look at the outboxes afterwards.

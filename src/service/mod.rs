@@ -28,6 +28,7 @@ mod io;
 mod journal;
 mod link;
 mod listener;
+mod maintenance;
 mod outbox;
 #[cfg(feature = "planted-bugs")]
 #[path = "../../chaos/planted/service.rs"]
@@ -41,10 +42,12 @@ mod respond;
 mod resume;
 mod router;
 pub(crate) mod session;
+mod standing;
 mod stats;
 mod telling;
 mod trace;
 mod traced;
+mod tunnels;
 mod unread;
 mod upgrade;
 mod vitals;
@@ -64,6 +67,7 @@ use vedfolnir_cluster::state::{Epoch, Incarnation, PidHash, SidKey};
 use vedfolnir_cluster::{Cluster, Notice, Readiness};
 
 use crate::app::App;
+use crate::security::affinity::{AffinityKey, AffinityRule};
 use crate::security::csrf::CsrfGuard;
 use crate::security::events::SecurityCounters;
 use crate::security::guard::{Guard, csrf_guard};
@@ -71,10 +75,13 @@ use crate::security::rules::CsrfRule;
 
 pub use config::ServiceConfig;
 pub(crate) use dispatcher::deliver_volatile;
+pub use drain::{AlreadyDraining, DrainStatus};
 pub use journal::ResumeOutcome;
 pub use link::{CloseCause, Transport};
 pub use listener::Door;
+pub use maintenance::MaintenanceError;
 pub use outbox::OutboxLimits;
+pub use standing::Standing;
 use stats::EventCounts;
 pub use stats::{Distribution, ServiceStats};
 pub(crate) use telling::{Handled, tell_handled, tenths};
@@ -105,15 +112,25 @@ pub(crate) struct Inner {
     /// What an operator may ask about resumes.
     pub(crate) journal: journal::Journal,
     readiness: watch::Receiver<Readiness>,
-    draining: AtomicBool,
+    /// What is being done about the clients.
+    pub(crate) drains: drain::Drains,
+    /// WebSockets on their way to other nodes.
+    pub(crate) tunnels: tunnels::Tunnels,
+    maintenance: maintenance::Known,
     /// This node's figures of late, for the others.
     vitals: Mutex<Option<Vitals>>,
+    /// Theirs.
+    heard: Mutex<vitals::Heard>,
     /// Whether there is no memory for more clients.
     shedding: AtomicBool,
+    /// Whether what memory there is is for those who come back.
+    crowded: AtomicBool,
     /// 0: not read yet.
     history_id: AtomicU64,
     /// Judges requests that cookies authenticate, once the cluster's key is known.
     csrf: OnceLock<Option<CsrfGuard>>,
+    /// Signs which node a client was given to, once the cluster's key is known.
+    affinity: OnceLock<AffinityKey>,
 }
 
 impl Service {
@@ -139,16 +156,22 @@ impl Service {
             stats,
             releases: release::Releases::default(),
             journal: journal::Journal::default(),
-            draining: AtomicBool::new(false),
+            drains: drain::Drains::default(),
+            tunnels: tunnels::Tunnels::default(),
+            maintenance: maintenance::Known::default(),
             vitals: Mutex::new(None),
+            heard: Mutex::default(),
             shedding: AtomicBool::new(false),
+            crowded: AtomicBool::new(false),
             history_id: AtomicU64::new(0),
             csrf: OnceLock::new(),
+            affinity: OnceLock::new(),
         });
         inner.app.attach(Arc::downgrade(&inner));
         inner.cluster.serve_peers(Arc::new(forward::Forwarded(Arc::downgrade(&inner))));
         tokio::spawn(dispatcher::run(Arc::clone(&inner), notices));
         tokio::spawn(drain::let_go_when_isolated(Arc::clone(&inner)));
+        tokio::spawn(vitals::follow(Arc::downgrade(&inner)));
         Self { inner }
     }
 
@@ -166,6 +189,10 @@ impl Service {
 
     pub(crate) fn set_shedding(&self, shedding: bool) {
         self.inner.shedding.store(shedding, Ordering::Relaxed);
+    }
+
+    pub(crate) fn set_crowded(&self, crowded: bool) {
+        self.inner.crowded.store(crowded, Ordering::Relaxed);
     }
 
     /// The application's namespaces and others that have sockets here, with how many; sorted.
@@ -187,37 +214,68 @@ impl Service {
         drain::close_all(&self.inner, cause, jitter).await;
     }
 
-    /// Refuses new clients, lets go of those there are, and waits until their disconnects are committed or `deadline`
-    /// has passed. Their sessions stay resumable on the other nodes.
-    pub async fn drain(&self, deadline: Duration) {
-        drain::drain(&self.inner, deadline).await;
+    /// How the node stands towards clients.
+    #[must_use]
+    pub fn standing(&self) -> Standing {
+        self.inner.standing()
+    }
+
+    /// From here on the node counts as one that is about to end, and goes on serving until [`Service::drain`].
+    pub fn announce_stop(&self) {
+        self.inner.drains.announce_stop();
+    }
+
+    /// Whether clients have been let go for good.
+    pub(crate) fn drain_is_final(&self) -> bool {
+        self.inner.drains.are_final()
+    }
+
+    /// Refuses new clients for good, lets go of those there are, `rate` of them a second or as fast as `within` needs, and
+    /// waits until their disconnects are committed or that time has passed. Their sessions stay resumable on the other
+    /// nodes; if there is none to go to, they go within a second.
+    pub async fn drain(&self, rate: u32, within: Duration) {
+        drain::drain(&self.inner, rate, within).await;
+    }
+
+    /// Refuses new clients and lets go of those there are, `rate` of them a second, until [`Service::stop_drain`].
+    ///
+    /// # Errors
+    /// A drain is under way, or the node is about to end.
+    pub fn start_drain(&self, rate: u32) -> Result<(), AlreadyDraining> {
+        drain::start(&self.inner, rate)
+    }
+
+    /// Takes clients again; false: no operator has drained the node.
+    pub fn stop_drain(&self) -> bool {
+        drain::stop(&self.inner)
+    }
+
+    /// How a drain is going.
+    #[must_use]
+    pub fn drain_status(&self) -> DrainStatus {
+        drain::status(&self.inner)
+    }
+
+    /// What clients are told about their node; `None`: nothing.
+    #[must_use]
+    pub fn affinity(&self) -> Option<&AffinityRule> {
+        self.inner.config.affinity.as_ref()
+    }
+
+    /// Clients that drains have let go since the start of the process.
+    #[must_use]
+    pub fn drained_total(&self) -> u64 {
+        self.inner.drains.moved_total.load(Ordering::Relaxed)
     }
 }
 
 impl Inner {
-    /// Why no new client is taken now, if so.
-    pub(crate) fn refusal(&self) -> Option<String> {
-        if self.is_draining() {
-            return Some("the node is shutting down".to_owned());
-        }
-        if self.shedding.load(Ordering::Relaxed) {
-            return Some("the node has no memory for more clients".to_owned());
-        }
-        let readiness = self.readiness.borrow();
-        let refused = !readiness.ready || readiness.isolated;
-        refused.then(|| readiness.reason.clone().unwrap_or_else(|| "the node is not ready".to_owned()))
-    }
-
     pub(crate) fn readiness(&self) -> watch::Receiver<Readiness> {
         self.readiness.clone()
     }
 
     pub(crate) fn is_draining(&self) -> bool {
-        self.draining.load(Ordering::Acquire)
-    }
-
-    pub(crate) fn set_draining(&self) {
-        self.draining.store(true, Ordering::Release);
+        self.drains.are_closed()
     }
 
     /// Which history offsets point into.

@@ -11,6 +11,7 @@ use vedfolnir_protocol::engine_io::{PayloadEncoder, PayloadLimits};
 use vedfolnir_protocol::{CloseReason, Packet};
 
 use super::driver::Session;
+use super::link::CloseCause;
 use super::outbox::{Frame, OnWritten};
 use super::websocket;
 
@@ -52,6 +53,8 @@ pub(crate) enum PostAnswer {
     Taken,
     /// 400.
     Refused,
+    /// 503: the client is to come back later.
+    Unavailable,
 }
 
 /// The session's side of its polling transport.
@@ -97,8 +100,13 @@ impl Poller {
             if !self.session.has_backlog()
                 && let Some(post) = self.post.take()
             {
+                let crowded = self.session.link.close_cause() == Some(CloseCause::Crowded);
                 // A client that has gone away hears nothing.
-                let _ = post.send(PostAnswer::Taken);
+                let _ = post.send(if crowded { PostAnswer::Unavailable } else { PostAnswer::Taken });
+            }
+            if self.post.is_none() && self.upgrade.is_none() {
+                self.session.leave_if_quiet();
+                self.session.advance();
             }
             if self.session.closed().is_some() {
                 return None;

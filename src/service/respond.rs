@@ -6,6 +6,7 @@ use axum::http::{HeaderValue, Response, StatusCode};
 use bytes::Bytes;
 use vedfolnir_protocol::HandshakeError;
 
+use super::standing::Unavailable;
 use crate::security::events::SecurityEvent;
 use crate::security::guard::TooMany;
 
@@ -74,10 +75,10 @@ pub(crate) fn moved(location: HeaderValue) -> Response<Body> {
 }
 
 /// 503: no new clients now.
-pub(crate) fn unavailable(reason: &str) -> Response<Body> {
-    let body = serde_json::json!({"error": "unavailable", "message": reason}).to_string();
+pub(crate) fn unavailable(refused: &Unavailable) -> Response<Body> {
+    let body = serde_json::json!({"error": "unavailable", "message": refused.reason}).to_string();
     let mut response = response(StatusCode::SERVICE_UNAVAILABLE, "application/json", body);
-    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(refused.retry_after_seconds));
     response
 }
 

@@ -101,11 +101,16 @@ async fn open(
     };
     // Who the token names stands, whatever the application says: the policy goes by it as well.
     accept.user = identity.as_ref().and_then(|identity| identity.user().cloned()).or(accept.user);
+    let brought = pid.is_some();
     if let Some(pid) = pid
         && let Some((opened, position)) =
             timed(&service, resume(&service, &namespace, &accept, &pid, offset.as_deref())).await?
     {
         return attach(service, namespace, link, Owner { opened, identity, trace }, position, Some(pid));
+    }
+    if brought && postpones(&service) {
+        // Its session is gone, so it is a newcomer.
+        return Err(CloseCause::Crowded);
     }
     let user = accept.user.clone();
     let refused = || Connected::Refused(too_many_of_user(&service, address));
@@ -168,9 +173,36 @@ fn attach(
     }
 }
 
+/// Counts a resume for as long as it is under way, however it ends.
+struct UnderWay<'a>(&'a Inner);
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        ServiceStats::less(&self.0.stats.resumes_active);
+    }
+}
+
+/// Whether a CONNECT brings no session, and there is no room for a new one. The client has not been told anything yet: its
+/// transport closes, and it comes back by itself.
+pub(super) fn is_postponed(service: &Inner, namespace: &Namespace, auth: Option<&[u8]>) -> bool {
+    let brings = namespace.recovery() && auth.is_some_and(|auth| recovery_of(auth).0.is_some());
+    !brings && postpones(service)
+}
+
+fn postpones(service: &Inner) -> bool {
+    let crowded = service.is_crowded();
+    if crowded {
+        ServiceStats::one(&service.stats.newcomers_postponed_total);
+    }
+    crowded
+}
+
 async fn timed<T>(service: &Inner, resume: impl Future<Output = T>) -> T {
     let began = Instant::now();
+    ServiceStats::one(&service.stats.resumes_active);
+    let under_way = UnderWay(service);
     let resumed = resume.await;
+    drop(under_way);
     service.stats.distributions.resumes.observe_time(began.elapsed());
     resumed
 }

@@ -8,6 +8,7 @@ use futures_util::FutureExt as _;
 use vedfolnir_protocol::{Event, encode_connect, encode_connect_error};
 
 use super::driver::{Done, Session};
+use super::link::CloseCause;
 use super::release;
 use super::resume::{self, Connected};
 use super::session::SessionSocket;
@@ -51,6 +52,10 @@ impl Session {
             self.control.push(encode_connect_error(name, "Invalid namespace", None));
             return;
         };
+        if self.is_new() && resume::is_postponed(&self.service, &namespace, auth.as_deref()) {
+            self.link.close(CloseCause::Crowded);
+            return;
+        }
         let handshake = Handshake {
             namespace: Arc::clone(namespace.shared_name()),
             auth,

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::{SinkExt as _, StreamExt as _};
@@ -44,7 +45,7 @@ async fn node(config: ServiceConfig) -> Node {
 
 impl Node {
     async fn stop(self) {
-        self.service.drain(Duration::from_secs(5)).await;
+        self.service.drain(500, Duration::from_secs(5)).await;
         self.stop.cancel();
         self.cluster.shutdown().await;
     }
@@ -353,12 +354,53 @@ async fn protocol_errors_close_without_a_code_and_oversize_with_1009() {
         Some(Message::Close(Some(frame))) => assert_eq!(u16::from(frame.code), 1009),
         other => panic!("expected 1009, got {other:?}"),
     }
-    // A drained node refuses handshakes and closes transports, and the session is resumable afterwards.
+    // A drained node refuses handshakes, answers what was asked, closes transports, and the session is resumable afterwards.
     let (mut client, _) = Client::connect(node.addr, "").await;
-    node.service.drain(Duration::from_secs(5)).await;
+    client.send(r#"427["publish","room","m",1]"#).await;
+    node.service.drain(500, Duration::from_secs(5)).await;
+    let ack = client.text().await;
+    assert!(ack.starts_with("437["), "{ack}");
     assert!(matches!(client.message().await, Some(Message::Close(None))));
     assert_eq!(get(node.addr, "EIO=4&transport=polling").await.0, 503);
     assert_eq!(node.cluster.read(|state| state.connected_count()), 0);
     assert!(node.cluster.read(|state| state.disconnected_count()) > 0);
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_room_is_short_newcomers_are_told_to_come_back_and_sessions_are_taken() {
+    let node = node(ServiceConfig { connections_max: 10, ..ServiceConfig::default() }).await;
+    let settled = async |connections: u64| {
+        let stats = node.service.stats();
+        let active = || stats.connections_active() + stats.connections_closing_active.load(Ordering::Relaxed);
+        while active() != connections {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let (first, reply) = Client::connect(node.addr, "").await;
+    drop(first);
+    within(settled(0)).await;
+    let mut others = Vec::new();
+    for _ in 0..9 {
+        others.push(Client::connect(node.addr, "").await.0);
+    }
+    let mut newcomer = Client::open(node.addr).await;
+    newcomer.send("40").await;
+    match newcomer.message().await {
+        Some(Message::Close(Some(frame))) => assert_eq!(u16::from(frame.code), 1013),
+        other => panic!("expected 1013, got {other:?}"),
+    }
+    drop(newcomer);
+    within(settled(9)).await;
+    let query = poll_open(node.addr).await;
+    let (status, head, _) = http(node.addr, "POST", &query, "", "40").await;
+    assert!(status == 503 && head.contains("retry-after: 1"), "{head}");
+    // The word that it is over.
+    assert_eq!(get(node.addr, &query).await, (200, "6\u{1e}1".to_owned()));
+    within(settled(9)).await;
+    let auth = serde_json::json!({ "pid": reply["pid"] }).to_string();
+    let (_back, again) = Client::connect(node.addr, &auth).await;
+    assert_eq!((&again["sid"], &again["pid"]), (&reply["sid"], &reply["pid"]));
+    assert_eq!(node.service.stats().newcomers_postponed_total.load(Ordering::Relaxed), 2);
     node.stop().await;
 }

@@ -96,11 +96,11 @@ pub(crate) async fn drive(mut connected: Box<Connected>) {
     tracing::debug!(sid = ?session.sid, ?end, "WebSocket closed");
     session.release();
     let Connected { session, stream } = *connected;
-    let policy = session.link.close_cause().and_then(CloseCause::policy);
+    let told = session.link.close_cause().and_then(CloseCause::frame);
     drop(session);
     let frame = match end {
         End::Violated(code) => Some(violation(code)),
-        End::Closed(_) => policy.map(|reason| CloseFrame { code: CloseCode::Policy, reason: reason.into() }),
+        End::Closed(_) => told.map(|(code, reason)| CloseFrame { code, reason: reason.into() }),
     };
     // In a box of its own, so that a connection that lives has no room set aside for its end.
     Box::pin(goodbye(stream, frame)).await;
@@ -115,7 +115,10 @@ async fn run(session: &mut Session, stream: &mut Stream) -> End {
             if !session.may_read() {
                 break;
             }
-            let Some(frame) = stream.next().now_or_never() else { break };
+            let Some(frame) = stream.next().now_or_never() else {
+                session.leave_if_quiet();
+                break;
+            };
             if let Err(end) = receive(session, frame) {
                 return end;
             }

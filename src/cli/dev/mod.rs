@@ -54,7 +54,8 @@ pub(crate) fn run(arguments: DevArgs) -> Result<(), Failure> {
 }
 
 async fn supervise(arguments: DevArgs) -> Result<(), Failure> {
-    let stop = signal::stop_signal()?;
+    let mut signals = signal::StopSignals::install()?;
+    let stop = async move { signals.next().await };
     tokio::pin!(stop);
     let directory = plan::Directory::open(arguments.data_dir.as_deref())?;
     let mut attempt = 1;

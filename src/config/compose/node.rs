@@ -2,11 +2,11 @@
 
 use std::net::SocketAddr;
 
-use crate::config::NodeConfig;
 use crate::config::problem::Severity;
 use crate::config::schema::kind::{Kind as _, resolve};
 use crate::config::schema::{Setting, mode, performance};
 use crate::config::values::Values;
+use crate::config::{NodeConfig, StopConfig};
 
 pub(super) fn compose(values: &Values<'_>) -> NodeConfig {
     let production = values.production();
@@ -30,7 +30,11 @@ pub(super) fn compose(values: &Values<'_>) -> NodeConfig {
         }),
         relay,
         worker_threads: values.given(&performance::WORKER_THREADS).and_then(|threads| usize::try_from(threads).ok()),
-        drain_timeout: values.get(&performance::DRAIN_TIMEOUT),
+        stop: StopConfig {
+            delay: values.get(&performance::SHUTDOWN_DELAY),
+            timeout: values.get(&performance::DRAIN_TIMEOUT),
+            rate: values.get(&performance::DRAIN_RATE),
+        },
     }
 }
 

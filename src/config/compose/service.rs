@@ -4,9 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::node::host_bind;
-use crate::config::schema::{balancer, mode, monitoring, performance as schema, tls};
+use crate::config::schema::{balancer, mode, monitoring, performance as schema, security, tls};
 use crate::config::values::Values;
 use crate::config::{Inputs, PublicConfig, TlsConfig};
+use crate::security::affinity::AffinityRule;
+use crate::security::guard::CSRF_COOKIE;
 
 /// Connections at once when nothing else limits them.
 const CONNECTIONS_MAX: u64 = 200_000;
@@ -41,11 +43,28 @@ pub(super) fn compose(values: &Values<'_>, inputs: &Inputs, tls: Option<TlsConfi
         handshake_timeout: values.get(&balancer::CONNECTION_TIMEOUT),
         payload_bytes_max: usize::try_from(values.get(&schema::MAX_PAYLOAD)).unwrap_or(usize::MAX),
         transports,
+        affinity: affinity(values),
+        affinity_timeout: values.get(&balancer::SESSION_AFFINITY_TIMEOUT),
         forwards: values.get(&balancer::STICKY_SESSIONS),
         keep_alive: values.get(&balancer::KEEP_ALIVE),
         counted_events: counted_events(values),
         proxy_protocol: values.get(&balancer::PROXY_PROTOCOL),
     }
+}
+
+fn affinity(values: &Values<'_>) -> Option<AffinityRule> {
+    let cookie = values.get(&balancer::SESSION_AFFINITY_COOKIE);
+    let login = values.given(&security::AUTH_COOKIE).into_iter();
+    if login.chain([CSRF_COOKIE.to_owned()]).any(|taken| taken == cookie) {
+        let reason = "the cookie of a login or of CSRF tokens would be overwritten";
+        values.refuse(&balancer::SESSION_AFFINITY_COOKIE, reason, "a name of its own");
+    }
+    values.get(&balancer::SESSION_AFFINITY).then(|| AffinityRule {
+        cookie,
+        key: values.get(&balancer::STICKY_SESSION_KEY),
+        seconds: values.get(&balancer::SESSION_AFFINITY_TIMEOUT).as_secs(),
+        same_site: values.get(&balancer::SESSION_AFFINITY_SAMESITE),
+    })
 }
 
 fn counted_events(values: &Values<'_>) -> Vec<Arc<str>> {

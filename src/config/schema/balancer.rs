@@ -1,14 +1,14 @@
 //! Category 3: load balancers and proxies in front, and how many clients a node takes.
 
-use super::kind::{Boolean, List, Number, Parsed, Span, UrlPath};
+use super::kind::{Boolean, Choice, List, Number, Parsed, Span, UrlPath};
 use super::{Setting, settings};
+use crate::security::affinity::SameSite;
 use crate::security::cidr::IpRange;
 use crate::security::proxy_headers::ProxyHeaders;
 use crate::security::proxy_protocol::Mode;
 
 /// Ranges of trusted proxies at most.
 const TRUSTED_RANGES_MAX: usize = 256;
-const AFFINITY: &str = "affinity cookies";
 
 settings! {
     SESSION_AFFINITY: Boolean = Setting::new(
@@ -18,7 +18,6 @@ settings! {
         "Answers carry a cookie by which a balancer can keep a client on its node; nothing depends on it",
     )
     .default("false")
-    .later(AFFINITY)
     .production("true");
 
     SESSION_AFFINITY_COOKIE: Parsed<String> = Setting::new(
@@ -28,7 +27,6 @@ settings! {
         "Its name",
     )
     .default("WEBSOCKET_SERVER")
-    .later(AFFINITY)
     .production("WEBSOCKET_SERVER");
 
     SESSION_AFFINITY_TIMEOUT: Span = Setting::new(
@@ -38,8 +36,16 @@ settings! {
         "How long it lasts",
     )
     .default("3600")
-    .later(AFFINITY)
     .production("3600");
+
+    SESSION_AFFINITY_SAMESITE: Choice<SameSite> = Setting::new(
+        "WEBSOCKET_SESSION_AFFINITY_SAMESITE",
+        "session-affinity-samesite",
+        Choice::of(&[("lax", SameSite::Lax), ("strict", SameSite::Strict), ("none", SameSite::None)]),
+        "When browsers send it along; none: also from pages of other sites, by HTTPS only",
+    )
+    .default("lax")
+    .production("lax");
 
     STICKY_SESSIONS: Boolean = Setting::new(
         "WEBSOCKET_STICKY_SESSIONS",
@@ -53,11 +59,11 @@ settings! {
     STICKY_SESSION_KEY: Parsed<String> = Setting::new(
         "WEBSOCKET_STICKY_SESSION_KEY",
         "sticky-session-key",
-        Parsed { read: token, what: "a name of letters, digits, '-' and '_'" },
-        "Query parameter that names the owner, for balancers that hash on one",
+        Parsed { read: query_key, what: "a name of letters, digits, '-' and '_', none of Engine.IO's" },
+        "With session affinity: the member of the handshake's data that names the node, and the query parameter by which a client \
+         can show it to balancers that hash on one",
     )
     .default("websocket_server_id")
-    .later(AFFINITY)
     .production("websocket_server_id");
 
     HEALTH_CHECK_PATH: UrlPath = Setting::new(
@@ -172,6 +178,18 @@ pub(super) fn token(text: &str) -> Result<String, String> {
     let allowed = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
     if text.len() > 128 || !text.chars().all(allowed) {
         return Err("not a token".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
+/// A query's key that needs no escapes and is none of the protocol's.
+fn query_key(text: &str) -> Result<String, String> {
+    let taken = ["EIO", "transport", "sid", "t", "b64", "j", "upgrades", "pingInterval", "pingTimeout", "maxPayload"];
+    if text.len() > 128 || !text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_')) {
+        return Err("not a plain name".to_owned());
+    }
+    if taken.contains(&text) {
+        return Err("Engine.IO uses it itself".to_owned());
     }
     Ok(text.to_owned())
 }

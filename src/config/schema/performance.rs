@@ -1,6 +1,6 @@
 //! Category 7: the protocol's times and sizes, shutdown, threads.
 
-use super::kind::{Boolean, Choice, List, Number, Size, Span};
+use super::kind::{Boolean, Choice, List, Number, Parsed, Size, Span};
 use super::{Setting, settings};
 use crate::service::Transport;
 
@@ -86,10 +86,21 @@ settings! {
     DRAIN_TIMEOUT: Span = Setting::new(
         "WEBSOCKET_DRAIN_TIMEOUT",
         "drain-timeout",
-        Span::milliseconds(0, 3_000),
-        "How long a shutdown lets clients go before it goes on",
+        Span::milliseconds(1_000, 600_000),
+        "After the shutdown delay the process is gone within this time; its clients are let go meanwhile",
     )
-    .default("2s");
+    .default("8s")
+    .production("30s");
+
+    DRAIN_RATE: Parsed<u32> = Setting::new(
+        "WEBSOCKET_DRAIN_RATE",
+        "drain-rate",
+        Parsed { read: drain_rate, what: "clients a second such as 500 or 500/s, from 1 to 1000000" },
+        "How fast a node that stops or is drained lets its clients go, so that the others get them one after the other; a stop is \
+         faster where its time-out needs it",
+    )
+    .default("500/s")
+    .production("500/s");
 
     SHUTDOWN_DELAY: Span = Setting::new(
         "WEBSOCKET_SHUTDOWN_DELAY",
@@ -98,7 +109,7 @@ settings! {
         "How long a node that is told to stop goes on serving while balancers look away",
     )
     .default("0")
-    .later("a delay before the shutdown");
+    .production("5s");
 
     MEMORY_LIMIT: Size = Setting::new(
         "WEBSOCKET_MEMORY_LIMIT",
@@ -131,4 +142,14 @@ settings! {
         "How much of them is kept; committed when a cluster is formed",
     )
     .default("256MiB");
+}
+
+/// Clients a second: `500` or `500/s`.
+///
+/// # Errors
+/// Not a rate, or out of range.
+pub fn drain_rate(text: &str) -> Result<u32, String> {
+    let digits = text.strip_suffix("/s").unwrap_or(text).trim_end();
+    let rate: u32 = digits.parse().map_err(|_| "not a rate")?;
+    if (1..=1_000_000).contains(&rate) { Ok(rate) } else { Err("out of range".to_owned()) }
 }

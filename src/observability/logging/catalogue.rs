@@ -92,6 +92,7 @@ pub static EVENT_TYPES: &[EventType] = table! {
         Warning "proxy_protocol_untrusted" "A PROXY protocol header of a peer that is no trusted proxy" REFUSED;
         Warning "proxy_protocol_missing" "A connection without the PROXY protocol header that must be there" REFUSED;
         Warning "proxy_protocol_invalid" "A broken PROXY protocol header" REFUSED;
+        Warning "affinity_forged" "An affinity cookie or key that no node of the cluster has made was ignored" REFUSED;
         Warning "limit_table_full" "A limit has too many to tell apart: newcomers share one bucket" &["scope"];
         Critical "brute_force_suspected" "One address keeps failing to authenticate" REFUSED;
         Warning "session_hijack_suspected" "A session was asked for by another user or in another namespace" REFUSED;
@@ -134,7 +135,10 @@ pub static EVENT_TYPES: &[EventType] = table! {
         Info "configuration" "What is configured, or doubtful in it" &["setting"];
         Info "ready" "The node serves" &["duration_ms"];
         Warning "not_ready" "The node does not serve" &["reason"];
-        Info "draining" "Clients are let go before the end" &["reason", "connections"];
+        Info "draining" "Clients are let go: an operator drains the node, or it is about to end" &["reason", "connections", "rate"];
+        Info "drain_stopped" "A node that was drained takes clients again" &[];
+        Info "maintenance_on" "An operator keeps new clients away from the node" &["forced"];
+        Info "maintenance_off" "They may come again" &["forced"];
         Info "stopping" "The process ends" &["reason"];
         Info "stopped" "Everything is closed" &["duration_ms"];
         Warning "runtime_turns" "The process's runtime goes on after it was blocked" &["duration_ms"];

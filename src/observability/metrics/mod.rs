@@ -35,6 +35,7 @@ use crate::alerts::Ledger;
 use crate::config::{MetricFamilies, MetricsConfig, MetricsForm};
 use crate::security::events::SecurityCounters;
 use crate::service::ServiceStats;
+use crate::service::Standing;
 pub(crate) use connections::connection_errors;
 pub(crate) use errors::message_errors;
 use tables::Tables;
@@ -141,7 +142,23 @@ fn of_node(families: &mut Families, node: &Node) {
         "Times that every thread of the runtime was blocked for seconds",
         get(&node.watchdog().stalls_total),
     );
-    families.gauge("vedfolnir_draining", "1 while the node is shutting down", f64::from(u8::from(node.draining())));
+    let standing = node.standing();
+    let is = |yes: bool| f64::from(u8::from(yes));
+    families.gauge(
+        "vedfolnir_draining",
+        "1 while the node is shutting down or its clients are moved away",
+        is(matches!(standing, Standing::Draining | Standing::Stopping)),
+    );
+    families.gauge(
+        "vedfolnir_maintenance",
+        "1 while an operator keeps new clients away",
+        is(standing == Standing::Maintenance),
+    );
+    families.counter(
+        "vedfolnir_drained_connections_total",
+        "Clients that were let go because the node was drained or shut down",
+        node.parts().map_or(0.0, |parts| parts.service.drained_total() as f64),
+    );
 }
 
 /// The page's routes' state.

@@ -22,6 +22,11 @@ pub(super) fn of_sessions(families: &mut Families, stats: &ServiceStats) {
         ],
     );
     families.counter(
+        "vedfolnir_newcomers_postponed_total",
+        "New clients told to come back later, because there was room only for those who come back",
+        get(&stats.newcomers_postponed_total),
+    );
+    families.counter(
         "vedfolnir_fenced_total",
         "Transports closed because their session has a newer owner",
         get(&stats.fenced_total),

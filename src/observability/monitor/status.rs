@@ -11,7 +11,7 @@ use crate::observability::node::Node;
 /// See the module.
 #[derive(Clone, Debug, Serialize)]
 pub struct ProductionStatus {
-    /// `healthy`, `degraded`, `unhealthy` or `draining`.
+    /// `healthy`, `degraded`, `unhealthy`, `draining` or `maintenance`.
     pub status: &'static str,
     /// Why it is not healthy.
     pub reason: Option<String>,

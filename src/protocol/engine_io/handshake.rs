@@ -2,8 +2,18 @@
 
 use bytes::Bytes;
 use serde::Serialize;
+use serde::ser::{SerializeMap as _, Serializer};
 
 use super::packet::Packet;
+
+/// A member of the handshake beyond the protocol's own, which clients hand on to their application.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hint<'a> {
+    /// Its name; none of the protocol's.
+    pub name: &'a str,
+    /// Its value.
+    pub value: &'a str,
+}
 
 /// The handshake that the server sends, with exactly these members in this order.
 #[derive(Clone, Copy, Debug, Serialize)]
@@ -22,6 +32,17 @@ pub struct OpenPacket<'a> {
     /// The largest payload in bytes that the server reads.
     #[serde(rename = "maxPayload")]
     pub max_payload: u64,
+    /// One more, if there is one.
+    #[serde(flatten)]
+    pub hint: Option<Hint<'a>>,
+}
+
+impl Serialize for Hint<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(1))?;
+        map.serialize_entry(self.name, self.value)?;
+        map.end()
+    }
 }
 
 impl OpenPacket<'_> {
@@ -122,17 +143,21 @@ mod tests {
     use crate::engine_io::packet::Message;
 
     #[test]
-    fn the_open_packet_has_exactly_five_members() {
+    fn the_open_packet_has_exactly_five_members_and_a_hint_if_there_is_one() {
         let open = OpenPacket {
             sid: "abc",
             upgrades: &["websocket"],
             ping_interval_ms: 25_000,
             ping_timeout_ms: 20_000,
             max_payload: 1_000_000,
+            hint: None,
         };
         let expected =
             r#"0{"sid":"abc","upgrades":["websocket"],"pingInterval":25000,"pingTimeout":20000,"maxPayload":1000000}"#;
         assert_eq!(open.to_packet().to_websocket(), Message::Text(Bytes::from_static(expected.as_bytes())));
+        let hinted = OpenPacket { hint: Some(Hint { name: "owner", value: "x\"y" }), ..open };
+        let expected = expected.replace('}', r#","owner":"x\"y"}"#);
+        assert_eq!(hinted.to_packet().to_websocket(), Message::Text(Bytes::from(expected)));
     }
 
     #[test]

@@ -5,7 +5,7 @@ pub mod packet;
 pub mod payload;
 pub mod sid;
 
-pub use handshake::{HandshakeError, OpenPacket};
+pub use handshake::{HandshakeError, Hint, OpenPacket};
 pub use packet::{Message, Packet, PacketError};
 pub use payload::{PayloadEncoder, PayloadError, PayloadLimits};
 pub use sid::{EngineSid, EngineSidError};

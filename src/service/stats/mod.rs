@@ -81,6 +81,10 @@ pub struct ServiceStats {
     pub bytes_out_total: AtomicU64,
     /// New sessions.
     pub sessions_registered_total: AtomicU64,
+    /// Resumes under way.
+    pub resumes_active: AtomicU64,
+    /// New clients that were told to come back later, because there was room only for those who come back.
+    pub newcomers_postponed_total: AtomicU64,
     /// Resumes that gave the client its session back.
     pub resumes_recovered_total: AtomicU64,
     /// Resumes of a session that is not there (any more).
