@@ -13,6 +13,7 @@ import { Chromium } from './support/chromium.mjs';
 import { atEnd } from './support/cleanup.mjs';
 import { closeClients, connect } from './support/client.mjs';
 import { run } from './support/cluster.mjs';
+import { OPENING } from './support/doors.mjs';
 import { PageClient, startSite } from './support/page.mjs';
 import { pace, until } from './support/wait.mjs';
 
@@ -148,16 +149,22 @@ describe('a browser', () => {
     });
   }
 
-  test('three connects by a cookie come to one node, and no two cookies fight', async () => {
-    const { url } = balancers.get('haproxy cookie');
-    const owners = new Set();
-    for (const name of ['one', 'two', 'three']) {
-      const client = await PageClient.connect(page, name, url);
-      owners.add(ownerOf((await client.look()).sid));
-      await client.close();
-    }
-    assert.equal(owners.size, 1, [...owners].join());
-  });
+  for (const name of ['nginx cookie', 'haproxy cookie']) {
+    test(`${name}: three connects come to one node, also those of a page that has been there, and no two cookies fight`, async () => {
+      const { url } = balancers.get(name);
+      const owners = new Set();
+      for (const which of ['one', 'two', 'three']) {
+        const client = await PageClient.connect(page, `${name} ${which}`, url);
+        owners.add(ownerOf((await client.look()).sid));
+        await client.close();
+      }
+      assert.equal(owners.size, 1, [...owners].join());
+      const { headers } = await fetchOver(url, OPENING);
+      const cookies = headers['set-cookie'].filter((line) => line.startsWith('WEBSOCKET_SERVER='));
+      assert.equal(cookies.length, 1, cookies.join('\n'));
+      assert.match(cookies[0], /; *path=\/.*; *HttpOnly; *Secure; *SameSite=Lax/i);
+    });
+  }
 });
 
 test('the commands of docs/load-balancers.md print what both programs accept', async () => {

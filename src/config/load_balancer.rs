@@ -31,16 +31,32 @@ const VERIFIED_NGINX: &str = "# The nodes' certificates name @HOST@, and this au
     proxy_ssl_name @HOST@;
     proxy_ssl_server_name on;
     proxy_ssl_protocols TLSv1.2 TLSv1.3;";
-const COOKIE_MAPS: &str = "
-# The node that a client was first given: by its cookie, by the key in its query, or by its address for a first request.
-map $arg_@KEY@ $vedfolnir_first {
+const COOKIE_MAPS: &str = r#"
+# What a node is chosen by: the cookie, or the key in the query of clients that keep none, or the id of their session.
+map $arg_sid $vedfolnir_session {
+    default $arg_sid;
+    ''      $request_id;
+}
+map $arg_@KEY@ $vedfolnir_hint {
     default $arg_@KEY@;
-    ''      $remote_addr;
+    ''      $vedfolnir_session;
 }
 map $cookie_@COOKIE@ $vedfolnir_affinity {
     default $cookie_@COOKIE@;
-    ''      $vedfolnir_first;
-}";
+    ''      $vedfolnir_hint;
+}
+# Whoever shows none of them is given a cookie of NGINX's own, by which the node of this first request is chosen, too. NGINX cannot
+# read which node a node's own cookie names; shown this one, the node sets none.
+map $cookie_@COOKIE@$arg_@KEY@$arg_sid $vedfolnir_new_cookie {
+    default '';
+    ''      "@COOKIE@=$request_id; Path=/; HttpOnly; Secure; SameSite=Lax";
+}
+map $vedfolnir_new_cookie $vedfolnir_cookies {
+    default "@COOKIE@=$request_id; $http_cookie";
+    ''      $http_cookie;
+}"#;
+const COOKIE_HEADERS: &str = "add_header Set-Cookie $vedfolnir_new_cookie always;
+    proxy_set_header Cookie $vedfolnir_cookies;";
 const HAPROXY_COOKIE: &str =
     "# The cookie is HAProxy's own: it names the node, and one that a node sets under the same name is taken out.
     balance roundrobin
@@ -88,9 +104,14 @@ pub const LOAD_BALANCERS: [LoadBalancer; 10] = [
     LoadBalancer {
         program: "nginx",
         mode: "cookie",
-        title: "TLS ends here, the nodes' affinity cookie chooses the node, or the key in the query.",
+        title: "TLS ends here, a cookie keeps a client on its node, or the key in the query.",
         template: NGINX_HTTP,
-        slots: &[("SCHEME", "http"), ("MAPS", COOKIE_MAPS), ("BALANCE", "hash $vedfolnir_affinity consistent;")],
+        slots: &[
+            ("SCHEME", "http"),
+            ("MAPS", COOKIE_MAPS),
+            ("COOKIES", COOKIE_HEADERS),
+            ("BALANCE", "hash $vedfolnir_affinity consistent;"),
+        ],
         over_tls: false,
     },
     LoadBalancer {
@@ -187,7 +208,7 @@ impl LoadBalancer {
             return Err(ConfigError { problems });
         }
         // The mode's own texts first: they name others.
-        let own = ["MAPS", "BALANCE", "TLS", "SCHEME", "OPTIONS", "SEND_PROXY"].map(|slot| {
+        let own = ["MAPS", "COOKIES", "BALANCE", "TLS", "SCHEME", "OPTIONS", "SEND_PROXY"].map(|slot| {
             let text = self.slots.iter().find(|(name, _)| *name == slot).map_or("", |(_, text)| text);
             (slot, text.to_owned())
         });

@@ -22,7 +22,7 @@ export const HOST = 'ws.example.com';
 export const CONFIGURATIONS = [
   { program: 'nginx', mode: 'round-robin', sticky: null },
   { program: 'nginx', mode: 'ip-hash', sticky: 'address' },
-  { program: 'nginx', mode: 'cookie', sticky: 'address' },
+  { program: 'nginx', mode: 'cookie', sticky: 'cookie' },
   { program: 'nginx', mode: 'tls', sticky: null, overTls: true },
   { program: 'nginx', mode: 'stream', sticky: null, overTls: true, tcp: true },
   { program: 'haproxy', mode: 'cookie', sticky: 'cookie' },
