@@ -252,11 +252,12 @@ async fn a_changed_snapshot_begins_at_zero() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_snapshot_of_a_newer_format_is_refused_and_nothing_is_disturbed() {
     let world = World::new().await;
-    // On both, since either may come to lead.
-    for dir in &world.dirs[..2] {
-        plant_newer(&dir.path().join("snapshots"));
+    // On both, since either may come to lead. A snapshot that was under way meanwhile is newer still: then once more.
+    let snapshots = world.dirs[..2].iter().map(|dir| dir.path().join("snapshots"));
+    while !snapshots.clone().all(|snapshots| is_planted(&snapshots)) {
+        snapshots.clone().filter(|snapshots| !is_planted(snapshots)).for_each(|snapshots| plant_newer(&snapshots));
+        tokio::time::sleep(ATTEMPT_MAX).await;
     }
-    tokio::time::sleep(ATTEMPT_MAX).await;
 
     let third = world.start_third().await;
     until("refused", || count(&third, |metrics| &metrics.snapshot_transfers_refused_total) > 0).await;
@@ -270,12 +271,24 @@ async fn a_snapshot_of_a_newer_format_is_refused_and_nothing_is_disturbed() {
     world.stop(third).await;
 }
 
-/// The newest snapshot of a node, as a newer binary would have written its body, and no other.
-fn plant_newer(snapshots: &Path) {
-    let (aside, out) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+/// Oldest first.
+fn snapshot_files(snapshots: &Path) -> Vec<PathBuf> {
     let mut files: Vec<PathBuf> = std::fs::read_dir(snapshots).unwrap().map(|item| item.unwrap().path()).collect();
     files.retain(|path| path.extension().is_some_and(|extension| extension == "snapshot"));
     files.sort();
+    files
+}
+
+/// Whether a node's newest snapshot is one that [`plant_newer`] has made.
+fn is_planted(snapshots: &Path) -> bool {
+    let planted = format!("-{:020}.snapshot", u32::MAX);
+    snapshot_files(snapshots).last().is_some_and(|newest| newest.to_string_lossy().ends_with(&planted))
+}
+
+/// The newest snapshot of a node, as a newer binary would have written its body, and no other.
+fn plant_newer(snapshots: &Path) {
+    let (aside, out) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let files = snapshot_files(snapshots);
     let last = files.last().expect("a snapshot");
     std::fs::create_dir(aside.path().join("snapshots")).unwrap();
     std::fs::copy(last, aside.path().join("snapshots").join(last.file_name().unwrap())).unwrap();
