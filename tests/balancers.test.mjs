@@ -33,6 +33,8 @@ before(async () => {
     WEBSOCKET_PING_INTERVAL: `${PING_SECONDS}s`,
     WEBSOCKET_CORS_ALLOWED_ORIGINS: site.origin,
     WEBSOCKET_CORS_CREDENTIALS: 'true',
+    // Nodes give cookies of their own: of the same name as the balancers'.
+    WEBSOCKET_SESSION_AFFINITY: 'true',
   });
   atEnd(() => nodes.cluster.stop());
   await Promise.all(

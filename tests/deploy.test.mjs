@@ -133,7 +133,9 @@ describe('Kubernetes', () => {
     });
     assert.deepEqual(container.resources, { requests: { memory: '256Mi', cpu: '250m' }, limits: { memory: '512Mi', cpu: '500m' } });
     assert.ok(container.startupProbe.periodSeconds * container.startupProbe.failureThreshold >= 90);
-    assert.ok(pod.spec.terminationGracePeriodSeconds > 35);
+    const { WEBSOCKET_SHUTDOWN_DELAY: delay, WEBSOCKET_DRAIN_TIMEOUT: drain } = object('ConfigMap').data;
+    assert.ok(pod.spec.terminationGracePeriodSeconds > parseInt(delay, 10) + parseInt(drain, 10) + 10);
+    assert.deepEqual(container.lifecycle.preStop.exec.command, ['/vedfolnir', 'drain']);
     const writable = container.volumeMounts.filter(({ readOnly }) => !readOnly).map(({ mountPath }) => mountPath);
     assert.deepEqual(writable.sort(), ['/tmp', '/var/backups/vedfolnir', '/var/lib/vedfolnir', '/var/log/vedfolnir']);
     assert.ok(!/:latest$/.test(container.image));
@@ -188,6 +190,11 @@ describe('Kubernetes', () => {
       assert.equal((await fetch(`${nodes[0].url}${probe.httpGet.path}`)).status, 200, probe.httpGet.path);
     }
     assert.equal((await fetch(`${nodes[0].url}${pod.metadata.annotations['prometheus.io/path']}`)).status, 200);
+    // What preStop does, in the pod's environment: nobody is left, and nobody new comes.
+    const drained = await run(container.lifecycle.preStop.exec.command.slice(1), { env: nodes[0].env });
+    assert.equal(drained.code, 0, drained.stderr);
+    assert.equal((await fetch(`${nodes[0].url}${container.readinessProbe.httpGet.path}`)).status, 503);
+    assert.equal((await fetch(`${nodes[0].url}${container.livenessProbe.httpGet.path}`)).status, 200);
     // A request that is no probe is told to come by HTTPS.
     assert.equal((await fetch(`${nodes[0].url}/`, { redirect: 'manual', headers: { host: 'ws.example.com' } })).status >= 300, true);
   });

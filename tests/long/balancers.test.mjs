@@ -1,14 +1,15 @@
-// Nodes that die and drain behind each shipped configuration, under load: official clients on both
+// Nodes that die, drain and are under maintenance behind each shipped configuration, under load: official clients on both
 // transports and in a browser miss nothing, see nothing twice, keep the order, and are recovered. `make proxies`.
 
 import assert from 'node:assert/strict';
 import { before, describe, test } from 'node:test';
 
 import { Balancer, CONFIGURATIONS, over } from '../support/balancers.mjs';
-import { issued, ownerOf, startNodes } from '../support/behind.mjs';
+import { idsOf, issued, ownerOf, startNodes } from '../support/behind.mjs';
 import { Chromium } from '../support/chromium.mjs';
 import { atEnd } from '../support/cleanup.mjs';
 import { closeClients, connect } from '../support/client.mjs';
+import { run } from '../support/cluster.mjs';
 import { assertClean, audit, Ledger } from '../support/oracle.mjs';
 import { PageClient, startSite } from '../support/page.mjs';
 import { Publisher } from '../support/publisher.mjs';
@@ -32,6 +33,7 @@ before(async () => {
   nodes = await startNodes(certificate, {
     WEBSOCKET_CORS_ALLOWED_ORIGINS: site.origin,
     WEBSOCKET_CORS_CREDENTIALS: 'true',
+    WEBSOCKET_SESSION_AFFINITY: 'true',
     WEBSOCKET_LOG_LEVEL: 'INFO',
   });
   atEnd(() => nodes.cluster.stop());
@@ -90,17 +92,18 @@ async function newcomers(balancer, count, transports) {
   for (let index = 0; index < count; index += 1) {
     const client = await connect(`newcomer ${index}`, balancer.url, { transports, ...over({ from: `127.0.${index}.${100 + index}` }) });
     assert.deepEqual(client.errors.map(({ message }) => message), [], 'a newcomer was turned away');
+    client.owner = client.socket.io.engine.id;
     comers.push(client);
   }
   return comers;
 }
 
 for (const configuration of CONFIGURATIONS) {
-  const { name, mode, tcp } = configuration;
+  const { name, program, mode, tcp } = configuration;
   describe(name, () => {
     /** Each test has one of its own, which holds nothing against any node yet. */
-    const start = async (t) => {
-      const balancer = await Balancer.start(configuration, nodes.cluster, nodes);
+    const start = async (t, timers = []) => {
+      const balancer = await Balancer.start(configuration, nodes.cluster, { ...nodes, timers });
       t.after(() => balancer.stop());
       return balancer;
     };
@@ -144,6 +147,44 @@ for (const configuration of CONFIGURATIONS) {
       assert.doesNotMatch(balancer.log(), /"POST [^"]*" .*upstream=\S+, /, 'a POST was sent twice');
       assert.ok(figures.reconnections > 0, 'nobody was at the node that drained');
     });
+
+    if (!tcp) {
+      test(`${name}: a node under maintenance keeps its clients, gets no new ones, and gets them again`, async (t) => {
+        const timers = program === 'nginx' ? [['fail_timeout=30s', 'fail_timeout=2s']] : [['inter 30s', 'inter 2s']];
+        const balancer = await start(t, timers);
+        const ids = await idsOf(nodes.cluster);
+        const clients = await Promise.all(Array.from({ length: CLIENTS }, (_, index) =>
+          connect(`${name} ${index}`, balancer.url, {
+            transports: TRANSPORTS[index % TRANSPORTS.length], ...over({ from: `127.0.${index % 9}.${10 + index}` }),
+          })));
+        const victim = nodes.cluster.nodes.find((node) => clients.some((client) => ownerOf(client.socket.io.engine.id) === ids.get(node)));
+        const switched = async (wish) => {
+          const { code, stderr } = await run(['maintenance', wish, '--addr', victim.adminUrl]);
+          assert.equal(code, 0, stderr);
+        };
+        await switched('on');
+        const comers = [...await newcomers(balancer, 6, ['polling']), ...await newcomers(balancer, 6, ['websocket'])];
+        for (const comer of comers) {
+          assert.notEqual(ownerOf(comer.owner), ids.get(victim), 'a newcomer came to the node');
+          comer.close();
+        }
+        if (program === 'haproxy') {
+          await until(() => `HAProxy finds the node down: ${balancer.log().slice(-1_000)}`, () => /is DOWN, reason: Layer7 wrong status, code: 503/.test(balancer.log()));
+        }
+        for (const client of clients) {
+          assert.deepEqual(await client.ask('echo', client.name), [client.name]);
+          assert.deepEqual([client.connects.length, client.disconnects.length], [1, 0], client.name);
+        }
+        await switched('off');
+        await until('the node gets clients again', async () => {
+          const again = await newcomers(balancer, 9, ['polling']);
+          for (const comer of again) comer.close();
+          return again.some((comer) => ownerOf(comer.owner) === ids.get(victim));
+        }, { every: 500 });
+        assert.doesNotMatch(balancer.log(), /"POST [^"]*" .*upstream=\S+, /, 'a POST was sent twice');
+        for (const client of clients) client.close();
+      });
+    }
 
     if (mode === 'ip-hash' || mode === 'source') {
       test(`${name}: clients of one address are at one node, those of many at all of them`, async (t) => {

@@ -60,6 +60,12 @@ export async function established(cluster, sessionId) {
 /** Which node a client's session is at, by the id in an Engine.IO session id: bytes 1 to 8. */
 export const ownerOf = (sid) => Buffer.from(sid, 'base64url').readBigUInt64BE(1).toString(16).padStart(16, '0');
 
+/** The nodes' ids. */
+export async function idsOf(cluster) {
+  const views = await Promise.all(cluster.nodes.map((node) => node.status()));
+  return new Map(views.map(({ node_id: id }, index) => [cluster.nodes[index], id]));
+}
+
 /** All messages of a publisher came to a reader, in order, once. */
 export function assertInOrder(client, count) {
   assert.deepEqual(client.seen, Array.from({ length: count }, (_, id) => id), client.name);
