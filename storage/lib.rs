@@ -8,7 +8,10 @@
 //!
 //! Nothing is acknowledged before it is fsynced; votes and entries are never reordered; an I/O error is final: it is
 //! reported to openraft and through [`Storage::failed`], and the node stops. The crate knows no commands.
+//!
+//! Backup files ([`backup`]) stand apart from all that: they are read and written anywhere.
 
+pub mod backup;
 mod database;
 mod error;
 #[cfg(feature = "fuzzing")]
