@@ -28,6 +28,22 @@ pub(crate) fn run(settings: &SettingsArgs) -> Result<(), Failure> {
     ended
 }
 
+/// Signals that are still to come until a stop that was asked for is made at once.
+struct Impatience {
+    signals: StopSignals,
+    further: u32,
+}
+
+impl Impatience {
+    /// The last of them.
+    async fn over(&mut self) -> &'static str {
+        for _ in 1..self.further {
+            self.signals.next().await;
+        }
+        self.signals.next().await
+    }
+}
+
 async fn serve(loaded: Loaded, settings: SettingsArgs) -> Result<(), Failure> {
     let exit_with_stdin = settings.exit_with_stdin;
     // Before anything else: from here on a SIGHUP is a wish, not the end.
@@ -36,11 +52,12 @@ async fn serve(loaded: Loaded, settings: SettingsArgs) -> Result<(), Failure> {
     let stdin_closed = signal::stdin_closed(exit_with_stdin);
     tokio::pin!(stdin_closed);
     let mut asked = Box::pin(async {
-        let reason = tokio::select! {
-            name = signals.next() => name,
-            () = &mut stdin_closed => "the end of standard input",
+        // A supervisor that closes the input sends a signal as well, before or after it, and means one thing by both.
+        let (reason, further) = tokio::select! {
+            name = signals.next() => (name, 1),
+            () = &mut stdin_closed => ("the end of standard input", 2),
         };
-        (reason, signals)
+        (reason, Impatience { signals, further })
     });
     let server = tokio::select! {
         started = Server::start(loaded.config.clone()) => started?,
@@ -57,18 +74,18 @@ async fn serve(loaded: Loaded, settings: SettingsArgs) -> Result<(), Failure> {
     let stop = loaded.config.node.stop;
     let limit = stop.delay + stop.timeout;
     let reloads = reload_at(hang_ups, server.reloader(), loaded, settings, supervisor);
-    let (stopping, stopped) = tokio::sync::oneshot::channel::<StopSignals>();
+    let (stopping, stopped) = tokio::sync::oneshot::channel::<Impatience>();
     let run = server.run_until(async move {
-        let (reason, signals) = asked.await;
+        let (reason, impatience) = asked.await;
         tracing::info!(event_type = "stopping", reason, "shutting down");
         supervisor.stopping();
-        let _ = stopping.send(signals);
+        let _ = stopping.send(impatience);
     });
     let overdue = async move {
-        let Ok(mut signals) = stopped.await else { return std::future::pending().await };
+        let Ok(mut impatience) = stopped.await else { return std::future::pending().await };
         tokio::select! {
             () = tokio::time::sleep(limit) => tracing::warn!(?limit, "the shutdown hangs: ending without it"),
-            name = signals.next() => tracing::warn!(reason = name, "asked a second time: ending at once"),
+            name = impatience.over() => tracing::warn!(reason = name, "asked a second time: ending at once"),
         }
     };
     let announced = async move {

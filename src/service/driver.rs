@@ -26,6 +26,9 @@ use crate::security::guard::{Budget, Place};
 const UNWRITTEN_BYTES_MAX: usize = 2 << 20;
 /// A client that is let go leaves with no more than this unwritten, in bytes: what is written at the end takes it along.
 const LEAVE_UNWRITTEN_BYTES_MAX: usize = 64 << 10;
+/// A client that is to leave is looked at again after this long: what its transport has taken in may not be known to be
+/// readable yet, and is once the clock, which shares a wait with the sockets, has gone off.
+const LEAVE_PAUSE: Duration = Duration::from_millis(20);
 /// Pulls from the history in one go, before others get their turn.
 const PULLS_MAX: usize = 4;
 
@@ -65,6 +68,8 @@ pub(crate) struct Session {
     pub(super) told: Option<Box<Told>>,
     /// When the first of its tokens expires.
     expires: Option<Instant>,
+    /// From then on the client, which is to leave, goes as soon as nothing is unanswered.
+    leaves: Option<Instant>,
     /// Its place among the connections of its address.
     _place: Place,
     /// Under which transport it counts as active; `None` once it is released.
@@ -102,6 +107,7 @@ impl Session {
             over_limit: false,
             told: None,
             expires: None,
+            leaves: None,
             _place: place,
             counted_as: Some(counted_as),
             link,
@@ -217,8 +223,10 @@ impl Session {
     /// as there was something to read.
     pub(crate) fn leave_if_quiet(&mut self) {
         let Some(cause) = self.link.leave_cause() else { return };
+        let now = Instant::now();
+        let is_due = *self.leaves.get_or_insert(now + LEAVE_PAUSE) <= now;
         let works = self.work.as_ref().is_some_and(|work| !work.is_empty());
-        if self.inbox.is_empty() && !works && self.unwritten_bytes() <= LEAVE_UNWRITTEN_BYTES_MAX {
+        if is_due && self.inbox.is_empty() && !works && self.unwritten_bytes() <= LEAVE_UNWRITTEN_BYTES_MAX {
             self.link.close(cause);
         }
     }
@@ -246,11 +254,9 @@ impl Session {
     /// When the protocol's clock has something to do.
     pub(crate) fn deadline(&self) -> Option<tokio::time::Instant> {
         let protocol = self.connection.poll_timeout().map(|at| self.started + Duration::from_millis(at));
-        let first = match (protocol, self.expires) {
-            (Some(protocol), Some(expires)) => Some(protocol.min(expires)),
-            (protocol, expires) => protocol.or(expires),
-        };
-        first.map(tokio::time::Instant::from_std)
+        // Once it is due, what happens to the session says when to look, not the clock.
+        let leaves = self.leaves.filter(|leaves| *leaves > Instant::now());
+        protocol.into_iter().chain(self.expires).chain(leaves).min().map(tokio::time::Instant::from_std)
     }
 
     /// The client's token is good until then; with several, the first that expires ends the connection.
