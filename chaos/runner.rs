@@ -103,6 +103,7 @@ pub async fn run(scenario: &'static dyn Scenario, options: Options, eye: &mut Ey
     let mut setup =
         Setup::new(options.nodes, clients, directory.clone(), program.clone(), seed, options.duration.is_none());
     scenario.setup(&mut setup)?;
+    let moving_max = setup.moving_max;
     let network = Network::new(seed);
     let mut cluster = Cluster::new(&program, &directory, seed);
     cluster.plan(setup.launches.clone(), &network).await?;
@@ -165,7 +166,7 @@ pub async fn run(scenario: &'static dyn Scenario, options: Options, eye: &mut Ey
     world.workload.end(&mut record).await?;
     world.cluster.end().await;
     drop(world.tools);
-    let bounds = Bounds { recovery_window: RECOVERY_WINDOW, memory: setup.memory };
+    let bounds = Bounds { recovery_window: RECOVERY_WINDOW, memory: setup.memory, moving_max };
     let findings = judge(&record, &bounds);
     Ok(Run { scenario: scenario.name(), options, record, findings, rounds })
 }

@@ -56,6 +56,8 @@ pub struct Setup {
     pub is_quick: bool,
     /// What a node's memory may come to.
     pub memory: MemoryBound,
+    /// The share of the clients, from 0 to 1, that may be on their way at once; `None`: as many as there are.
+    pub moving_max: Option<f64>,
     tools: Tools,
 }
 
@@ -79,6 +81,7 @@ impl Setup {
             is_direct: false,
             is_quick,
             memory: MEMORY,
+            moving_max: None,
             tools: Tools::new(),
         };
         setup.setting("WEBSOCKET_HISTORY_SIZE", &HISTORY_BYTES_MAX.to_string());

@@ -10,7 +10,7 @@ import { BINARY, run, temporaryDirectory } from './support/cluster.mjs';
 
 const MODULES = path.dirname(fileURLToPath(import.meta.url));
 /** One of each kind of fault; `make chaos` runs all of them, longer. */
-const QUICK = ['kill-leader', 'kill-all', 'pause-leader', 'partition-symmetric', 'loss-30', 'fsync-error', 'clock-jump', 'join-and-leave'];
+const QUICK = ['kill-leader', 'kill-all', 'pause-leader', 'partition-symmetric', 'loss-30', 'fsync-error', 'clock-jump', 'join-and-leave', 'rolling-restart'];
 
 const chaos = (...args) => run(['chaos', ...args], { timeout: 400_000, env: { VEDFOLNIR_CHAOS_MODULES: MODULES } });
 

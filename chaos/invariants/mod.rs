@@ -6,6 +6,7 @@ mod failover;
 mod leadership;
 mod liveness;
 mod memory;
+mod moving;
 mod owner;
 pub(crate) mod registry;
 mod session;
@@ -18,6 +19,7 @@ use crate::record::Record;
 pub use failover::{Resume, ResumeTimes, resumes, times};
 pub use leadership::{Moves, moves};
 pub use memory::MemoryBound;
+pub use moving::{Moving, moving};
 
 /// Violations that are kept word for word.
 const EXAMPLES_MAX: usize = 10;
@@ -57,12 +59,14 @@ pub struct Bounds {
     pub recovery_window: u64,
     /// What a node's memory may come to.
     pub memory: MemoryBound,
+    /// The share of the clients, from 0 to 1, that may be on their way at once; `None`: as many as there are.
+    pub moving_max: Option<f64>,
 }
 
 /// Every invariant's finding.
 #[must_use]
 pub fn judge(record: &Record, bounds: &Bounds) -> Vec<Finding> {
-    vec![
+    let mut findings = vec![
         registry::judge(record),
         delivery::judge(record),
         session::judge(record, bounds),
@@ -71,5 +75,7 @@ pub fn judge(record: &Record, bounds: &Bounds) -> Vec<Finding> {
         failover::judge(record),
         memory::judge(record, &bounds.memory),
         liveness::judge(record),
-    ]
+    ];
+    findings.extend(bounds.moving_max.map(|share_max| moving::judge(record, share_max)));
+    findings
 }

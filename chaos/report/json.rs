@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::invariants::{moves, resumes, times};
+use crate::invariants::{moves, moving, resumes, times};
 use crate::runner::Run;
 
 /// Raised when a field changes its meaning or goes.
@@ -24,6 +24,8 @@ pub(super) fn json(run: &Run) -> String {
     for leader in &mut leaders {
         leader.at = since(leader.at);
     }
+    let mut most = moving(record);
+    most.at = since(most.at);
     let options = &run.options;
     let report = json!({
         "version": VERSION,
@@ -38,6 +40,7 @@ pub(super) fn json(run: &Run) -> String {
         "findings": run.findings,
         "resume_times": times(&resumes(record)),
         "leadership_moves": moves(record),
+        "most_on_their_way": most,
         "marks": marks,
         "leaders": leaders,
         "samples": samples,

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use crate::clock::{MS, SECOND};
-use crate::invariants::{moves, resumes, times};
+use crate::invariants::{moves, moving, resumes, times};
 use crate::record::MarkKind;
 use crate::runner::Run;
 
@@ -63,6 +63,14 @@ pub fn text(run: &Run) -> String {
             let _ = writeln!(out, "            - and {more} more");
         }
     }
+    let most = moving(&run.record);
+    let at = most.at.saturating_sub(run.record.began) as f64 / SECOND as f64;
+    let _ = writeln!(
+        out,
+        "\nmost clients on their way at once: {} ({:.1} %), after {at:.1} s",
+        most.clients,
+        100.0 * most.share
+    );
     let groups = times(&resumes(&run.record));
     if !groups.is_empty() {
         let _ = writeln!(out, "\nfrom the loss of a node to `recovered`, ms: p50 / p99 / max");
