@@ -35,7 +35,15 @@ pub(crate) async fn form_alone(node: &Inner) -> Result<(), StartError> {
         None => draw_plan(node.local.node_id(), BTreeMap::from([(node.local.node_id(), node.cluster_addr.clone())]))?,
     };
     let bound = node.local.promise(&plan)?;
+    recover_first(node)?;
     initialise(node, &bound).await
+}
+
+/// Here, and nowhere else, a cluster comes to be out of nothing: every node of the plan is empty, has promised, and knows of
+/// no member. Only now a backup may be restored in its place. A member that lost its disk never comes here while the others
+/// live: they answer that they are members.
+fn recover_first(node: &Inner) -> Result<(), StartError> {
+    if node.config.recovers { Err(StartError::RecoveryDue) } else { Ok(()) }
 }
 
 /// Forms a cluster with the listed nodes, or joins one that is already there.
@@ -122,6 +130,7 @@ async fn coordinate(node: &Arc<Inner>, plan: &FormationPlan) -> Result<Option<St
             }
         }
     }
+    recover_first(node)?;
     initialise(node, plan).await?;
     Ok(Some(StartKind::Initialized))
 }

@@ -45,6 +45,9 @@ pub struct ClusterConfig {
     /// A snapshot is taken every so many log entries, on each node after up to half as many more; a quarter as many stay
     /// behind it for slow followers.
     pub snapshot_every_entries: u64,
+    /// Whether a start that would form a new, empty cluster ends with
+    /// [`StartError::RecoveryDue`](crate::StartError::RecoveryDue) instead.
+    pub recovers: bool,
     /// Whether it is remembered when entries came to the leader ([`Notice::Applied`](crate::Notice::Applied)).
     pub traces: bool,
 }
@@ -71,6 +74,7 @@ impl ClusterConfig {
             node_down_after: Duration::from_secs(6),
             replace_after: Duration::from_secs(30),
             snapshot_every_entries: 50_000,
+            recovers: false,
             traces: false,
         }
     }

@@ -110,6 +110,11 @@ pub enum StartError {
     /// See [`StartError`].
     #[error("{0}")]
     Refused(String),
+    /// The cluster is about to be formed, by this node, of nodes that are all empty, and [`ClusterConfig::recovers`]: the
+    /// newest backup goes into the data directory first ([`RestoreOptions::as_planned`](crate::restore::RestoreOptions)),
+    /// if there is one; then the node is started again without that wish.
+    #[error("a new cluster is to be formed from a backup, which was not looked for")]
+    RecoveryDue,
 }
 
 /// Why a proposal has no response.
@@ -353,6 +358,12 @@ impl Cluster {
     #[must_use]
     pub fn status(&self) -> ClusterStatus {
         crate::status::of(&self.inner)
+    }
+
+    /// Whether this node leads, as far as it knows.
+    #[must_use]
+    pub fn leads(&self) -> bool {
+        self.inner.leads()
     }
 
     /// Counters since start.

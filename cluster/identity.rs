@@ -11,7 +11,7 @@ use crate::admission;
 use crate::handle::StartError;
 use crate::wire::{self, ClusterId, FormationPlan};
 
-const IDENTITY_KEY: &str = "identity";
+pub(crate) const IDENTITY_KEY: &str = "identity";
 
 /// The durable record. Its layout is the same in both formats; a binary that does not know the version says so.
 /// `generation` is written before it is used, so no two lives share one.
@@ -26,6 +26,20 @@ pub(crate) struct IdentityRecord {
     /// The cluster removed the node: it must not come back under this identity.
     #[serde(default)]
     pub(crate) removed: bool,
+}
+
+impl IdentityRecord {
+    /// A node that has never lived.
+    pub(crate) fn draw() -> Result<Self, StartError> {
+        Ok(Self {
+            version: Format::FIRST.number(),
+            node_id: random_node_id()?,
+            generation: 0,
+            cluster_id: None,
+            plan: None,
+            removed: false,
+        })
+    }
 }
 
 /// The node's identity; every change is on disk before the call returns.
@@ -44,14 +58,7 @@ impl LocalNode {
         let mut record = match stored {
             Some(bytes) => wire::decode::<IdentityRecord>("node identity", &bytes)
                 .map_err(|error| StartError::Refused(format!("the data directory holds {error}")))?,
-            None => IdentityRecord {
-                version: Format::FIRST.number(),
-                node_id: random_node_id()?,
-                generation: 0,
-                cluster_id: None,
-                plan: None,
-                removed: false,
-            },
+            None => IdentityRecord::draw()?,
         };
         if record.version > speaks.number() {
             return Err(StartError::Refused(format!(

@@ -149,6 +149,16 @@ pub(crate) async fn answer_join(node: &Inner, from: &PeerIdentity, request: &Joi
     }
 }
 
+/// A leader whose own address in the membership is not the one that it has.
+pub(crate) async fn tell_own_address(node: &Inner) {
+    let _serial = node.membership_change.lock().await;
+    let me = node.local.node_id();
+    let nodes = BTreeMap::from([(me, BasicNode { addr: node.cluster_addr.clone() })]);
+    if let Err(error) = node.raft.change_membership(ChangeMembers::SetNodes(nodes), true).await {
+        tracing::debug!(%error, "the own address was not committed by this leader");
+    }
+}
+
 /// Whether the node still answers at the address that the cluster knows.
 async fn is_in_use(node: &Inner, id: NodeId, addr: &str) -> bool {
     let peer = node.endpoint.peer(addr, Some(id));

@@ -13,6 +13,8 @@ mod admission;
 mod arrivals;
 mod autopilot;
 mod background;
+#[cfg(not(feature = "simulation"))]
+pub mod backup;
 mod bootstrap;
 pub mod certificates;
 mod config;
@@ -49,6 +51,8 @@ mod readiness;
 mod reads;
 mod remove;
 mod replica;
+#[cfg(not(feature = "simulation"))]
+pub mod restore;
 mod server;
 mod server_id;
 mod signer;

@@ -253,6 +253,10 @@ fn announce_address(node: &Arc<Inner>) {
                 metrics.membership_config.get_node(&node.local.node_id()).map(|member| member.addr.clone())
             };
             let is_known = known.as_deref() == Some(node.cluster_addr.as_str());
+            if !is_known && node.leads() && known.is_some() {
+                // Nobody else is there to be told: a node that was restored, or the only one after its port has changed.
+                join::tell_own_address(&node).await;
+            }
             if is_known && node.contact.age(Instant::now()) < ASK_AFTER {
                 drop(node);
                 tokio::time::sleep(ASK_EVERY).await;

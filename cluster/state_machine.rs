@@ -24,7 +24,7 @@ use crate::type_config::{LogId, Snapshot, SnapshotMeta, StoredMembership, TypeCo
 use crate::wire;
 
 /// A snapshot's body may expand to this much at most; beyond it the file is refused.
-const SNAPSHOT_BODY_BYTES_MAX: u64 = 16 << 30;
+pub(crate) const SNAPSHOT_BODY_BYTES_MAX: u64 = 16 << 30;
 
 /// See the module.
 pub struct StateMachine {

@@ -24,11 +24,12 @@ use axum::middleware::from_fn_with_state;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use vedfolnir_cluster::state::NodeInfo;
-use vedfolnir_cluster::{Cluster, ClusterConfig, ClusterTls, StartError, StartKind, issued_certificate};
+use vedfolnir_cluster::{Cluster, ClusterConfig, ClusterTls, Notice, StartError, StartKind, issued_certificate};
 
 use crate::admin;
 use crate::alerts;
 use crate::app::{App, relay};
+use crate::backup::{self, Backups, RecoveryError};
 use crate::config::{Config, JwksConfig, MonitoringConfig, StopConfig};
 use crate::observability::monitor::Monitor;
 use crate::observability::traces::{TraceConfig, Tracer};
@@ -145,6 +146,9 @@ pub enum ServerError {
     /// A listener ended while the node was running.
     #[error("the public listener failed: {0}")]
     Listener(io::Error),
+    /// The new cluster cannot start from a backup.
+    #[error("{0}")]
+    Recovery(#[from] RecoveryError),
     /// The cluster floor had to stop.
     #[error("the node had to stop: {0}")]
     Failed(String),
@@ -211,7 +215,9 @@ impl Server {
             server_id: node.server_id().to_owned(),
             ..NodeInfo::default()
         };
-        let (cluster, notices) = Cluster::start(cluster_config(&config, info)).await?;
+        let backups = Arc::new(Backups::new(config.backup.clone()));
+        node.set_backups(Arc::clone(&backups));
+        let (cluster, notices) = start_cluster(&config, info, &backups).await?;
         let app = if config.node.relay { relay::app() } else { App::builder().build() };
         let security = &config.security;
         let authenticator = Arc::clone(&security.authenticator);
@@ -224,6 +230,7 @@ impl Server {
 
         *node.checks().lock() = observability::Checks::new(config.monitoring.checks.retries);
         tokio::spawn(observability::run_checks(Arc::clone(&node), config.monitoring.checks, public_stop.clone()));
+        tokio::spawn(backup::run_schedule(Arc::clone(&node), backups, public_stop.clone()));
         observability::start_watchdog(node.watchdog(), public_stop.clone());
         tokio::spawn(observability::take_vitals(Arc::clone(&node), public_stop.clone()));
         node.set_thresholds(config.monitoring.thresholds.clone());
@@ -388,6 +395,27 @@ impl Server {
     }
 }
 
+/// Forms, joins or rejoins the cluster. One that would be formed empty starts from a backup, where there is one.
+async fn start_cluster(
+    config: &Config,
+    info: NodeInfo,
+    backups: &Backups,
+) -> Result<(Cluster, tokio::sync::mpsc::Receiver<Notice>), ServerError> {
+    let recovery = config.backup.recovery.zip(backups.location());
+    let as_configured = ClusterConfig { recovers: recovery.is_some(), ..cluster_config(config, info) };
+    let started = Cluster::start(as_configured.clone()).await;
+    let (Err(StartError::RecoveryDue), Some((recovery, location))) = (&started, recovery) else { return Ok(started?) };
+    let key = config.backup.packing.key.clone();
+    match backup::recover(&config.node.data_dir, location, key, recovery).await {
+        Ok(_) => {}
+        Err(error) if recovery.is_required => return Err(error.into()),
+        Err(error) => {
+            tracing::error!(event_type = "backup_not_restored", %error, "the new cluster starts empty: {error}")
+        }
+    }
+    Ok(Cluster::start(ClusterConfig { recovers: false, ..as_configured }).await?)
+}
+
 /// Fetches the keys of tokens until `stop`.
 fn fetch_keys(
     config: &JwksConfig,
@@ -455,6 +483,7 @@ fn cluster_config(config: &Config, node_info: NodeInfo) -> ClusterConfig {
         node_down_after: part.node_down_after,
         replace_after: part.replace_after,
         snapshot_every_entries: part.snapshot_every_entries,
+        recovers: false,
         traces: config.monitoring.traces.is_some(),
     }
 }

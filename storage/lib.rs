@@ -25,6 +25,7 @@ mod metrics;
 #[cfg(feature = "planted-bugs")]
 #[path = "../chaos/planted/storage.rs"]
 mod planted;
+mod restore;
 mod schema;
 mod snapshot_file;
 mod snapshot_store;
@@ -35,6 +36,7 @@ pub use error::StorageError;
 pub use incoming::{IncomingSnapshot, SNAPSHOT_PARTIALS_MAX};
 pub use log_store::LogStore;
 pub use metrics::StorageMetrics;
+pub use restore::set_aside;
 pub use snapshot_file::{SnapshotBody, SnapshotFile, SnapshotId};
 pub use snapshot_store::{SnapshotStore, SnapshotWriter};
 pub use storage::{Storage, StorageOptions};

@@ -21,6 +21,9 @@ pub(crate) const KEY_COMMITTED: &[u8] = b"raft/0/committed";
 /// index u64 BE │ the encoded log id: whoever knows no type of openraft's reads the index.
 pub(crate) const KEY_PURGED: &[u8] = b"raft/0/purged";
 
+/// There while the directory is being filled from a backup.
+pub(crate) const KEY_RESTORING: &[u8] = b"restoring";
+
 /// Metadata of the floors above lives under its own prefix.
 pub(crate) fn meta_key(key: &str) -> Vec<u8> {
     [b"node/", key.as_bytes()].concat()

@@ -17,6 +17,7 @@ use crate::error::StorageError;
 use crate::log_store::LogStore;
 use crate::marker::{Durable, Marker};
 use crate::metrics::StorageMetrics;
+use crate::restore;
 use crate::schema::{CF_META, FORMAT_VERSION, KEY_FORMAT, meta_key};
 use crate::snapshot_store::SnapshotStore;
 
@@ -82,6 +83,9 @@ impl Storage {
         #[cfg(feature = "planted-bugs")]
         let marker = crate::planted::opened(&db, marker, purged_end)?;
         database::check_marker(&db, &marker, purged_end, data_dir)?;
+        if restore::discard_unfinished(&db, &data_dir.join("snapshots"))? {
+            tracing::warn!(path = %data_dir.display(), "what an unfinished restore has left here was removed");
+        }
         let purged_end = Arc::new(AtomicU64::new(purged_end));
         let snapshots =
             SnapshotStore::open(data_dir.join("snapshots"), Arc::clone(&purged_end), options.snapshot_file_bytes_max)?;
@@ -265,7 +269,7 @@ fn directory(path: &Path, error: &io::Error) -> StorageError {
     }
 }
 
-fn lock(data_dir: &Path) -> Result<File, StorageError> {
+pub(crate) fn lock(data_dir: &Path) -> Result<File, StorageError> {
     let path: PathBuf = data_dir.join("LOCK");
     let file = OpenOptions::new()
         .read(true)

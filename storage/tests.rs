@@ -4,6 +4,7 @@ mod damage;
 mod disk_full;
 mod incoming;
 mod log;
+mod restore;
 mod snapshots;
 mod suite;
 

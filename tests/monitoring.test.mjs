@@ -86,7 +86,9 @@ describe('three nodes and Prometheus', () => {
   let receiver;
   const host = (node) => new URL(node.url).host;
   before(async () => {
-    cluster = await Cluster.start(3);
+    // Families of backups are there where backups are.
+    const env = { WEBSOCKET_STATE_BACKUP: 'on', WEBSOCKET_BACKUP_INTERVAL: '1d', WEBSOCKET_BACKUP_LOCATION: temporaryDirectory() };
+    cluster = await Cluster.start(3, { env });
     atEnd(() => cluster.stop());
     receiver = await Receiver.start();
     atEnd(() => receiver.stop());

@@ -78,7 +78,7 @@ describe('templates', () => {
       .replaceAll('/var/log/vedfolnir/', `${directory}/`);
     assert.doesNotMatch(filled, /^[A-Z0-9_]+=\/(path|etc|var\/log)\//m);
     const { code, stdout } = await run(['config', 'check', '--json', '--env-file', file('filled.env', filled)]);
-    const problems = JSON.parse(stdout);
+    const problems = JSON.parse(stdout).filter(({ severity }) => severity !== 'note');
     assert.equal(code, 0, stdout);
     // The document's cipher string asks for suites that are never offered: one line about that, and nothing else.
     assert.deepEqual(problems.map(({ severity, var: name }) => [severity, /SSL_CIPHERS/.test(name)]), [['warning', true]]);

@@ -16,7 +16,7 @@ import { until } from './support/wait.mjs';
 
 atEnd(closeClients);
 
-const NEWEST = 3;
+const NEWEST = 4;
 const PREVIOUS = ['--format-version', String(NEWEST - 1)];
 
 /** The node ends by itself, and says why in one line. */
@@ -118,11 +118,11 @@ describe('a rolling upgrade', () => {
       const [node] = await cluster.followers();
       await node.kill('SIGTERM');
       node.args.push(...PREVIOUS);
-      await assertRefused(node, /writes format 3, but this node was told to speak format 2 at most.*--format-version/);
+      await assertRefused(node, new RegExp(`writes format ${NEWEST}, but this node was told to speak format ${NEWEST - 1} at most.*--format-version`));
       withoutFlag(node);
       await node.restart();
       const late = await cluster.addition({ options: PREVIOUS });
-      await assertRefused(late, /speaks format 2 at most, but its cluster writes format 3/);
+      await assertRefused(late, new RegExp(`speaks format ${NEWEST - 1} at most, but its cluster writes format ${NEWEST}`));
       if (predecessor.binary) {
         const older = await cluster.addition();
         predecessor.begin(older);

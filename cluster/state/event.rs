@@ -285,7 +285,11 @@ impl State {
         let (from, hole) = match after {
             // From the oldest on: nothing was promised before it.
             None => (floor, false),
-            Some(id) if Some(id.history_id) != self.history_id() => (floor, true),
+            Some(id)
+                if Some(id.history_id) != self.history_id() && !self.history.shares(id.history_id, id.position) =>
+            {
+                (floor, true)
+            }
             Some(id) => (key(id).max(floor), key(id) < floor),
         };
         let events_max = events_max.min(limits::EVENTS_PAGE_MAX);

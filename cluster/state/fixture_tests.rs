@@ -11,8 +11,8 @@ use bytes::Bytes;
 
 use crate::{
     Command, Configuration, Format, Incarnation, KeyHash, KvDelete, KvExpected, KvPut, LogPosition, NodeInfo, Offset,
-    Origin, Outcome, Payload, PidHash, Proposal, Publish, Record, Register, Response, Resume, SidKey, State, TokenHash,
-    TraceContext, decode_proposal, encode_proposal,
+    Origin, Outcome, Payload, PidHash, Proposal, Publish, Record, Register, Response, Restoration, Resume, SidKey,
+    State, TokenHash, TraceContext, decode_proposal, encode_proposal,
 };
 
 const A: Incarnation = Incarnation { node: 0x0a, generation: 1 };
@@ -173,7 +173,10 @@ fn after(history: &[(&'static str, Proposal)], format: Format) -> State {
         };
         assert!(!responses.iter().any(refused), "{name}: {responses:?}");
     }
-    state
+    if format < Format::MANAGED {
+        return state;
+    }
+    state.restored(&Restoration { history_id: 0x0fed_cba9_8765_4321, sid_key: SidKey([8; 32]) })
 }
 
 fn snapshot(state: &State) -> Vec<u8> {
@@ -210,12 +213,15 @@ fn recorded(format: Format) -> (BTreeMap<&'static str, Vec<u8>>, Vec<u8>) {
         Format::RAISED => {
             (include_str!("fixtures/format-2/proposals.txt"), include_str!("fixtures/format-2/snapshot.txt"))
         }
-        _ => (include_str!("fixtures/format-3/proposals.txt"), include_str!("fixtures/format-3/snapshot.txt")),
+        Format::TRACED => {
+            (include_str!("fixtures/format-3/proposals.txt"), include_str!("fixtures/format-3/snapshot.txt"))
+        }
+        _ => (include_str!("fixtures/format-4/proposals.txt"), include_str!("fixtures/format-4/snapshot.txt")),
     };
     (lines(proposals), lines(snapshot).remove("snapshot").expect("one"))
 }
 
-const FORMATS: [Format; 3] = [Format::FIRST, Format::RAISED, Format::NEWEST];
+const FORMATS: [Format; 4] = [Format::FIRST, Format::RAISED, Format::TRACED, Format::NEWEST];
 
 #[test]
 fn recorded_proposals_stay_readable() {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::command::Record;
 use crate::identifier::LogPosition;
-use crate::limits::{NAME_OVERHEAD_BYTES, RECORD_OVERHEAD_BYTES};
+use crate::limits::{ANCESTORS_MAX, NAME_OVERHEAD_BYTES, RECORD_OVERHEAD_BYTES};
 use crate::room::RoomId;
 use crate::table;
 
@@ -30,16 +30,45 @@ pub(crate) struct Dropped {
     pub(crate) heard_in: HeardIn,
 }
 
-/// Invariant: `bytes` is the sum over `kept`; everything at or below `floor` has been dropped.
+/// A history that this one goes on from, since a backup was restored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Ancestor {
+    pub(crate) history_id: u64,
+    /// Up to here the two are one.
+    pub(crate) up_to: LogPosition,
+}
+
+/// Invariants: `bytes` is the sum over `kept`; everything at or below `floor` has been dropped; `ancestors` are at most
+/// [`ANCESTORS_MAX`], the youngest last, and each goes at least as far as the one before it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct History {
     #[serde(deserialize_with = "table::map")]
     kept: OrdMap<LogPosition, Kept>,
     bytes: u64,
     floor: LogPosition,
+    /// From [`Format::MANAGED`](crate::Format::MANAGED) on; without one, nothing of it is written.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    ancestors: Vec<Ancestor>,
 }
 
 impl History {
+    /// It goes on under another id.
+    pub(crate) fn descend(&mut self, from: Ancestor) {
+        self.ancestors.push(from);
+        let surplus = self.ancestors.len().saturating_sub(ANCESTORS_MAX);
+        self.ancestors.drain(..surplus);
+    }
+
+    /// The histories that it goes on from, the oldest first.
+    pub(crate) fn ancestors(&self) -> &[Ancestor] {
+        &self.ancestors
+    }
+
+    /// Whether what an ancestor has at a position is the same here.
+    pub(crate) fn shares(&self, history_id: u64, position: LogPosition) -> bool {
+        self.ancestors.iter().any(|ancestor| ancestor.history_id == history_id && position <= ancestor.up_to)
+    }
+
     pub(crate) fn push(&mut self, position: LogPosition, record: Arc<Record>, heard_in: HeardIn, now_ms: u64) {
         let payload = &record.payload;
         let attached: usize = payload.attachments.iter().map(|attachment| attachment.len()).sum();

@@ -57,7 +57,7 @@ impl fmt::Display for LogPosition {
 /// What a client hands back to say what it has seen: a position inside one history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Offset {
-    /// Which history; it changes when a backup is restored or a quorum is forced.
+    /// Which history; it changes when a backup is restored.
     pub history_id: u64,
     /// The last position that the client has processed.
     pub position: LogPosition,

@@ -30,6 +30,7 @@ mod planted;
 mod presence;
 mod replay;
 mod response;
+mod restored;
 mod room;
 mod session;
 mod snapshot;
@@ -53,6 +54,7 @@ pub use membership::{JoinTokenView, KeyHash, TokenHash};
 pub use presence::{Audience, Member, MemberCursor, MemberPage, RoomCount, UserPage, UserSessions};
 pub use replay::Replay;
 pub use response::{KvRefusal, Refusal, Response, ResumeRefusal};
+pub use restored::{Restoration, StateCounts};
 pub use session::SessionView;
 pub use state::State;
 

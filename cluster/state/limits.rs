@@ -72,5 +72,8 @@ pub const JOIN_TOKEN_TTL_MS_MAX: u64 = 30 * 24 * 60 * 60 * 1_000;
 pub const EXPIRED_TOKEN_KEPT_MS: u64 = 24 * 60 * 60 * 1_000;
 /// Removed nodes that are remembered; beyond it the ones removed first are forgotten.
 pub const REMOVED_NODES_MAX: usize = 16_384;
+/// Histories of clusters whose backups were restored that a history remembers; beyond it the oldest are forgotten, and
+/// clients that come back from them begin anew.
+pub const ANCESTORS_MAX: usize = 16;
 /// Positions of one room that one replay step looks at.
 pub(crate) const REPLAY_POSITIONS_MAX: usize = 1_024;

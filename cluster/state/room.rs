@@ -106,6 +106,11 @@ impl Rooms {
         self.rooms.get_key_value(&key).map_or(key, |(known, _)| known.clone())
     }
 
+    /// Rooms that there are, those that sessions are by their own name and everyone's of each namespace among them.
+    pub(crate) fn len(&self) -> usize {
+        self.rooms.len()
+    }
+
     /// Who is in, sorted.
     pub(crate) fn members(&self, key: &RoomKey) -> impl Iterator<Item = PidHash> + '_ {
         self.members_after(key, None)

@@ -357,6 +357,10 @@ impl Sessions {
         self.deadlines.range(first..).count() as u64
     }
 
+    pub(crate) fn pids(&self) -> impl Iterator<Item = PidHash> + '_ {
+        self.sessions.keys().copied()
+    }
+
     /// The session whose window ends first.
     pub(crate) fn first_deadline(&self) -> Option<(u64, PidHash)> {
         self.deadlines.get_min().copied()

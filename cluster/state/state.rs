@@ -51,6 +51,16 @@ pub(crate) struct Effects {
 }
 
 impl Effects {
+    /// Of one command.
+    pub(crate) fn at(position: LogPosition) -> Self {
+        Self { list: Vec::new(), position, events: 0 }
+    }
+
+    /// Nobody is there to hear them.
+    pub(crate) fn forget(&mut self) {
+        self.list.clear();
+    }
+
     pub(crate) fn push(&mut self, effect: Effect) {
         self.list.push(EffectAt { position: self.position, effect });
     }
@@ -307,7 +317,10 @@ impl State {
         let replay_after = match resume.offset {
             None => session.started(),
             Some(offset) => {
-                if self.history_id() != Some(offset.history_id) || offset.position > position {
+                // A position of another history is one of this only as far as the two are one: what followed there is
+                // not what followed here under the same number.
+                let own = self.history_id() == Some(offset.history_id) && offset.position <= position;
+                if !own && !self.history.shares(offset.history_id, offset.position) {
                     return Response::ResumeRefused(ResumeRefusal::BadOffset);
                 }
                 offset.position.max(session.started())
@@ -350,7 +363,7 @@ impl State {
         Response::Done
     }
 
-    fn lose_transport(&mut self, pid: PidHash, deadline_ms: u64, node_down: bool, effects: &mut Effects) {
+    pub(crate) fn lose_transport(&mut self, pid: PidHash, deadline_ms: u64, node_down: bool, effects: &mut Effects) {
         self.sessions.change(&pid, |session| session.deadline_ms = Some(deadline_ms));
         let Some(session) = self.sessions.get(&pid) else { return };
         let (owner, session) = (session.owner, SessionRef::of(session));
@@ -512,7 +525,7 @@ impl State {
         }
     }
 
-    fn deadline_ms(&self) -> u64 {
+    pub(crate) fn deadline_ms(&self) -> u64 {
         let window = self.configuration.as_ref().map_or(0, |configuration| configuration.recovery_window_ms);
         self.time.now_ms().saturating_add(window)
     }

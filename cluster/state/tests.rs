@@ -8,6 +8,8 @@ mod fixture;
 mod kv;
 #[path = "model_tests.rs"]
 mod model;
+#[path = "restored_tests.rs"]
+mod restored;
 #[path = "retention_tests.rs"]
 mod retention;
 #[path = "scenario_tests.rs"]
@@ -33,11 +35,11 @@ fn a_snapshot_of_a_newer_version_is_refused_by_name() {
     assert_eq!(State::decode_snapshot(bytes.as_slice()).unwrap(), state);
     bytes[0] += 1;
     let refused = State::decode_snapshot(bytes.as_slice()).unwrap_err();
-    assert_eq!(refused.to_string(), "format 4, this binary reads formats 1 to 3");
+    assert_eq!(refused.to_string(), "format 5, this binary reads formats 1 to 4");
     // Nor does one say that it is older than it is.
     bytes[0] = 1;
     let refused = State::decode_snapshot(bytes.as_slice()).unwrap_err();
-    assert!(refused.to_string().contains("a state of format 3 written in format 1"), "{refused}");
+    assert!(refused.to_string().contains("a state of format 4 written in format 1"), "{refused}");
 }
 
 #[test]
@@ -54,7 +56,7 @@ fn the_format_rises_and_never_goes_back() {
     assert_eq!(state.format(), Format::NEWEST);
     let mut newer = raise(Format::NEWEST).to_vec();
     newer[0] += 1;
-    assert_eq!(state.apply(4, &newer).outcome, Outcome::UnknownVersion { version: 4 });
+    assert_eq!(state.apply(4, &newer).outcome, Outcome::UnknownVersion { version: 5 });
 }
 
 #[test]

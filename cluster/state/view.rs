@@ -22,6 +22,11 @@ impl State {
         self.configuration.as_ref().map(|configuration| configuration.history_id)
     }
 
+    /// The histories that this one goes on from, since backups were restored; the youngest first.
+    pub fn ancestor_ids(&self) -> impl Iterator<Item = u64> {
+        self.history.ancestors().iter().rev().map(|ancestor| ancestor.history_id)
+    }
+
     /// The committed limits.
     #[must_use]
     pub fn configuration(&self) -> Option<&Configuration> {

@@ -63,7 +63,7 @@ fn register() -> Register {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn recorded_data_directories_are_found_again() {
-    for format in [1, 2, 3] {
+    for format in [1, 2, 3, 4] {
         let dir = tempfile::tempdir().unwrap();
         copy(&directory(format), dir.path());
         let node = start_at(dir.path()).await;

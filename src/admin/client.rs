@@ -35,6 +35,12 @@ pub enum AdminError {
         /// How long it was given.
         timeout: Duration,
     },
+    /// What came could not be kept.
+    #[error("the answer could not be kept: {source}")]
+    NotKept {
+        /// What the system said.
+        source: std::io::Error,
+    },
     /// What answers speaks no HTTP, or too much of it.
     #[error("what answers at {target} is not a node's admin listener: {reason}")]
     NotANode {
@@ -86,6 +92,73 @@ pub async fn put(
     send(target, token, Method::PUT, path, Bytes::from(body), timeout).await
 }
 
+/// `POST path` with a JSON body, whose answer may have any length: each piece of it is handed on as it comes. Returns the
+/// status and, where it is no success, the body.
+///
+/// # Errors
+/// As [`get`]; nothing came for `stall`, or `take` did not take a piece.
+pub async fn post_into(
+    target: &Target,
+    token: Option<&Secret>,
+    path: &str,
+    body: Vec<u8>,
+    stall: Duration,
+    mut take: impl FnMut(Bytes) -> std::io::Result<()>,
+) -> Result<(StatusCode, Bytes), AdminError> {
+    let refused = |reason: String| AdminError::NotANode { target: target.clone(), reason };
+    let timed_out = |_| AdminError::TimedOut { target: target.clone(), timeout: stall };
+    let unreachable = |source| AdminError::Unreachable { target: target.clone(), source };
+    let stream: Box<dyn Stream> = match target {
+        Target::Tcp(host_port) => Box::new(TcpStream::connect(host_port.as_str()).await.map_err(unreachable)?),
+        Target::Unix(socket) => Box::new(UnixStream::connect(socket).await.map_err(unreachable)?),
+    };
+    let host = if let Target::Tcp(host_port) = target { host_port.as_str() } else { "localhost" };
+    let (mut sender, connection) =
+        http1::handshake::<_, Full<Bytes>>(TokioIo::new(stream)).await.map_err(|error| refused(error.to_string()))?;
+    // Ends with the connection, which ends with the answer.
+    tokio::spawn(connection);
+    let request = request(token, Method::POST, path, host, Bytes::from(body)).map_err(refused)?;
+    let response = tokio::time::timeout(stall, sender.send_request(request)).await.map_err(timed_out)?;
+    let response = response.map_err(|error| refused(error.to_string()))?;
+    let status = response.status();
+    let mut body = response.into_body();
+    let mut kept = Vec::new();
+    while let Some(frame) = tokio::time::timeout(stall, body.frame()).await.map_err(timed_out)? {
+        let frame = frame.map_err(|error| refused(format!("the answer broke off: {error}")))?;
+        let Ok(piece) = frame.into_data() else { continue };
+        if status.is_success() {
+            take(piece).map_err(|source| AdminError::NotKept { source })?;
+        } else if kept.len() + piece.len() <= ANSWER_BYTES_MAX {
+            kept.extend_from_slice(&piece);
+        }
+    }
+    Ok((status, Bytes::from(kept)))
+}
+
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
+
+fn request(
+    token: Option<&Secret>,
+    method: Method,
+    path: &str,
+    host: &str,
+    body: Bytes,
+) -> Result<Request<Full<Bytes>>, String> {
+    let mut request = Request::builder();
+    if let Some(token) = token {
+        request = request.header(header::AUTHORIZATION, format!("Bearer {}", token.reveal()));
+    }
+    request
+        .method(method)
+        .uri(path)
+        .header(header::HOST, host)
+        .header(header::CONNECTION, "close")
+        .header(header::CONTENT_TYPE, "application/json")
+        .body(Full::new(body))
+        .map_err(|error| error.to_string())
+}
+
 async fn send(
     target: &Target,
     token: Option<&Secret>,
@@ -127,18 +200,7 @@ where
 {
     let (mut sender, connection) =
         http1::handshake::<_, Full<Bytes>>(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
-    let mut request = Request::builder();
-    if let Some(token) = token {
-        request = request.header(header::AUTHORIZATION, format!("Bearer {}", token.reveal()));
-    }
-    let request = request
-        .method(method)
-        .uri(path)
-        .header(header::HOST, host)
-        .header(header::CONNECTION, "close")
-        .header(header::CONTENT_TYPE, "application/json")
-        .body(Full::new(body))
-        .map_err(|error| error.to_string())?;
+    let request = request(token, method, path, host, body)?;
     let answer = async {
         let response = sender.send_request(request).await.map_err(|error| error.to_string())?;
         let status = response.status();

@@ -31,7 +31,8 @@ const WRONG_PAUSE: Duration = Duration::from_secs(10);
 /// Addresses that are told apart.
 const ADDRESSES_MAX: usize = 1_024;
 /// What an operator may change besides reading: it can be undone, or hurts nobody.
-const OPERATE_PATHS: [&str; 5] = ["/leadership/transfer", "/log-level", "/drain", "/drain/stop", "/maintenance"];
+const OPERATE_PATHS: [&str; 7] =
+    ["/leadership/transfer", "/log-level", "/drain", "/drain/stop", "/maintenance", "/backups", "/backups/verify"];
 
 /// What a token lets its bearer do; each does what the ones before do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -80,7 +80,7 @@ pub struct Done {
     pub error: Option<String>,
 }
 
-struct Refused(StatusCode, String);
+pub(super) struct Refused(pub(super) StatusCode, pub(super) String);
 
 impl IntoResponse for Refused {
     fn into_response(self) -> Response {
@@ -118,7 +118,7 @@ pub(super) async fn refuse_browsers(request: Request, next: Next) -> Response {
     next.run(request).await
 }
 
-fn parts(node: &Node) -> Result<&Parts, Refused> {
+pub(super) fn parts(node: &Node) -> Result<&Parts, Refused> {
     node.parts().ok_or_else(|| Refused(StatusCode::SERVICE_UNAVAILABLE, readiness_reason(node).unwrap_or_default()))
 }
 

@@ -1,6 +1,7 @@
 //! The operators' door: a loopback listener and a socket in the data directory, and the client that asks there.
 
 mod audit;
+mod backups;
 mod client;
 mod debug;
 mod doorkeeper;
@@ -14,7 +15,8 @@ mod trace;
 mod users;
 mod view;
 
-pub use client::{AdminError, get, post, put};
+pub use backups::{BackupsView, CreateBody, PruneBody, Pruned, ScheduleView, VerifyBody, VerifyView, verify_one};
+pub use client::{AdminError, get, post, post_into, put};
 pub use debug::debug_router;
 pub use doorkeeper::{Doorkeeper, Role, audited};
 pub use drain::{AffinityView, DrainBody, MaintainedNode, MaintenanceBody, MaintenanceView, NodeAffinities};

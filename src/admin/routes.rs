@@ -12,7 +12,7 @@ use serde::Serialize;
 use vedfolnir_cluster::ClusterStatus;
 
 use super::drain::{self, MemberStatus};
-use super::{audit, levels, membership, trace, users};
+use super::{audit, backups, levels, membership, trace, users};
 use crate::alerts::{ClusterAlert, Ledger};
 use crate::observability::monitor::Versions;
 use crate::observability::{Node, readiness_reason, unix_ms};
@@ -52,6 +52,8 @@ pub struct AdminStatus {
     pub versions: Versions,
     /// Alerts about the whole cluster that fire.
     pub alerts: Vec<ClusterAlert>,
+    /// Backups; `None`: the node was told of no place for them.
+    pub backups: Option<backups::ScheduleView>,
 }
 
 /// TLS of the public listener, as `/status` shows it.
@@ -126,6 +128,7 @@ pub fn router(node: Arc<Node>) -> Router {
         .merge(levels::router(Arc::clone(&node)))
         .merge(users::router(Arc::clone(&node)))
         .merge(drain::router(Arc::clone(&node)))
+        .merge(backups::router(Arc::clone(&node)))
         .merge(membership::router(node))
 }
 
@@ -156,6 +159,7 @@ async fn status(State(node): State<Arc<Node>>) -> Response {
         cluster_certificate_expires: node.cluster_certificate().and_then(certificate_expires),
         tls: TlsView::of(parts.tls.as_deref()),
         alerts: parts.cluster.read(|state| Ledger::read(state).0.firing().collect()),
+        backups: node.backups().and_then(|backups| backups::ScheduleView::of(backups)),
     })
     .into_response()
 }

@@ -160,7 +160,7 @@ async fn post_to<B: Serialize>(
 }
 
 /// What a node answered, unless it is a refusal.
-fn understood<T: DeserializeOwned>(answered: Result<(StatusCode, Bytes), AdminError>) -> Result<T, Failure> {
+pub(super) fn understood<T: DeserializeOwned>(answered: Result<(StatusCode, Bytes), AdminError>) -> Result<T, Failure> {
     let (status, answer) = answered.map_err(|error| Failure::other(error.to_string()))?;
     if !status.is_success() {
         return Err(Failure::other(reason(status.as_u16(), &answer)));

@@ -1,5 +1,6 @@
 //! The command line: one file for each subcommand.
 
+mod backup;
 mod cert;
 mod chaos;
 mod config;
@@ -70,6 +71,9 @@ enum Verb {
     Trace(trace::TraceArgs),
     /// Write what somebody who helps needs to know into one file: settings, status, metrics, logs; no secrets.
     SupportBundle(Box<support_bundle::SupportBundleArgs>),
+    /// Backups: make one, show, verify and remove them, start a new cluster from one.
+    #[command(subcommand)]
+    Backup(Box<backup::BackupVerb>),
     /// Break a cluster of real processes on purpose, and check that nothing was lost.
     #[command(subcommand)]
     Chaos(vedfolnir_chaos::cli::Verb),
@@ -108,6 +112,7 @@ pub(crate) fn run() -> Result<(), Failure> {
         Verb::Doctor(arguments) => doctor::run(arguments),
         Verb::Trace(arguments) => trace::run(arguments),
         Verb::SupportBundle(arguments) => support_bundle::run(*arguments),
+        Verb::Backup(verb) => backup::run(*verb),
         Verb::Chaos(verb) => chaos::run(verb),
         Verb::Token(verb) => token::run(verb),
         Verb::Cert(verb) => cert::run(verb),

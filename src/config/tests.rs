@@ -315,19 +315,20 @@ fn a_production_template_needs_its_files_and_nothing_else() {
     let inputs = Inputs { env_files: vec![file], now_unix: NOW, ..Inputs::default() };
     let error = load(&inputs).expect_err("its files are not there");
     for problem in error.problems.iter().filter(|problem| problem.severity == Severity::Error) {
-        assert!(problem.setting.contains("_FILE)"), "{problem}");
+        // Who may not write to /var/backups is told so, too.
+        let is_place = problem.setting.contains("WEBSOCKET_BACKUP_LOCATION");
+        assert!(problem.setting.contains("_FILE)") || is_place, "{problem}");
     }
 }
 
 #[test]
 fn what_this_version_does_not_have_is_refused_and_its_absence_is_not() {
-    let line = refused(&[("WEBSOCKET_STATE_BACKUP", "true")]);
+    let line = refused(&[("WEBSOCKET_PERSIST_CONNECTIONS", "false")]);
     assert!(
-        line.contains("WEBSOCKET_STATE_BACKUP") && line.contains("backups") && line.contains("does not have"),
+        line.contains("WEBSOCKET_PERSIST_CONNECTIONS") && line.contains("backups") && line.contains("does not have"),
         "{line}"
     );
-    loaded(&[("WEBSOCKET_STATE_BACKUP", "off"), ("WEBSOCKET_BACKUP_INTERVAL", "300")]);
-    assert!(refused(&[("WEBSOCKET_BACKUP_INTERVAL", "600")]).contains("backups"));
+    loaded(&[("WEBSOCKET_PERSIST_CONNECTIONS", "on"), ("WEBSOCKET_PERSIST_SESSION_DATA", "1")]);
     assert!(refused(&[("WEBSOCKET_ALERT_THRESHOLDS", "{\"nonsense\": 1}")]).contains("nonsense"));
 }
 
@@ -527,4 +528,35 @@ fn bootstrap_expect_is_more_than_half_of_the_list() {
     assert!(expect("a:1", "3").is_err_and(|line| line.contains("at most 2 nodes")));
     assert!(expect("", "3").is_err());
     assert_eq!(expect("a:1,a:1,b:1", "2"), Ok(Some(2)), "an address listed twice counts once");
+}
+
+#[test]
+fn backups_need_a_place_a_long_key_and_a_directory_that_takes_them() {
+    for setting in ["WEBSOCKET_STATE_BACKUP", "WEBSOCKET_AUTO_RECOVERY"] {
+        let line = refused(&[(setting, "true")]);
+        assert!(line.contains(setting) && line.contains("WEBSOCKET_BACKUP_LOCATION, or false"), "{line}");
+    }
+    let line = refused(&[("WEBSOCKET_BACKUP_LOCATION", "s3://bucket/prefix")]);
+    assert!(line.contains("it is an address"), "{line}");
+    let line = refused(&[("WEBSOCKET_BACKUP_ENCRYPTION_KEY", "hunter2")]);
+    assert!(line.contains("7 bytes") && !line.contains("hunter2"), "{line}");
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("a file");
+    std::fs::write(&file, "").unwrap();
+    let below = file.join("backups").display().to_string();
+    let line = refused(&[("WEBSOCKET_STATE_BACKUP", "true"), ("WEBSOCKET_BACKUP_LOCATION", &below)]);
+    assert!(line.contains("is no directory"), "{line}");
+    let place = directory.path().join("not there yet").display().to_string();
+    let config = loaded(&[
+        ("WEBSOCKET_STATE_BACKUP", "true"),
+        ("WEBSOCKET_BACKUP_LOCATION", &place),
+        ("WEBSOCKET_COMPRESS_BACKUPS", "false"),
+        ("WEBSOCKET_AUTO_RECOVERY", "true"),
+        ("WEBSOCKET_RECOVERY_RETRIES", "0"),
+    ])
+    .config;
+    assert_eq!(config.backup.interval, Some(std::time::Duration::from_secs(300)));
+    assert_eq!(config.backup.packing.compression_level, None);
+    assert_eq!(config.backup.recovery.unwrap().attempts, 1, "none at all would be no recovery");
+    assert!(refused(&[("WEBSOCKET_COMPRESSION_LEVEL", "20")]).contains("from 1 to 19"));
 }

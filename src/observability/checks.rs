@@ -19,11 +19,13 @@ pub enum Part {
     Memory,
     /// Open files, against the limit.
     OpenFiles,
+    /// The schedule of backups, on the node that makes them.
+    Backup,
 }
 
 impl Part {
     /// Every part.
-    pub const ALL: [Self; 5] = [Self::Storage, Self::DiskSpace, Self::Tls, Self::Memory, Self::OpenFiles];
+    pub const ALL: [Self; 6] = [Self::Storage, Self::DiskSpace, Self::Tls, Self::Memory, Self::OpenFiles, Self::Backup];
 
     /// In answers and labels.
     #[must_use]
@@ -34,6 +36,7 @@ impl Part {
             Self::Tls => "tls",
             Self::Memory => "memory",
             Self::OpenFiles => "open_files",
+            Self::Backup => "backup",
         }
     }
 

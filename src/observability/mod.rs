@@ -41,7 +41,7 @@ use axum::routing::get;
 use crate::config::{CheckConfig, MetricsConfig, MonitoringConfig};
 use crate::security::bearer;
 
-pub(crate) use checks::Checks;
+pub(crate) use checks::{Checks, Part};
 pub(crate) use health::readiness_reason;
 pub use health::{HealthReport, HealthStatus};
 use metrics::Page;

@@ -15,6 +15,7 @@ use super::operations::Operations;
 use super::traces::TraceStats;
 use super::watchdog::Watchdog;
 use crate::alerts::{AlertStats, Thresholds};
+use crate::backup::Backups;
 use crate::security::secret::Secret;
 use crate::service::{Service, Standing};
 use crate::tls::ListenerTls;
@@ -38,6 +39,7 @@ pub struct Node {
     metrics_token: ArcSwapOption<Secret>,
     config_hash: ArcSwap<String>,
     watchdog: Arc<Watchdog>,
+    backups: OnceLock<Arc<Backups>>,
     parts: OnceLock<Parts>,
 }
 
@@ -83,6 +85,7 @@ impl Node {
             metrics_token: ArcSwapOption::empty(),
             config_hash: ArcSwap::default(),
             watchdog: Arc::default(),
+            backups: OnceLock::new(),
             parts: OnceLock::new(),
         }
     }
@@ -200,6 +203,17 @@ impl Node {
     #[must_use]
     pub const fn watchdog(&self) -> &Arc<Watchdog> {
         &self.watchdog
+    }
+
+    /// Its backups; `None` until it begins to look for its cluster.
+    #[must_use]
+    pub fn backups(&self) -> Option<&Arc<Backups>> {
+        self.backups.get()
+    }
+
+    /// How it makes backups; later calls change nothing.
+    pub(crate) fn set_backups(&self, backups: Arc<Backups>) {
+        let _ = self.backups.set(backups);
     }
 
     /// Names the configuration that was read last.

@@ -8,7 +8,7 @@ use ring::digest;
 use vedfolnir_cluster::ProposeError;
 use vedfolnir_cluster::state::{Command, Offset, PidHash, Register, Response, Resume, ResumeRefusal};
 use vedfolnir_cluster::state::{LogPosition, Refusal};
-use vedfolnir_protocol::{decode_offset, recovery_of};
+use vedfolnir_protocol::{OffsetError, decode_offset, recovery_of};
 
 use super::Inner;
 use super::hub::Attached;
@@ -218,9 +218,8 @@ async fn resume(
     let stats = &service.stats;
     let pid = hash(pid_text);
     let mut attempt = service.journal.attempt(pid);
-    let history_id = service.history_id();
-    let offset = match offset.map(|text| decode_offset(text, history_id)).transpose() {
-        Ok(at) => at.map(|(index, ordinal)| Offset { history_id, position: LogPosition::new(index, ordinal) }),
+    let offset = match offset.map(|text| offset_of(service, text)).transpose() {
+        Ok(offset) => offset,
         Err(error) => {
             ServiceStats::one(&stats.resumes_bad_offset_total);
             attempt.note.outcome = ResumeOutcome::BadOffset;
@@ -273,6 +272,21 @@ async fn resume(
             Err(CloseCause::NotOpened)
         }
     }
+}
+
+/// The place in this history or, since a backup was restored, in one that it goes on from; how far that is good is the
+/// state's to say.
+fn offset_of(service: &Inner, text: &str) -> Result<Offset, OffsetError> {
+    let of = |history_id| {
+        decode_offset(text, history_id)
+            .map(|(index, ordinal)| Offset { history_id, position: LogPosition::new(index, ordinal) })
+    };
+    of(service.history_id()).or_else(|error| match error {
+        OffsetError::Foreign => {
+            service.cluster.read(|state| state.ancestor_ids().find_map(|history_id| of(history_id).ok())).ok_or(error)
+        }
+        OffsetError::Garbage => Err(error),
+    })
 }
 
 /// A new session, committed.

@@ -37,7 +37,7 @@ fn encoded(kind: FrameKind, body: &Bytes) -> Bytes {
 
 #[test]
 fn recorded_frames_stay_readable_and_are_sent_the_same() {
-    for format in [1, 2, 3] {
+    for format in [1, 2, 3, 4] {
         let recorded = read(format, "frames.txt");
         let frames = frames(format);
         assert_eq!(recorded.len(), frames.len());
@@ -54,7 +54,7 @@ fn recorded_frames_stay_readable_and_are_sent_the_same() {
 
 #[test]
 fn a_recorded_hello_is_understood_by_both() {
-    for (theirs, ours) in [(1, 1), (1, 2), (2, 1), (2, 2), (2, 3), (3, 2), (3, 3)] {
+    for (theirs, ours) in [(1, 1), (1, 2), (2, 1), (2, 2), (2, 3), (3, 2), (3, 3), (3, 4), (4, 3), (4, 4)] {
         let recorded = read(theirs, "frames.txt");
         let local = identity(ours, 2, Some([7; 16]));
         let body = |name: &str| recorded[name][frame::FRAME_HEADER_BYTES..].to_vec();

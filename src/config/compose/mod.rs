@@ -1,6 +1,7 @@
 //! [`Values`] to [`Config`]: each floor's part beside the settings that it is made of, judged against each other.
 
 mod auth;
+mod backup;
 mod balancer;
 mod cluster;
 mod log;
@@ -31,6 +32,7 @@ impl Config {
             security: security::compose(values, &public, proxies),
             monitoring: monitoring::compose(values, inputs),
             log: log::compose(values),
+            backup: backup::compose(values),
             hash: Shown::of(values).hash(),
             public,
             node,

@@ -1,9 +1,11 @@
 //! Category 6: backups and recovery.
 
-use super::kind::{Boolean, FilePath, Number, Span, Text};
-use super::{Setting, settings};
+use vedfolnir_cluster::backup::BackupKey;
 
-const BACKUPS: &str = "backups";
+use super::kind::{Boolean, FilePath, Number, Parsed, Span, Text};
+use super::{Setting, reason_of, settings};
+
+const BACKUPS: &str = "exported backups and object stores";
 
 settings! {
     STATE_BACKUP: Boolean = Setting::new(
@@ -13,7 +15,6 @@ settings! {
         "Backups of the cluster's state on a schedule",
     )
     .default("false")
-    .later(BACKUPS)
     .production("true");
 
     BACKUP_INTERVAL: Span = Setting::new(
@@ -23,7 +24,6 @@ settings! {
         "From one to the next",
     )
     .default("300")
-    .later(BACKUPS)
     .production("300");
 
     BACKUP_LOCATION: FilePath = Setting::new(
@@ -32,47 +32,60 @@ settings! {
         FilePath::of("a directory that this user may write to"),
         "Where they are kept",
     )
-    .later(BACKUPS)
     .production("/var/backups/vedfolnir/websocket");
 
     MAX_BACKUP_FILES: Number = Setting::new(
         "WEBSOCKET_MAX_BACKUP_FILES",
         "max-backup-files",
         Number::new(1, 1_000_000),
-        "How many are kept",
+        "How many are kept: the newest ones",
     )
     .default("24")
-    .later(BACKUPS)
     .production("24");
+
+    BACKUP_KEEP_HOURLY: Number = Setting::new(
+        "WEBSOCKET_BACKUP_KEEP_HOURLY",
+        "backup-keep-hourly",
+        Number::new(0, 10_000),
+        "Besides, the newest backup of each of so many hours is kept",
+    )
+    .default("0")
+    .production("24");
+
+    BACKUP_KEEP_DAILY: Number = Setting::new(
+        "WEBSOCKET_BACKUP_KEEP_DAILY",
+        "backup-keep-daily",
+        Number::new(0, 10_000),
+        "And of each of so many days",
+    )
+    .default("0")
+    .production("14");
 
     AUTO_RECOVERY: Boolean = Setting::new(
         "WEBSOCKET_AUTO_RECOVERY",
         "auto-recovery",
         Boolean,
-        "A new cluster starts from the newest backup",
+        "A new cluster, all of whose nodes are empty, starts from the newest sound backup",
     )
     .default("false")
-    .later(BACKUPS)
     .production("true");
 
     RECOVERY_TIMEOUT: Span = Setting::new(
         "WEBSOCKET_RECOVERY_TIMEOUT",
         "recovery-timeout",
         Span::seconds(1, 86_400),
-        "How long an attempt may take",
+        "How long reading a backup may take before the next one is tried",
     )
     .default("30")
-    .later(BACKUPS)
     .production("30");
 
     RECOVERY_RETRIES: Number = Setting::new(
         "WEBSOCKET_RECOVERY_RETRIES",
         "recovery-retries",
         Number::new(0, 100),
-        "Attempts after the first",
+        "Backups that are tried, the newest first; at least one",
     )
     .default("3")
-    .later(BACKUPS)
     .production("3");
 
     PERSIST_CONNECTIONS: Boolean = Setting::new(
@@ -112,7 +125,6 @@ settings! {
         "Backups are compressed",
     )
     .default("true")
-    .later(BACKUPS)
     .production("true");
 
     COMPRESSION_LEVEL: Number = Setting::new(
@@ -122,17 +134,18 @@ settings! {
         "How much (zstd)",
     )
     .default("6")
-    .later(BACKUPS)
     .production("6");
 
-    BACKUP_ENCRYPTION_KEY: Text = Setting::new(
+    BACKUP_ENCRYPTION_KEY: Parsed<BackupKey> = Setting::new(
         "WEBSOCKET_BACKUP_ENCRYPTION_KEY",
         "backup-encryption-key",
-        Text::of("a key", 4_096),
+        Parsed {
+            read: |text| BackupKey::new(text).map_err(|error| reason_of(&error)),
+            what: "a key of at least 32 bytes, as `openssl rand -base64 32` prints one",
+        },
         "Backups are encrypted with it",
     )
-    .secret()
-    .later(BACKUPS);
+    .secret();
 
     BACKUP_S3_ENDPOINT: Text = Setting::new(
         "WEBSOCKET_BACKUP_S3_ENDPOINT",

@@ -3,6 +3,7 @@
 //! Nothing is counted here: a page is read from counters that the floors keep anyway.
 
 mod alerts;
+mod backup;
 mod cluster;
 mod connections;
 mod errors;
@@ -98,6 +99,9 @@ fn gather(node: &Node, shown: MetricFamilies) -> Vec<MetricFamily> {
     }
     let firing = |parts: &Parts| parts.cluster.read(|state| Ledger::read(state).0.firing().collect::<Vec<_>>());
     alerts::of_alerts(&mut families, node.alerts(), &node.parts().map(firing).unwrap_or_default());
+    if let Some(backups) = node.backups() {
+        backup::of_backups(&mut families, backups);
+    }
     traces::of_traces(&mut families, node.traces());
     log::of_log(&mut families, super::log::stats().as_deref());
     if shown.performance {

@@ -212,8 +212,7 @@ impl Monitor {
         health::report(&self.node)
     }
 
-    /// Everything about the node in one object. `None` until it is a member of its cluster. Of backups it says nothing:
-    /// this release makes none.
+    /// Everything about the node in one object. `None` until it is a member of its cluster.
     #[must_use]
     pub fn get_production_status(&self) -> Option<ProductionStatus> {
         ProductionStatus::of(&self.node)

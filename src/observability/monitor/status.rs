@@ -4,7 +4,7 @@ use serde::Serialize;
 use vedfolnir_cluster::ClusterStatus;
 use vedfolnir_cluster::state::Format;
 
-use crate::admin::TlsView;
+use crate::admin::{ScheduleView, TlsView};
 use crate::observability::health;
 use crate::observability::node::Node;
 
@@ -25,6 +25,8 @@ pub struct ProductionStatus {
     pub cluster: ClusterStatus,
     /// Clients on this node.
     pub connections: ConnectionsView,
+    /// Backups; `None`: the node was told of no place for them.
+    pub backups: Option<ScheduleView>,
     /// Names the configuration that was read last: [`Config::hash`](crate::config::Config::hash).
     pub config_hash: String,
     /// What runs.
@@ -73,6 +75,7 @@ impl ProductionStatus {
                 active: stats.connections_active(),
                 total: stats.connections_total.load(std::sync::atomic::Ordering::Relaxed),
             },
+            backups: node.backups().and_then(|backups| ScheduleView::of(backups)),
             config_hash: node.config_hash(),
             versions: Versions::with_format(cluster.format),
             cluster,

@@ -1,0 +1,111 @@
+//! Backups of the cluster's state: where they are kept, who makes them when, how many stay, and how a new cluster starts
+//! from one.
+//!
+//! ```text
+//!   schedule (the leader) ─┐
+//!   POST /backups ─────────┼─► create ─► Cluster::write_backup ─► Location: aside, reread, in its place ─► prune
+//!   vedfolnir backup ──────┘                                         │
+//!                       a start that would form an empty cluster ◄───┘  recover
+//! ```
+//!
+//! A location is a narrow door: list, read, write aside and put in its place, delete. What is in a file is the storage
+//! floor's to say, what is in the state the cluster floor's.
+
+mod create;
+mod directory;
+mod listing;
+mod location;
+mod prune;
+mod recover;
+mod schedule;
+mod stats;
+mod stream;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Mutex, OwnedMutexGuard};
+use vedfolnir_cluster::backup::Packing;
+
+pub use create::{CreateError, Created, create, id_of, keep, timestamp_of};
+pub use listing::{ListedBackup, list};
+pub use location::{Location, LocationError, LocationSpec, Pending, Stored};
+pub use prune::{Keep, prune};
+pub use recover::RecoveryError;
+pub(crate) use recover::recover;
+pub(crate) use schedule::{make, run as run_schedule};
+pub use stats::BackupStats;
+pub(crate) use stream::stream;
+pub use vedfolnir_cluster::backup::{About, BackupId, BackupIdError};
+pub use vedfolnir_cluster::restore::{RestoreOptions, Restored, restore};
+
+/// What a node is told about backups.
+#[derive(Clone, Debug)]
+pub struct BackupConfig {
+    /// Where they are kept; `None`: nowhere.
+    pub location: Option<LocationSpec>,
+    /// From one to the next; `None`: only when somebody asks for one.
+    pub interval: Option<Duration>,
+    /// How many stay.
+    pub keep: Keep,
+    /// How they are written.
+    pub packing: Packing,
+    /// How a new cluster starts from one; `None`: it starts empty.
+    pub recovery: Option<RecoveryConfig>,
+}
+
+/// How a new cluster starts from a backup.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RecoveryConfig {
+    /// Reading one may take so long.
+    pub timeout: Duration,
+    /// So many are tried, the newest first.
+    pub attempts: usize,
+    /// Whether a cluster that cannot be recovered must not start empty.
+    pub is_required: bool,
+}
+
+/// A node's backups: one is made at a time.
+pub struct Backups {
+    config: BackupConfig,
+    location: Option<Arc<dyn Location>>,
+    running: Arc<Mutex<()>>,
+    stats: BackupStats,
+}
+
+impl Backups {
+    /// As they are configured.
+    #[must_use]
+    pub fn new(config: BackupConfig) -> Self {
+        let location = config.location.as_ref().map(LocationSpec::open);
+        Self { config, location, running: Arc::default(), stats: BackupStats::default() }
+    }
+
+    /// What was configured.
+    #[must_use]
+    pub const fn config(&self) -> &BackupConfig {
+        &self.config
+    }
+
+    /// Where they are kept; `None`: the node was told of no place, it only writes backups for whoever keeps them.
+    #[must_use]
+    pub fn location(&self) -> Option<Arc<dyn Location>> {
+        self.location.clone()
+    }
+
+    /// Counters since the start.
+    #[must_use]
+    pub const fn stats(&self) -> &BackupStats {
+        &self.stats
+    }
+
+    /// The right to make one; `None`: one is being made.
+    #[must_use]
+    pub fn begin(&self) -> Option<OwnedMutexGuard<()>> {
+        Arc::clone(&self.running).try_lock_owned().ok()
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used)]
+mod tests;
