@@ -1,5 +1,6 @@
 //! The workloads, and what they share: the clock, the measured span, connecting many clients.
 
+mod backup;
 mod commands;
 mod connect;
 mod fanout;

@@ -70,6 +70,7 @@ pub(super) fn run(arguments: &StateArgs) -> Result<Report, BenchError> {
     machine.measure_resumes(arguments, &mut report)?;
     machine.measure_snapshot(&mut report)?;
     machine.measure_copies(arguments, &mut report)?;
+    machine.measure_backup(arguments, &mut report)?;
     let began = Instant::now();
     drop(machine.state);
     report.figure("giving the whole state back", began.elapsed().as_secs_f64() * 1e3, "ms");
@@ -77,12 +78,12 @@ pub(super) fn run(arguments: &StateArgs) -> Result<Report, BenchError> {
 }
 
 /// The state, and where the next entry goes.
-struct Machine {
-    state: State,
+pub(super) struct Machine {
+    pub(super) state: State,
     index: u64,
     sequence: u64,
     waiting: Vec<Command>,
-    random: Random,
+    pub(super) random: Random,
 }
 
 impl Machine {
@@ -107,7 +108,7 @@ impl Machine {
     }
 
     /// Applies one entry; returns the responses and the nanoseconds it took.
-    fn entry(&mut self, commands: Vec<Command>) -> Result<(Vec<Response>, u64), BenchError> {
+    pub(super) fn entry(&mut self, commands: Vec<Command>) -> Result<(Vec<Response>, u64), BenchError> {
         self.index += 1;
         let origin = Origin::Node { incarnation: NODE, first_sequence: self.sequence + 1 };
         self.sequence += commands.len() as u64;
@@ -287,7 +288,7 @@ impl Machine {
     }
 }
 
-fn commands_us(histogram: &Histogram, share: f64) -> f64 {
+pub(super) fn commands_us(histogram: &Histogram, share: f64) -> f64 {
     let nanos = if share < 1.0 { histogram.quantile(share) } else { histogram.max() };
     nanos as f64 / 1e3
 }
@@ -301,11 +302,11 @@ fn pid(number: usize) -> PidHash {
     PidHash(hash)
 }
 
-fn room_of(kind: usize, number: usize) -> Arc<str> {
+pub(super) fn room_of(kind: usize, number: usize) -> Arc<str> {
     format!("room-{kind}-{:08}", number / ROOM_SESSIONS).into()
 }
 
-fn publish(room: Arc<str>, bytes: usize) -> Command {
+pub(super) fn publish(room: Arc<str>, bytes: usize) -> Command {
     let payload = Payload { text: Bytes::from(format!("[\"m\",\"{}\"]", "x".repeat(bytes))), attachments: Vec::new() };
     let record = Record { namespace: "/".into(), rooms: vec![room], except: Vec::new(), payload };
     Command::Publish(Publish { from: None, record: Arc::new(record), trace: None })
