@@ -13,6 +13,7 @@ use vedfolnir_cluster::Cluster;
 use super::create::{CreateError, create};
 use super::{Backups, Created, Location, prune};
 use crate::observability::{Node, Part};
+use crate::service::Standing;
 
 /// Between two looks at whether it is time.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -34,7 +35,8 @@ pub(crate) async fn run(node: Arc<Node>, backups: Arc<Backups>, stop: Cancellati
             _ = looks.tick() => {}
             () = stop.cancelled() => return,
         }
-        let Some(parts) = node.parts().filter(|parts| parts.cluster.leads() && !node.draining()) else {
+        let Some(parts) = node.parts().filter(|parts| parts.cluster.leads() && node.standing() != Standing::Stopping)
+        else {
             if duty.take().is_some() {
                 node.checks().lock().record(Part::Backup, Ok("the leader makes them".to_owned()), Instant::now());
             }
