@@ -65,6 +65,7 @@ describe('the image', { skip }, () => {
     const environment = Object.fromEntries(config.Env.map((line) => line.split(/=(.*)/s)));
     assert.equal(environment.WEBSOCKET_PRODUCTION_MODE, 'true');
     assert.equal(environment.WEBSOCKET_LOG_FILE, '/var/log/vedfolnir/websocket.log');
+    assert.equal(environment.WEBSOCKET_BACKUP_LOCATION, '/var/backups/vedfolnir/websocket');
     assert.deepEqual(Object.keys(config.ExposedPorts), ['5000/tcp']);
     const seconds = (nanoseconds) => nanoseconds / 1e9;
     const { Test: check, Interval: interval, Timeout: timeout, StartPeriod: start, Retries: retries } = config.Healthcheck;
