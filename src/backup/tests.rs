@@ -117,7 +117,11 @@ fn nothing_is_removed_for_a_newest_one_that_was_not_read_back() {
 }
 
 /// A place whose only backup never ends.
-struct Stalling;
+#[derive(Default)]
+struct Stalling {
+    /// Whoever reads waits for as long as the other end is there.
+    others: parking_lot::Mutex<Vec<std::io::PipeWriter>>,
+}
 
 impl Location for Stalling {
     fn name(&self) -> String {
@@ -129,10 +133,8 @@ impl Location for Stalling {
     }
 
     fn open(&self, _: BackupId) -> Result<Box<dyn Read + Send>, LocationError> {
-        let (mut reader, writer) = std::io::pipe().unwrap();
-        // Whoever reads waits for as long as the other end is there.
-        std::mem::forget(writer);
-        reader.by_ref();
+        let (reader, writer) = std::io::pipe().unwrap();
+        self.others.lock().push(writer);
         Ok(Box::new(reader))
     }
 
@@ -153,9 +155,13 @@ impl Location for Stalling {
 async fn a_source_that_stalls_is_given_up_and_nothing_is_in_the_directory() {
     let dir = TempDir::new().unwrap();
     let config = RecoveryConfig { timeout: Duration::from_millis(50), attempts: 3, is_required: true };
-    let refused = recover(dir.path(), Arc::new(Stalling), None, config).await.unwrap_err().to_string();
+    let stalling = Arc::new(Stalling::default());
+    let location: Arc<dyn Location> = Arc::<Stalling>::clone(&stalling);
+    let refused = recover(dir.path(), location, None, config).await.unwrap_err().to_string();
     assert!(refused.contains("full_20250128_120000: it could not be read within"), "{refused}");
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+    // The runtime waits for its threads.
+    stalling.others.lock().clear();
 }
 
 #[tokio::test]
