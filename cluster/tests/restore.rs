@@ -11,7 +11,7 @@ use support::{CEILING, Node, config, free_addresses, start};
 use vedfolnir_cluster::backup::{BackupId, BackupKey, BackupReport, BackupRequest, Packing, load};
 use vedfolnir_cluster::restore::{RestoreError, RestoreOptions, restore};
 use vedfolnir_cluster::state::{Command, KvExpected, KvPut, PidHash, Register, Response, State};
-use vedfolnir_cluster::{StartError, StartKind};
+use vedfolnir_cluster::{ClusterConfig, StartError, StartKind};
 
 async fn propose(node: &Node, command: Command) -> Response {
     let ticket = node.cluster.propose(command).unwrap();
@@ -170,12 +170,11 @@ async fn nodes_that_form_a_cluster_start_it_from_a_backup_that_one_of_them_resto
     let [(a, _), (b, _), (c, _)] = nodes;
     c.cluster.shutdown().await;
     drop(c);
-    // The store's last threads may still write there.
-    let aside = tempfile::tempdir().unwrap();
-    std::fs::rename(dirs[2].path(), aside.path().join("lost")).unwrap();
-    std::fs::create_dir(dirs[2].path()).unwrap();
+    // Another directory: the store's last threads may still hold the old one.
+    let empty = tempfile::tempdir().unwrap();
     a.publish("while it was away").await;
-    let c = start(recovering(2, true)).await.unwrap();
+    let wiped = ClusterConfig { data_dir: empty.path().to_owned(), ..recovering(2, true) };
+    let c = start(wiped).await.unwrap();
     c.ready().await;
     assert_eq!(c.cluster.identity().start, StartKind::Joined);
     for node in [a, b, c] {
