@@ -150,7 +150,7 @@ fn refuse_over_data(storage: &Storage, data_dir: &Path, as_planned: bool) -> Res
     let refused = |what: &str| {
         Err(RestoreError::Refused(format!(
             "--data-dir (WEBSOCKET_DATA_DIR) {} {what}: restore into an empty directory, or with --force, which moves what \
-             is there into a directory beside it",
+             is there into a directory inside it",
             data_dir.display()
         )))
     };
