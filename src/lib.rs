@@ -13,6 +13,7 @@
 pub mod admin;
 pub mod alerts;
 pub mod app;
+pub mod backup;
 pub mod config;
 pub mod doctor;
 pub mod observability;

@@ -160,6 +160,11 @@ fn history(format: Format) -> Vec<(&'static str, Proposal)> {
         let record = record(&["room"], &[], "[\"m\",4]", &[]);
         history.push(("publish_traced", of(A, 15, vec![Command::Publish(Publish { from: None, record, trace })])));
     }
+    if format >= Format::MANAGED {
+        let record = record(&["room"], &[], "[\"m\",5]", &[]);
+        // From here on the state says when a session was last active.
+        history.push(("publish_noted", of(B, 4, vec![say(Some((pid(1), 2)), record)])));
+    }
     history
 }
 
@@ -210,12 +215,15 @@ fn recorded(format: Format) -> (BTreeMap<&'static str, Vec<u8>>, Vec<u8>) {
         Format::RAISED => {
             (include_str!("fixtures/format-2/proposals.txt"), include_str!("fixtures/format-2/snapshot.txt"))
         }
-        _ => (include_str!("fixtures/format-3/proposals.txt"), include_str!("fixtures/format-3/snapshot.txt")),
+        Format::TRACED => {
+            (include_str!("fixtures/format-3/proposals.txt"), include_str!("fixtures/format-3/snapshot.txt"))
+        }
+        _ => (include_str!("fixtures/format-4/proposals.txt"), include_str!("fixtures/format-4/snapshot.txt")),
     };
     (lines(proposals), lines(snapshot).remove("snapshot").expect("one"))
 }
 
-const FORMATS: [Format; 3] = [Format::FIRST, Format::RAISED, Format::NEWEST];
+const FORMATS: [Format; 4] = [Format::FIRST, Format::RAISED, Format::TRACED, Format::NEWEST];
 
 #[test]
 fn recorded_proposals_stay_readable() {

@@ -19,8 +19,10 @@ impl Format {
     pub const RAISED: Self = Self(2);
     /// A broadcast may say which trace it belongs to ([`Publish::trace`](crate::Publish::trace)).
     pub const TRACED: Self = Self(3);
+    /// What operators do and see is in the state: maintenance, when a session was last active, where a history comes from.
+    pub const MANAGED: Self = Self(4);
     /// What this release writes once every member speaks it.
-    pub const NEWEST: Self = Self::TRACED;
+    pub const NEWEST: Self = Self::MANAGED;
     /// What a node can be told to speak instead of the newest one.
     pub const PREVIOUS: Self = Self(Self::NEWEST.0 - 1);
 

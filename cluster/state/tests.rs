@@ -33,11 +33,11 @@ fn a_snapshot_of_a_newer_version_is_refused_by_name() {
     assert_eq!(State::decode_snapshot(bytes.as_slice()).unwrap(), state);
     bytes[0] += 1;
     let refused = State::decode_snapshot(bytes.as_slice()).unwrap_err();
-    assert_eq!(refused.to_string(), "format 4, this binary reads formats 1 to 3");
+    assert_eq!(refused.to_string(), "format 5, this binary reads formats 1 to 4");
     // Nor does one say that it is older than it is.
     bytes[0] = 1;
     let refused = State::decode_snapshot(bytes.as_slice()).unwrap_err();
-    assert!(refused.to_string().contains("a state of format 3 written in format 1"), "{refused}");
+    assert!(refused.to_string().contains("a state of format 4 written in format 1"), "{refused}");
 }
 
 #[test]
@@ -54,7 +54,7 @@ fn the_format_rises_and_never_goes_back() {
     assert_eq!(state.format(), Format::NEWEST);
     let mut newer = raise(Format::NEWEST).to_vec();
     newer[0] += 1;
-    assert_eq!(state.apply(4, &newer).outcome, Outcome::UnknownVersion { version: 4 });
+    assert_eq!(state.apply(4, &newer).outcome, Outcome::UnknownVersion { version: 5 });
 }
 
 #[test]
@@ -87,6 +87,48 @@ fn a_trace_is_told_and_not_kept_and_older_formats_have_no_room_for_it() {
         })
         .collect();
     assert_eq!(told, [trace, None]);
+    let mut snapshot = Vec::new();
+    state.encode_snapshot(&mut snapshot).unwrap();
+    assert_eq!(State::decode_snapshot(snapshot.as_slice()).unwrap(), state);
+}
+
+#[test]
+fn when_a_session_was_last_active_is_noted_once_every_member_can_read_it() {
+    let incarnation = Incarnation { node: 1, generation: 1 };
+    let pid = crate::PidHash([7; 16]);
+    let record = std::sync::Arc::new(crate::Record {
+        namespace: "/".into(),
+        rooms: vec!["room".into()],
+        except: Vec::new(),
+        payload: crate::Payload { text: bytes::Bytes::from_static(b"[\"m\"]"), attachments: Vec::new() },
+    });
+    let register = Command::Register(crate::Register {
+        pid,
+        sid: "sid".into(),
+        namespace: "/".into(),
+        user: None,
+        data: bytes::Bytes::new(),
+    });
+    let publish = Command::Publish(crate::Publish { from: Some((pid, 1)), record, trace: None });
+    let node = |first_sequence, command| Proposal {
+        origin: Origin::Node { incarnation, first_sequence },
+        commands: vec![command],
+    };
+    let system = |command| Proposal { origin: Origin::System, commands: vec![command] };
+    let mut state = State::default();
+    let mut apply = |proposal: Proposal, format| {
+        let index = state.applied_index + 1;
+        let outcome = state.apply(index, &encode_proposal(format, &proposal)).outcome;
+        assert!(matches!(outcome, crate::Outcome::Executed { .. }), "{outcome:?}");
+        state.session(&pid).map(|session| session.last_active_ms)
+    };
+    apply(system(Command::NodeUp { incarnation, info: crate::NodeInfo::default() }), Format::FIRST);
+    apply(system(Command::Tick { elapsed_ms: 40 }), Format::FIRST);
+    apply(node(1, register), Format::FIRST);
+    assert_eq!(apply(node(2, publish.clone()), Format::FIRST), Some(0));
+    apply(system(Command::RaiseFormat { format: Format::MANAGED }), Format::MANAGED);
+    apply(system(Command::Tick { elapsed_ms: 2 }), Format::MANAGED);
+    assert_eq!(apply(node(3, publish), Format::MANAGED), Some(42));
     let mut snapshot = Vec::new();
     state.encode_snapshot(&mut snapshot).unwrap();
     assert_eq!(State::decode_snapshot(snapshot.as_slice()).unwrap(), state);

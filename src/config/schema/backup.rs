@@ -79,10 +79,9 @@ settings! {
         "WEBSOCKET_PERSIST_CONNECTIONS",
         "persist-connections",
         Boolean,
-        "Connections are in exported backups",
+        "Sessions are committed with who connected from where, and connections are in exported backups",
     )
     .default("true")
-    .later(BACKUPS)
     .production("true");
 
     PERSIST_SUBSCRIPTIONS: Boolean = Setting::new(
@@ -92,7 +91,6 @@ settings! {
         "So are rooms and subscriptions",
     )
     .default("true")
-    .later(BACKUPS)
     .production("true");
 
     PERSIST_SESSION_DATA: Boolean = Setting::new(
@@ -102,7 +100,6 @@ settings! {
         "So is the sessions' data",
     )
     .default("true")
-    .later(BACKUPS)
     .production("true");
 
     COMPRESS_BACKUPS: Boolean = Setting::new(
