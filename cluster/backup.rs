@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use vedfolnir_state::{CodecError, State, StateCounts};
+use vedfolnir_state::{CodecError, Contents, State, StateCounts};
 pub use vedfolnir_storage::backup::{
     BACKUP_KEY_BYTES_MIN, BackupError, BackupId, BackupIdError, BackupKey, BackupKeyError, Compression, Manifest,
     Packing, Verified, Written, read_manifest, verify,
@@ -53,6 +53,45 @@ pub struct About {
     pub counts: StateCounts,
     /// Equal states have equal ones: 16 hexadecimal digits.
     pub state_hash: String,
+    /// Of one that was made of a document: what that said of itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub imported: Option<Value>,
+}
+
+/// What a state does not say of where it comes from.
+#[derive(Clone, Debug, Default)]
+pub struct Origin {
+    /// See [`About::cluster_id`].
+    pub cluster_id: String,
+    /// See [`About::term`].
+    pub term: u64,
+    /// See [`About::server_id`].
+    pub server_id: String,
+    /// See [`About::imported`].
+    pub imported: Option<Value>,
+}
+
+impl About {
+    /// Of a state that this release writes.
+    #[must_use]
+    pub fn of(state: &State, backup_id: BackupId, timestamp: String, origin: Origin) -> Self {
+        let Origin { cluster_id, term, server_id, imported } = origin;
+        Self {
+            backup_id,
+            backup_type: BackupType::Full,
+            timestamp,
+            cluster_id,
+            history_id: format!("{:016x}", state.history_id().unwrap_or_default()),
+            raft_index: state.applied().index,
+            term,
+            format: state.format().number(),
+            server_version: env!("CARGO_PKG_VERSION").to_owned(),
+            server_id,
+            counts: state.counts(),
+            state_hash: format!("{:016x}", state.state_hash()),
+            imported,
+        }
+    }
 }
 
 /// See [`About::backup_type`].
@@ -72,6 +111,8 @@ pub struct BackupRequest {
     pub timestamp: String,
     /// How it is written.
     pub packing: Packing,
+    /// What of the state is in it.
+    pub contents: Contents,
     /// A quorum has to confirm within this time up to where everything is in it.
     pub read_timeout: Duration,
 }
@@ -136,21 +177,14 @@ pub async fn in_background<T: Send + 'static>(work: impl FnOnce() -> T + Send + 
 
 fn write<W: Write>(node: &Inner, request: BackupRequest, out: W) -> Result<(W, BackupReport), BackupError> {
     // Persistent maps: the copy costs nothing to take.
-    let state = node.replica.read(Clone::clone);
-    let about = About {
-        backup_id: request.id,
-        backup_type: BackupType::Full,
-        timestamp: request.timestamp,
+    let state = node.replica.read(Clone::clone).with(request.contents);
+    let origin = Origin {
         cluster_id: node.local.cluster_id().map(|id| hex(&id)).unwrap_or_default(),
-        history_id: format!("{:016x}", state.history_id().unwrap_or_default()),
-        raft_index: state.applied().index,
         term: node.term(),
-        format: state.format().number(),
-        server_version: env!("CARGO_PKG_VERSION").to_owned(),
         server_id: node.config.node_info.server_id.clone(),
-        counts: state.counts(),
-        state_hash: format!("{:016x}", state.state_hash()),
+        imported: None,
     };
+    let about = About::of(&state, request.id, request.timestamp, origin);
     write_state(&state, about, &request.packing, out)
 }
 

@@ -4,8 +4,10 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use vedfolnir_state::{Format, NodeInfo};
+use vedfolnir_state::{Configuration, Format, NodeInfo, SidKey};
 
+use crate::StartError;
+use crate::identity::random_bytes;
 use crate::join_token::JoinToken;
 
 /// Everything the cluster floor needs; validated by the caller's configuration, checked again where it matters.
@@ -127,6 +129,23 @@ pub struct ReplicatedLimits {
     pub history_age_max: Duration,
     /// How much of the history is kept.
     pub history_bytes_max: u64,
+}
+
+impl ReplicatedLimits {
+    /// What a new cluster is configured with: these limits, a history of its own and a key of its own.
+    ///
+    /// # Errors
+    /// The system has no random numbers.
+    pub fn configuration(&self) -> Result<Configuration, StartError> {
+        let window_ms = self.recovery_window.as_millis() as u64;
+        Ok(Configuration {
+            history_id: u64::from_le_bytes(random_bytes::<8>()?).max(1),
+            recovery_window_ms: window_ms,
+            history_age_ms_max: (self.history_age_max.as_millis() as u64).max(window_ms),
+            history_bytes_max: self.history_bytes_max,
+            sid_key: SidKey(random_bytes::<32>()?),
+        })
+    }
 }
 
 impl Default for ReplicatedLimits {

@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use vedfolnir_state::{Command, EffectAt, Incarnation, LogPosition, NodeId, Record, Response, State};
 use vedfolnir_storage::{SnapshotStore, Storage, StorageError};
 
-use crate::config::ClusterConfig;
+use crate::config::{ClusterConfig, ReplicatedLimits};
 use crate::events::{EventStream, EventsFrom};
 use crate::identity::LocalNode;
 use crate::join_token::JoinToken;
@@ -352,6 +352,12 @@ impl Cluster {
     #[must_use]
     pub fn readiness(&self) -> watch::Receiver<Readiness> {
         self.inner.readiness.clone()
+    }
+
+    /// The limits that a new cluster of this node is configured with.
+    #[must_use]
+    pub fn limits(&self) -> &ReplicatedLimits {
+        &self.inner.config.limits
     }
 
     /// The cluster as this node sees it.

@@ -4,10 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Weak;
 use std::time::{Duration, Instant};
 
-use vedfolnir_state::{Command, Configuration, Incarnation, NodeId, Origin, Proposal, SidKey, State, encode_proposal};
+use vedfolnir_state::{Command, Incarnation, NodeId, Origin, Proposal, State, encode_proposal};
 
 use crate::handle::Inner;
-use crate::identity::random_bytes;
 use crate::type_config::EntryBytes;
 use crate::{autopilot, format};
 
@@ -53,16 +52,7 @@ async fn configure_once(node: &Inner) {
     if node.replica.read(|state| state.history_id()).is_some() {
         return;
     }
-    let (Ok(random), Ok(sid_key)) = (random_bytes::<8>(), random_bytes::<32>()) else { return };
-    let limits = &node.config.limits;
-    let window_ms = limits.recovery_window.as_millis() as u64;
-    let configuration = Configuration {
-        history_id: u64::from_le_bytes(random).max(1),
-        recovery_window_ms: window_ms,
-        history_age_ms_max: (limits.history_age_max.as_millis() as u64).max(window_ms),
-        history_bytes_max: limits.history_bytes_max,
-        sid_key: SidKey(sid_key),
-    };
+    let Ok(configuration) = node.config.limits.configuration() else { return };
     propose(node, Command::Configure(configuration)).await;
 }
 

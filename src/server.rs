@@ -458,6 +458,7 @@ fn service_config(config: &Config) -> ServiceConfig {
         forwards: public.forwards,
         keep_alive: public.keep_alive,
         counted_events: public.counted_events.clone(),
+        notes_connections: public.notes_connections,
         proxy_protocol: public.proxy_protocol,
         exempt_paths: exempt.into_iter().flatten().cloned().collect(),
         ..ServiceConfig::default()

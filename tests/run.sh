@@ -53,18 +53,23 @@ npm_into() {
     cp "$tests/package.json" "$tests/package-lock.json" "$tests/.npmrc" "$1/"
     (cd "$1" && npm ci --no-audit --no-fund --ignore-scripts)
 }
-pip_into() { # not a venv that is moved: `--target`, which has no absolute paths inside
-    python3 -m venv "$1/installer" && "$1/installer/bin/pip" install --quiet --disable-pip-version-check \
-        --no-compile --target "$1/site" -r "$tests/requirements.txt" && rm -rf "$1/installer"
+pip_into() { # REQUIREMENTS DIRECTORY: not a venv that is moved: `--target`, which has no absolute paths inside
+    python3 -m venv "$2/installer" && "$2/installer/bin/pip" install --quiet --disable-pip-version-check \
+        --no-compile --target "$2/site" -r "$1" && rm -rf "$2/installer"
+}
+python_packages() { # REQUIREMENTS NAME: prints where they are, installed once
+    local directory
+    directory=$cache/$2-$(python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])')-$(digest "$1")
+    [ -e "$directory" ] || say "pip install → $directory"
+    install_once "$directory" pip_into "$1" || return
+    echo "$directory/site"
 }
 node_clients=$cache/tests-node-$(digest "$tests/package.json" "$tests/package-lock.json")
-python_clients=$cache/tests-python-$(python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])')-$(digest "$tests/requirements.txt")
 [ -e "$node_clients" ] || say "npm ci → $node_clients"
 install_once "$node_clients" npm_into
-[ -e "$python_clients" ] || say "pip install → $python_clients"
-install_once "$python_clients" pip_into
+VEDFOLNIR_PYTHONPATH=$(python_packages "$tests/requirements.txt" tests-python)
 ln -sfn "$node_clients/node_modules" "$tests/node_modules"
-export VEDFOLNIR_PYTHONPATH=$python_clients/site
+export VEDFOLNIR_PYTHONPATH
 [ "${1:-}" != --install ] || exit 0
 
 if [ -z "${VEDFOLNIR_BIN:-}" ]; then
@@ -96,6 +101,12 @@ if [ $# -gt 0 ]; then
 else
     files=("$directory"/*.test.mjs)
 fi
+case "${files[*]}" in
+    *object_store*)
+        VEDFOLNIR_S3_PYTHONPATH=$(python_packages "$tests/requirements-s3.txt" tests-s3)
+        export VEDFOLNIR_S3_PYTHONPATH
+        ;;
+esac
 options=(--test --test-concurrency="${VEDFOLNIR_TEST_FILES:-2}" --test-reporter="$tests/support/reporter.mjs" --test-reporter-destination=stdout)
 [ -z "${VEDFOLNIR_TEST_NAME:-}" ] || options+=(--test-name-pattern="$VEDFOLNIR_TEST_NAME")
 say "VEDFOLNIR_BIN=$VEDFOLNIR_BIN ($("$VEDFOLNIR_BIN" --version 2>/dev/null | head -1 || echo 'version unknown'))"

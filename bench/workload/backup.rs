@@ -6,8 +6,7 @@ use std::io::BufReader;
 use std::time::{Duration, Instant};
 
 use vedfolnir_cluster::backup::{
-    About, BackupError, BackupId, BackupKey, BackupType, Packing, STATE_BYTES_MAX, in_background, load, verify,
-    write_state,
+    About, BackupError, BackupId, BackupKey, Origin, Packing, STATE_BYTES_MAX, in_background, load, verify, write_state,
 };
 use vedfolnir_state::{Restoration, SidKey};
 
@@ -40,7 +39,7 @@ impl Machine {
         let runtime = tokio::runtime::Builder::new_current_thread().build()?;
         let written = std::thread::spawn(move || {
             runtime.block_on(in_background(move || {
-                let about = about(state.counts(), state.applied().index, state.state_hash());
+                let about = About::of(&state, BackupId::at(0), String::new(), Origin::default());
                 let (file, report) = write_state(&state, about, &packing, File::create(to)?)?;
                 file.sync_all()?;
                 Ok::<_, BackupError>(report.written)
@@ -91,22 +90,5 @@ impl Machine {
             std::thread::sleep(PUBLISH_EVERY);
         }
         Ok(publishes)
-    }
-}
-
-fn about(counts: vedfolnir_state::StateCounts, raft_index: u64, hash: u64) -> About {
-    About {
-        backup_id: BackupId::at(0),
-        backup_type: BackupType::Full,
-        timestamp: String::new(),
-        cluster_id: String::new(),
-        history_id: String::new(),
-        raft_index,
-        term: 1,
-        format: 1,
-        server_version: String::new(),
-        server_id: String::new(),
-        counts,
-        state_hash: format!("{hash:016x}"),
     }
 }

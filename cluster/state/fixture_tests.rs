@@ -160,6 +160,11 @@ fn history(format: Format) -> Vec<(&'static str, Proposal)> {
         let record = record(&["room"], &[], "[\"m\",4]", &[]);
         history.push(("publish_traced", of(A, 15, vec![Command::Publish(Publish { from: None, record, trace })])));
     }
+    if format >= Format::MANAGED {
+        let record = record(&["room"], &[], "[\"m\",5]", &[]);
+        // From here on the state says when a session was last active.
+        history.push(("publish_noted", of(B, 4, vec![say(Some((pid(1), 2)), record)])));
+    }
     history
 }
 

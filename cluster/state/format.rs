@@ -19,7 +19,7 @@ impl Format {
     pub const RAISED: Self = Self(2);
     /// A broadcast may say which trace it belongs to ([`Publish::trace`](crate::Publish::trace)).
     pub const TRACED: Self = Self(3);
-    /// A history may have ancestors: those of clusters whose backups were restored.
+    /// A history may have ancestors: those of clusters whose backups were restored. A session notes when it last published.
     pub const MANAGED: Self = Self(4);
     /// What this release writes once every member speaks it.
     pub const NEWEST: Self = Self::MANAGED;

@@ -13,6 +13,7 @@
 mod audit;
 mod codec;
 mod command;
+mod contents;
 mod effect;
 mod event;
 mod format;
@@ -45,6 +46,7 @@ pub use command::{
     Command, Configuration, NodeInfo, Origin, Payload, Proposal, Publish, Record, Register, Resume, TraceContext,
 };
 pub use command::{KvDelete, KvExpected, KvPut};
+pub use contents::Contents;
 pub use effect::{Applied, Effect, EffectAt, EndReason, Opened, Outcome};
 pub use event::{Event, EventId, EventIdError, EventKind, EventPage, EventStats, SessionRef};
 pub use format::{Format, UnknownFormat};

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::{
-    Command, Configuration, Event, EventId, EventKind, Format, Incarnation, KvExpected, KvPut, LogPosition, NodeInfo,
-    Offset, Origin, Outcome, Payload, PidHash, Proposal, Publish, Record, Register, Response, Restoration, Resume,
-    ResumeRefusal, SidKey, State, TokenHash, encode_proposal,
+    Command, Configuration, Contents, Event, EventId, EventKind, Format, Incarnation, KvExpected, KvPut, LogPosition,
+    NodeInfo, Offset, Origin, Outcome, Payload, PidHash, Proposal, Publish, Record, Register, Response, Restoration,
+    Resume, ResumeRefusal, SidKey, State, TokenHash, encode_proposal,
 };
 
 const OLD: Incarnation = Incarnation { node: 1, generation: 1 };
@@ -16,6 +16,34 @@ const OLD_HISTORY: u64 = 0x0a;
 const NEW_HISTORY: u64 = 0x0b;
 const WINDOW_MS: u64 = 1_000;
 const RESTORATION: Restoration = Restoration { history_id: NEW_HISTORY, sid_key: SidKey([9; 32]) };
+
+#[test]
+fn a_state_with_less_in_it_has_the_rest_as_it_was() {
+    let mut world = World::old();
+    world.register(1);
+    world.publish("[\"m\",1]");
+    let put = KvPut { key: "k".into(), value: Bytes::from_static(b"v"), ttl_ms: None, expected: KvExpected::Anything };
+    world.node(Command::KvPut(put));
+    let all = world.state.clone().with(Contents::default());
+    assert_eq!(all, world.state);
+
+    let without_rooms = world.state.clone().with(Contents { rooms: false, ..Contents::default() });
+    let session = without_rooms.session(&pid(1)).unwrap();
+    let rooms: Vec<&str> = session.rooms.iter().map(AsRef::as_ref).collect();
+    assert_eq!(rooms, ["S1"], "its own, which every session has");
+    // What it missed until then it is owed: the stay has ended, and is not forgotten.
+    let missed = without_rooms.session(&pid(1)).map(|session| session.started);
+    assert_eq!(missed, world.state.session(&pid(1)).map(|session| session.started));
+    let mut snapshot = Vec::new();
+    without_rooms.encode_snapshot(&mut snapshot).unwrap();
+    assert_eq!(State::decode_snapshot(snapshot.as_slice()).unwrap(), without_rooms);
+
+    let without_sessions = world.state.clone().with(Contents { sessions: false, ..Contents::default() });
+    let (counts, before) = (without_sessions.counts(), world.state.counts());
+    assert_eq!((counts.sessions, counts.connected, counts.rooms), (0, 0, 0));
+    assert_eq!((counts.messages, counts.kv_entries), (before.messages, before.kv_entries));
+    without_sessions.encode_snapshot(&mut snapshot).unwrap();
+}
 
 struct World {
     state: State,

@@ -73,6 +73,14 @@ pub(crate) struct Session {
     stays: Box<[Stay]>,
     ended: Ended,
     pruned_visible: Packed,
+    /// When it last published, in cluster time; 0: not since the format of the cluster has a word for it
+    /// ([`Format::MANAGED`](crate::Format::MANAGED)).
+    #[serde(default, skip_serializing_if = "is_never")]
+    pub(crate) last_active_ms: u64,
+}
+
+fn is_never(last_active_ms: &u64) -> bool {
+    *last_active_ms == 0
 }
 
 /// The stays that are not open, in the order of their ends. Most sessions have none.
@@ -99,6 +107,7 @@ impl Session {
             started: position.into(),
             ended: Ended::default(),
             pruned_visible: LogPosition::default().into(),
+            last_active_ms: 0,
         }
     }
 
@@ -240,6 +249,26 @@ pub struct SessionView {
     pub deadline_ms: Option<u64>,
     /// Where it began.
     pub started: LogPosition,
+    /// When it last published, in cluster time; 0: it has not, or nobody noted it.
+    pub last_active_ms: u64,
+}
+
+impl From<&Session> for SessionView {
+    fn from(session: &Session) -> Self {
+        Self {
+            sid: Arc::clone(&session.sid),
+            namespace: Arc::clone(&session.namespace),
+            user: session.user.clone(),
+            rooms: session.rooms(),
+            data: session.data.clone(),
+            epoch: session.epoch,
+            owner: session.owner,
+            connected: session.deadline_ms.is_none(),
+            deadline_ms: session.deadline_ms,
+            started: session.started(),
+            last_active_ms: session.last_active_ms,
+        }
+    }
 }
 
 /// See the module. The indexes hold exactly what the sessions say.

@@ -445,10 +445,14 @@ impl State {
     }
 
     fn publish(&mut self, owner: Incarnation, publish: Publish, effects: &mut Effects) -> Response {
-        if let Some((pid, epoch)) = publish.from
-            && let Err(refusal) = self.authorise(owner, &pid, epoch)
-        {
-            return Response::Refused(refusal);
+        if let Some((pid, epoch)) = publish.from {
+            let now_ms = self.time.now_ms();
+            let is_noted = self.format >= Format::MANAGED;
+            match self.authorise(owner, &pid, epoch) {
+                Err(refusal) => return Response::Refused(refusal),
+                Ok(session) if is_noted => session.last_active_ms = now_ms,
+                Ok(_) => {}
+            }
         }
         let record = publish.record;
         let attached: usize = record.payload.attachments.iter().map(|attachment| attachment.len()).sum();

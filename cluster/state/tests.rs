@@ -95,6 +95,48 @@ fn a_trace_is_told_and_not_kept_and_older_formats_have_no_room_for_it() {
 }
 
 #[test]
+fn when_a_session_was_last_active_is_noted_once_every_member_can_read_it() {
+    let incarnation = Incarnation { node: 1, generation: 1 };
+    let pid = crate::PidHash([7; 16]);
+    let record = std::sync::Arc::new(crate::Record {
+        namespace: "/".into(),
+        rooms: vec!["room".into()],
+        except: Vec::new(),
+        payload: crate::Payload { text: bytes::Bytes::from_static(b"[\"m\"]"), attachments: Vec::new() },
+    });
+    let register = Command::Register(crate::Register {
+        pid,
+        sid: "sid".into(),
+        namespace: "/".into(),
+        user: None,
+        data: bytes::Bytes::new(),
+    });
+    let publish = Command::Publish(crate::Publish { from: Some((pid, 1)), record, trace: None });
+    let node = |first_sequence, command| Proposal {
+        origin: Origin::Node { incarnation, first_sequence },
+        commands: vec![command],
+    };
+    let system = |command| Proposal { origin: Origin::System, commands: vec![command] };
+    let mut state = State::default();
+    let mut apply = |proposal: Proposal, format| {
+        let index = state.applied_index + 1;
+        let outcome = state.apply(index, &encode_proposal(format, &proposal)).outcome;
+        assert!(matches!(outcome, crate::Outcome::Executed { .. }), "{outcome:?}");
+        state.session(&pid).map(|session| session.last_active_ms)
+    };
+    apply(system(Command::NodeUp { incarnation, info: crate::NodeInfo::default() }), Format::FIRST);
+    apply(system(Command::Tick { elapsed_ms: 40 }), Format::FIRST);
+    apply(node(1, register), Format::FIRST);
+    assert_eq!(apply(node(2, publish.clone()), Format::FIRST), Some(0));
+    apply(system(Command::RaiseFormat { format: Format::MANAGED }), Format::MANAGED);
+    apply(system(Command::Tick { elapsed_ms: 2 }), Format::MANAGED);
+    assert_eq!(apply(node(3, publish), Format::MANAGED), Some(42));
+    let mut snapshot = Vec::new();
+    state.encode_snapshot(&mut snapshot).unwrap();
+    assert_eq!(State::decode_snapshot(snapshot.as_slice()).unwrap(), state);
+}
+
+#[test]
 fn only_the_leader_raises_the_format() {
     let mut state = State::default();
     let incarnation = Incarnation { node: 1, generation: 1 };

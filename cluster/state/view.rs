@@ -54,18 +54,12 @@ impl State {
     /// A session.
     #[must_use]
     pub fn session(&self, pid: &PidHash) -> Option<SessionView> {
-        self.sessions.get(pid).map(|session| SessionView {
-            sid: Arc::clone(&session.sid),
-            namespace: Arc::clone(&session.namespace),
-            user: session.user.clone(),
-            rooms: session.rooms(),
-            data: session.data.clone(),
-            epoch: session.epoch,
-            owner: session.owner,
-            connected: session.deadline_ms.is_none(),
-            deadline_ms: session.deadline_ms,
-            started: session.started(),
-        })
+        self.sessions.get(pid).map(SessionView::from)
+    }
+
+    /// All sessions, in the order of their keys.
+    pub fn sessions(&self) -> impl Iterator<Item = SessionView> + '_ {
+        self.sessions.iter().map(SessionView::from)
     }
 
     /// The session with a sid.

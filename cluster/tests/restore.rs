@@ -10,7 +10,7 @@ use bytes::Bytes;
 use support::{CEILING, Node, config, free_addresses, start};
 use vedfolnir_cluster::backup::{BackupId, BackupKey, BackupReport, BackupRequest, Packing, load};
 use vedfolnir_cluster::restore::{RestoreError, RestoreOptions, restore};
-use vedfolnir_cluster::state::{Command, KvExpected, KvPut, PidHash, Register, Response, State};
+use vedfolnir_cluster::state::{Command, Contents, KvExpected, KvPut, PidHash, Register, Response, State};
 use vedfolnir_cluster::{ClusterConfig, StartError, StartKind};
 
 async fn propose(node: &Node, command: Command) -> Response {
@@ -34,6 +34,7 @@ async fn back_up(node: &Node) -> (Vec<u8>, BackupReport) {
         id: BackupId::at(1_738_060_200),
         timestamp: "2025-01-28T10:30:00.000Z".to_owned(),
         packing: Packing { compression_level: Some(1), key: Some(key()) },
+        contents: Contents::default(),
         read_timeout: CEILING,
     };
     node.cluster.write_backup(request, Vec::new()).await.unwrap()

@@ -4,20 +4,28 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::SystemTime;
 
 use axum::body::Body;
-use axum::extract::State;
+use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{StatusCode, header};
 use axum::middleware::from_fn;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use vedfolnir_cluster::backup::{About, BackupError, BackupId, BackupKey, STATE_BYTES_MAX, load, verify};
+use vedfolnir_cluster::backup::{
+    About, BackupError, BackupId, BackupKey, STATE_BYTES_MAX, in_background, load, verify,
+};
 
 use super::membership::{Refused, parts, refuse_browsers};
+use crate::backup::json::{self, ConvertError};
 use crate::backup::{self, Backups, Created, ListedBackup, Location, LocationError};
 use crate::observability::{Node, rfc3339_ms};
+
+/// Bytes of a document that a node takes; larger ones are for `vedfolnir backup import`.
+const IMPORT_BYTES_MAX: usize = 64 << 20;
 
 /// What `GET /backups` answers.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -51,10 +59,10 @@ pub struct ScheduleView {
     pub free_bytes: Option<u64>,
 }
 
-/// The body of `POST /backups/stream`.
+/// The body of `POST /backups/stream`, and of `POST /backups/export`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct CreateBody {
-    /// What it is to be called.
+    /// What it is to be called; of an export, which one.
     pub backup_id: BackupId,
 }
 
@@ -154,6 +162,8 @@ pub(super) fn router(node: Arc<Node>) -> Router {
     Router::new()
         .route("/backups", get(list).post(create))
         .route("/backups/stream", post(stream))
+        .route("/backups/export", post(export))
+        .route("/backups/import", post(import).layer(DefaultBodyLimit::max(IMPORT_BYTES_MAX)))
         .route("/backups/verify", post(reread))
         .route("/backups/prune", post(prune))
         .layer(from_fn(refuse_browsers))
@@ -217,8 +227,9 @@ async fn stream(State(node): State<Arc<Node>>, Json(body): Json<CreateBody>) -> 
     let cluster = parts(&node)?.cluster.clone();
     let backups = backups(&node)?;
     let held = backups.begin().ok_or_else(busy)?;
-    let packing = backups.config().packing.clone();
-    let streamed = backup::stream(cluster, body.backup_id, packing, held).await;
+    let (packing, contents) = (backups.config().packing.clone(), backups.config().contents);
+    let request = backup::request(body.backup_id, SystemTime::now(), packing, contents);
+    let streamed = backup::stream(cluster, request, held).await;
     let body: Body = streamed.map_err(|error| Refused(StatusCode::SERVICE_UNAVAILABLE, error.to_string()))?;
     Ok(([(header::CONTENT_TYPE, "application/octet-stream")], body).into_response())
 }
@@ -228,6 +239,45 @@ async fn reread(State(node): State<Arc<Node>>, Json(body): Json<VerifyBody>) -> 
     let key = backups.config().packing.key.clone();
     let view = blocking(move || verify_one(location.as_ref(), body.backup_id, key.as_ref(), body.deep)).await??;
     Ok(Json(view))
+}
+
+/// A backup in the node's location as a JSON document.
+async fn export(State(node): State<Arc<Node>>, Json(body): Json<CreateBody>) -> Result<Response, Refused> {
+    let (backups, location) = kept(&node)?;
+    let (key, keep) = (backups.config().packing.key.clone(), backups.config().exported);
+    let input = blocking(move || location.open(body.backup_id)).await??;
+    let written = backup::written(move |mut out| async move {
+        in_background(move || json::export_backup(input, key.as_ref(), keep, &mut out).map(drop)).await?
+    });
+    let body: Body = written.await.map_err(|error: ConvertError| refused(&error))?;
+    Ok(([(header::CONTENT_TYPE, "application/json")], body).into_response())
+}
+
+/// A JSON document as a backup in the node's location; the living state stays as it is.
+async fn import(State(node): State<Arc<Node>>, document: Bytes) -> Result<Response, Refused> {
+    let (backups, location) = kept(&node)?;
+    let _alone = backups.begin().ok_or_else(busy)?;
+    let packing = backups.config().packing.clone();
+    let configuration = parts(&node)?.cluster.limits().configuration().map_err(|error| failed(&error))?;
+    let made = in_background(move || {
+        let pending = location.begin(backup::id_of(SystemTime::now()))?;
+        json::import_backup(document.as_ref(), configuration, pending, &packing)
+    });
+    let made = made.await.map_err(|error| failed(&error))?.map_err(|error| refused(&error))?;
+    Ok((StatusCode::CREATED, Json(made)).into_response())
+}
+
+fn failed(error: &impl ToString) -> Refused {
+    Refused(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())
+}
+
+/// What is wrong with a document is its sender's to mend.
+fn refused(error: &ConvertError) -> Refused {
+    let status = match error {
+        ConvertError::Import(_) => StatusCode::UNPROCESSABLE_ENTITY,
+        _ => StatusCode::INTERNAL_SERVER_ERROR,
+    };
+    Refused(status, error.to_string())
 }
 
 async fn prune(State(node): State<Arc<Node>>, Json(PruneBody {}): Json<PruneBody>) -> Result<Json<Pruned>, Refused> {

@@ -1,5 +1,6 @@
 //! Makes one backup: written aside, read back as a whole, put in its place.
 
+use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -9,6 +10,7 @@ use vedfolnir_cluster::backup::{
     About, BackupError, BackupFailure, BackupId, BackupKey, BackupReport, BackupRequest, Packing, STATE_BYTES_MAX,
     Written, about, in_background, verify,
 };
+use vedfolnir_cluster::state::Contents;
 
 use super::location::{Location, LocationError, Pending};
 use crate::observability::rfc3339_ms;
@@ -53,6 +55,12 @@ impl CreateError {
     }
 }
 
+impl From<io::Error> for CreateError {
+    fn from(error: io::Error) -> Self {
+        Self::new(error)
+    }
+}
+
 impl From<LocationError> for CreateError {
     fn from(error: LocationError) -> Self {
         Self::new(error)
@@ -63,12 +71,17 @@ impl From<LocationError> for CreateError {
 ///
 /// # Errors
 /// [`CreateError`]; what was there before is there still, and nothing else.
-pub async fn create(cluster: &Cluster, location: Arc<dyn Location>, packing: &Packing) -> Result<Created, CreateError> {
+pub async fn create(
+    cluster: &Cluster,
+    location: Arc<dyn Location>,
+    packing: &Packing,
+    contents: Contents,
+) -> Result<Created, CreateError> {
     let began = Instant::now();
     let now = SystemTime::now();
     let name = location.name();
     let pending = blocking(move || location.begin(id_of(now))).await??;
-    let request = request(pending.id(), now, packing.clone());
+    let request = request(pending.id(), now, packing.clone(), contents);
     let written = cluster.write_backup(request, pending).await;
     let (pending, report) = written.map_err(|failure| match failure {
         BackupFailure::Write(BackupError::Io(error)) => CreateError::new(LocationError::io(error, name)),
@@ -87,8 +100,8 @@ pub async fn create(cluster: &Cluster, location: Arc<dyn Location>, packing: &Pa
 }
 
 /// What is asked of the cluster floor.
-pub(super) fn request(id: BackupId, now: SystemTime, packing: Packing) -> BackupRequest {
-    BackupRequest { id, timestamp: timestamp_of(now), packing, read_timeout: READ_TIMEOUT }
+pub(crate) fn request(id: BackupId, now: SystemTime, packing: Packing, contents: Contents) -> BackupRequest {
+    BackupRequest { id, timestamp: timestamp_of(now), packing, contents, read_timeout: READ_TIMEOUT }
 }
 
 /// When a backup is begun, as its manifest says it.

@@ -12,14 +12,14 @@ use vedfolnir_cluster::backup::{BackupId, Written};
 
 use super::location::{Location, LocationError, Pending, Stored};
 
-const SUFFIX: &str = ".vfb";
+pub(super) const SUFFIX: &str = ".vfb";
 const PARTIAL: &str = ".vfb.tmp";
-const CHECKSUM: &str = ".vfb.sha256";
+pub(super) const CHECKSUM: &str = ".vfb.sha256";
 /// A file is synced in pieces of so many bytes: the log's own syncs do not wait for a large one then.
 const SYNC_EVERY_BYTES: u64 = 8 << 20;
 const READ_BYTES: usize = 256 << 10;
 /// A checksum file is a line.
-const CHECKSUM_BYTES_MAX: u64 = 256;
+pub(super) const CHECKSUM_BYTES_MAX: u64 = 256;
 
 /// See the module.
 pub(super) struct Directory {
@@ -52,9 +52,7 @@ impl Directory {
         let mut line = String::new();
         let file = File::open(self.file(id, CHECKSUM)).ok()?;
         file.take(CHECKSUM_BYTES_MAX).read_to_string(&mut line).ok()?;
-        let (sha256, name) = line.trim_end().split_once("  ")?;
-        let is_sound = sha256.len() == 64 && sha256.bytes().all(|byte| byte.is_ascii_hexdigit());
-        (is_sound && name == format!("{id}{SUFFIX}")).then(|| sha256.to_owned())
+        checksum_in(&line, id)
     }
 
     /// Removes what killed processes have left.
@@ -168,6 +166,18 @@ impl Location for Directory {
     }
 }
 
+/// What `sha256sum` writes for a backup's file.
+pub(super) fn checksum_line(id: BackupId, sha256: &str) -> String {
+    format!("{sha256}  {id}{SUFFIX}\n")
+}
+
+/// The checksum in such a line, if it is one of this backup's.
+pub(super) fn checksum_in(line: &str, id: BackupId) -> Option<String> {
+    let (sha256, name) = line.trim_end().split_once("  ")?;
+    let is_sound = sha256.len() == 64 && sha256.bytes().all(|byte| byte.is_ascii_hexdigit());
+    (is_sound && name == format!("{id}{SUFFIX}")).then(|| sha256.to_owned())
+}
+
 /// A file on its way.
 struct Partial {
     directory: Directory,
@@ -213,7 +223,7 @@ impl Pending for Partial {
         fs::rename(directory.file(self.id, PARTIAL), directory.file(self.id, SUFFIX)).map_err(io)?;
         self.committed = true;
         sync_directory(&directory.path).map_err(io)?;
-        let line = format!("{}  {}{SUFFIX}\n", written.sha256, self.id);
+        let line = checksum_line(self.id, &written.sha256);
         write_whole(&directory.file(self.id, CHECKSUM), line.as_bytes()).map_err(io)?;
         sync_directory(&directory.path).map_err(io)
     }

@@ -10,12 +10,15 @@ use std::sync::Arc;
 use vedfolnir_cluster::backup::{BackupError, BackupId, Written};
 
 use super::directory::Directory;
+use super::s3::{Bucket, S3Error, Store};
 
 /// A place, as it is configured.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum LocationSpec {
     /// A directory; of this node, or one that several share.
     Directory(PathBuf),
+    /// A bucket of an object store.
+    Bucket(Bucket),
 }
 
 impl LocationSpec {
@@ -24,6 +27,7 @@ impl LocationSpec {
     pub fn open(&self) -> Arc<dyn Location> {
         match self {
             Self::Directory(path) => Arc::new(Directory::new(path.clone())),
+            Self::Bucket(bucket) => Arc::new(Store::new(bucket.clone())),
         }
     }
 }
@@ -32,6 +36,7 @@ impl fmt::Display for LocationSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Directory(path) => write!(f, "{}", path.display()),
+            Self::Bucket(bucket) => write!(f, "{bucket}"),
         }
     }
 }
@@ -107,6 +112,14 @@ pub enum LocationError {
     Io {
         /// What the system said.
         error: io::Error,
+        /// The place.
+        name: String,
+    },
+    /// The object store does not do it.
+    #[error("{error}: {name}")]
+    Store {
+        /// Why.
+        error: S3Error,
         /// The place.
         name: String,
     },

@@ -13,10 +13,12 @@
 
 mod create;
 mod directory;
+pub mod json;
 mod listing;
 mod location;
 mod prune;
 mod recover;
+pub mod s3;
 mod schedule;
 mod stats;
 mod stream;
@@ -26,7 +28,9 @@ use std::time::Duration;
 
 use tokio::sync::{Mutex, OwnedMutexGuard};
 use vedfolnir_cluster::backup::Packing;
+use vedfolnir_cluster::state::Contents;
 
+pub(crate) use create::request;
 pub use create::{CreateError, Created, create, id_of, keep, timestamp_of};
 pub use listing::{ListedBackup, list};
 pub use location::{Location, LocationError, LocationSpec, Pending, Stored};
@@ -35,7 +39,7 @@ pub use recover::RecoveryError;
 pub(crate) use recover::recover;
 pub(crate) use schedule::{make, run as run_schedule};
 pub use stats::BackupStats;
-pub(crate) use stream::stream;
+pub(crate) use stream::{stream, written};
 pub use vedfolnir_cluster::backup::{About, BackupId, BackupIdError};
 pub use vedfolnir_cluster::restore::{RestoreOptions, Restored, restore};
 
@@ -50,6 +54,10 @@ pub struct BackupConfig {
     pub keep: Keep,
     /// How they are written.
     pub packing: Packing,
+    /// What of the sessions is in them.
+    pub contents: Contents,
+    /// What of the state is in documents that they are exported as.
+    pub exported: json::Keep,
     /// How a new cluster starts from one; `None`: it starts empty.
     pub recovery: Option<RecoveryConfig>,
 }

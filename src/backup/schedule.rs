@@ -118,7 +118,7 @@ pub(crate) async fn make(
     let _alone = backups.begin()?;
     let stats = backups.stats();
     stats.running.store(1, Relaxed);
-    let made = create(cluster, Arc::clone(location), &backups.config().packing).await;
+    let made = create(cluster, Arc::clone(location), &backups.config().packing, backups.config().contents).await;
     stats.running.store(0, Relaxed);
     match &made {
         Ok(created) => {

@@ -1,16 +1,16 @@
 //! A backup as the body of an answer: written by a thread that waits for whoever reads.
 
 use std::io::{self, Write};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use vedfolnir_cluster::Cluster;
-use vedfolnir_cluster::backup::{BackupId, Packing};
+use vedfolnir_cluster::backup::BackupRequest;
 
-use super::create::{CreateError, request};
+use super::create::CreateError;
 
 /// Pieces that wait for the reader.
 const PIECES_MAX: usize = 4;
@@ -24,27 +24,43 @@ const STALL_MAX: Duration = Duration::from_secs(60);
 /// [`CreateError`]: it failed before its first byte.
 pub(crate) async fn stream(
     cluster: Cluster,
-    id: BackupId,
-    packing: Packing,
+    request: BackupRequest,
     held: impl Send + 'static,
 ) -> Result<Body, CreateError> {
-    let (pieces, mut received) = mpsc::channel(PIECES_MAX);
-    tokio::spawn(async move {
-        let (told, runtime) = (pieces.clone(), Handle::current());
-        let out = Pieces { pieces, runtime, piece: BytesMut::with_capacity(PIECE_BYTES) };
-        let written = cluster.write_backup(request(id, SystemTime::now(), packing), out).await;
-        if let Err(error) = written {
-            let error = CreateError::new(error);
+    written(move |out| async move {
+        let written = cluster.write_backup(request, out).await.map(drop).map_err(CreateError::new);
+        if let Err(error) = &written {
             tracing::error!(event_type = "backup_failed", %error, "{error}");
-            // Breaks the answer off, if whoever asked is there still.
-            let _ = told.send(Err(io::Error::other(error))).await;
         }
         drop(held);
+        written
+    })
+    .await
+}
+
+/// What is written, as the body of an answer.
+///
+/// # Errors
+/// Those of `write` before its first byte; one that comes later breaks the answer off.
+pub(crate) async fn written<E, F>(write: impl FnOnce(Pieces) -> F) -> Result<Body, E>
+where
+    E: std::error::Error + From<io::Error> + Send + Sync + 'static,
+    F: Future<Output = Result<(), E>> + Send + 'static,
+{
+    let (pieces, mut received) = mpsc::channel(PIECES_MAX);
+    let told = pieces.clone();
+    let out = Pieces { pieces, runtime: Handle::current(), piece: BytesMut::with_capacity(PIECE_BYTES) };
+    let work = write(out);
+    tokio::spawn(async move {
+        if let Err(error) = work.await {
+            // Whoever asked may be gone.
+            let _ = told.send(Err(io::Error::other(error))).await;
+        }
     });
     let first = match received.recv().await {
         Some(Ok(first)) => first,
-        Some(Err(error)) => return Err(error.downcast().unwrap_or_else(CreateError::new)),
-        None => return Err(CreateError::new("the node is shutting down")),
+        Some(Err(error)) => return Err(error.downcast().unwrap_or_else(E::from)),
+        None => return Err(io::Error::other("nothing was written").into()),
     };
     let rest = futures_util::stream::unfold((Some(Ok(first)), received), |(first, mut received)| async move {
         let piece = match first {
@@ -56,7 +72,8 @@ pub(crate) async fn stream(
     Ok(Body::from_stream(rest))
 }
 
-struct Pieces {
+/// Takes what is written; the last of it is sent by a flush.
+pub(crate) struct Pieces {
     pieces: mpsc::Sender<io::Result<Bytes>>,
     runtime: Handle,
     piece: BytesMut,

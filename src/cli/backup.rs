@@ -17,7 +17,7 @@ use vedfolnir::config::{self, Config};
 use vedfolnir::security::secret::Secret;
 
 use super::settings::SettingsArgs;
-use super::{Failure, door, out, runtime};
+use super::{Failure, backup_json, door, out, runtime};
 
 /// A node that makes a backup sends something within this time.
 const STALL_TIMEOUT: Duration = Duration::from_secs(120);
@@ -35,6 +35,10 @@ pub(crate) enum BackupVerb {
     Verify(VerifyArgs),
     /// Fill an empty data directory from a backup: the node that starts on it is the first of a new cluster
     Restore(RestoreArgs),
+    /// Write a backup as a JSON document: connections, sessions and the session store, for other programs
+    Export(backup_json::ExportArgs),
+    /// Make a backup of such a document, also of one from the system before this one
+    Import(backup_json::ImportArgs),
     /// Have the node remove backups from its location beyond those that are to be kept
     Prune(PlainArgs),
 }
@@ -90,31 +94,33 @@ pub(crate) fn run(verb: BackupVerb) -> Result<(), Failure> {
         BackupVerb::List(arguments) => list(&arguments),
         BackupVerb::Verify(arguments) => verify(&arguments),
         BackupVerb::Restore(arguments) => restore(&arguments),
+        BackupVerb::Export(arguments) => backup_json::export(&arguments),
+        BackupVerb::Import(arguments) => backup_json::import(&arguments),
         BackupVerb::Prune(arguments) => prune(&arguments),
     }
 }
 
-fn configured(settings: &SettingsArgs) -> Result<Config, Failure> {
+pub(super) fn configured(settings: &SettingsArgs) -> Result<Config, Failure> {
     Ok(config::load(&settings.inputs())?.config)
 }
 
-fn location_of(config: &Config) -> Result<Arc<dyn Location>, Failure> {
+pub(super) fn location_of(config: &Config) -> Result<Arc<dyn Location>, Failure> {
     config.backup.location.as_ref().map(LocationSpec::open).ok_or_else(|| {
         Failure::configuration("--backup-location (WEBSOCKET_BACKUP_LOCATION) is missing: say where backups are kept")
     })
 }
 
-fn failed(error: impl ToString) -> Failure {
+pub(super) fn failed(error: impl ToString) -> Failure {
     Failure::other(error.to_string())
 }
 
-fn show<T: Serialize>(value: &T) -> Result<(), Failure> {
+pub(super) fn show<T: Serialize>(value: &T) -> Result<(), Failure> {
     out::stdout(&format!("{}\n", serde_json::to_string(value).map_err(failed)?));
     Ok(())
 }
 
 /// By its id, or the newest one.
-fn named(location: &dyn Location, name: &str) -> Result<BackupId, Failure> {
+pub(super) fn named(location: &dyn Location, name: &str) -> Result<BackupId, Failure> {
     if name == LATEST {
         let newest = location.list().map_err(failed)?.into_iter().next();
         return newest

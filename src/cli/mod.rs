@@ -1,6 +1,7 @@
 //! The command line: one file for each subcommand.
 
 mod backup;
+mod backup_json;
 mod cert;
 mod chaos;
 mod config;

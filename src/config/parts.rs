@@ -111,6 +111,8 @@ pub struct PublicConfig {
     pub proxy_protocol: ProxyProtocol,
     /// Events that are counted by name.
     pub counted_events: Vec<Arc<str>>,
+    /// Whether sessions are committed with who connected from where.
+    pub notes_connections: bool,
 }
 
 /// TLS of the public listener.

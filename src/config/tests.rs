@@ -324,12 +324,12 @@ fn a_production_template_needs_its_files_and_nothing_else() {
 
 #[test]
 fn what_this_version_does_not_have_is_refused_and_its_absence_is_not() {
-    let line = refused(&[("WEBSOCKET_PERSIST_CONNECTIONS", "false")]);
+    let line = refused(&[("WEBSOCKET_COMPRESSION", "true")]);
     assert!(
-        line.contains("WEBSOCKET_PERSIST_CONNECTIONS") && line.contains("backups") && line.contains("does not have"),
+        line.contains("WEBSOCKET_COMPRESSION") && line.contains("messages") && line.contains("does not have"),
         "{line}"
     );
-    loaded(&[("WEBSOCKET_PERSIST_CONNECTIONS", "on"), ("WEBSOCKET_PERSIST_SESSION_DATA", "1")]);
+    loaded(&[("WEBSOCKET_COMPRESSION", "off")]);
     assert!(refused(&[("WEBSOCKET_ALERT_THRESHOLDS", "{\"nonsense\": 1}")]).contains("nonsense"));
 }
 

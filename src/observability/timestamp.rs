@@ -18,6 +18,12 @@ pub fn rfc3339_ms(unix_ms: u64) -> String {
     text
 }
 
+/// Milliseconds since 1970 of such a text, or of any other date and time of RFC 3339.
+#[must_use]
+pub fn read_rfc3339_ms(text: &str) -> Option<u64> {
+    super::logging::read_rfc3339(text)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -33,6 +39,7 @@ mod tests {
             (4_107_542_400_000, "2100-03-01T00:00:00.000Z"),
         ] {
             assert_eq!(rfc3339(UNIX_EPOCH + Duration::from_millis(millis)), text);
+            assert_eq!(read_rfc3339_ms(text), Some(millis));
         }
     }
 }

@@ -50,6 +50,8 @@ pub struct ServiceConfig {
     pub handlers_in_flight_max: usize,
     /// Bytes of arguments that those handlers hold; beyond them the connection is not read.
     pub handlers_bytes_max: usize,
+    /// Whether sessions are committed with who connected from where, for exports of backups.
+    pub notes_connections: bool,
     /// Tells traces; `None`: they are off.
     pub tracer: Option<Arc<Tracer>>,
 }
@@ -76,6 +78,7 @@ impl Default for ServiceConfig {
             outbox: OutboxLimits::default(),
             handlers_in_flight_max: 64,
             handlers_bytes_max: 4 << 20,
+            notes_connections: true,
             tracer: None,
         }
     }

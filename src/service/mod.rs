@@ -42,6 +42,7 @@ mod respond;
 mod resume;
 mod router;
 pub(crate) mod session;
+pub(crate) mod session_data;
 mod standing;
 mod stats;
 mod telling;

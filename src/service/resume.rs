@@ -17,6 +17,7 @@ use super::link::{CloseCause, Link};
 use super::random;
 use super::release::{self, Opening};
 use super::session::{OpenedSession, SessionSocket};
+use super::session_data::{self, Notes};
 use super::stats::ServiceStats;
 use super::traced;
 use crate::app::{ConnectAccept, ConnectRefusal, Handshake, Namespace};
@@ -66,9 +67,10 @@ pub(crate) async fn connect(
     namespace: Arc<Namespace>,
     link: Arc<Link>,
     handshake: Handshake,
+    notes: Option<Notes>,
 ) -> Connected {
     let timeout = service.config.connect_timeout;
-    match tokio::time::timeout(timeout, open(service, namespace, link, handshake)).await {
+    match tokio::time::timeout(timeout, open(service, namespace, link, handshake, notes)).await {
         Ok(Ok(connected)) => connected,
         Ok(Err(cause)) => Connected::Close(cause),
         Err(_) => Connected::Close(CloseCause::NotOpened),
@@ -80,6 +82,7 @@ async fn open(
     namespace: Arc<Namespace>,
     link: Arc<Link>,
     mut handshake: Handshake,
+    notes: Option<Notes>,
 ) -> Result<Connected, CloseCause> {
     let (pid, offset) = match &handshake.auth {
         Some(auth) if namespace.recovery() => recovery_of(auth),
@@ -117,7 +120,7 @@ async fn open(
     if has_enough_sessions(&service, &namespace, user.as_ref()) {
         return Ok(refused());
     }
-    let registered = register(&service, &namespace, accept).await?;
+    let registered = register(&service, &namespace, accept, notes).await?;
     let Registered { pid, opened, position, user_sessions } = registered;
     if is_beyond_limit(&service, user_sessions) {
         release::unheard(&service, opened.pid, opened.epoch);
@@ -241,7 +244,7 @@ async fn resume(
             ServiceStats::one(&stats.resumes_recovered_total);
             attempt.note.outcome = ResumeOutcome::Recovered;
             attempt.note.recovered = Some((epoch, position, replay_after));
-            let user = accept.user.clone();
+            let (user, data) = (accept.user.clone(), session_data::app(&data));
             Ok(Some((OpenedSession { pid, epoch, sid, user, data, replay_after }, position)))
         }
         Response::ResumeRefused(refusal) => {
@@ -305,6 +308,7 @@ async fn register(
     service: &Arc<Inner>,
     namespace: &Namespace,
     accept: ConnectAccept,
+    notes: Option<Notes>,
 ) -> Result<Registered, CloseCause> {
     let pid_text = random::text::<24>();
     let pid = hash(&pid_text);
@@ -315,7 +319,7 @@ async fn register(
         sid: Arc::clone(&sid),
         namespace: Arc::clone(namespace.shared_name()),
         user: user.clone(),
-        data: data.clone(),
+        data: notes.map_or_else(|| data.clone(), |notes| session_data::join(&notes, &data)),
     });
     match propose(service, pid, command).await? {
         Response::Registered { epoch, position, user_sessions } => {

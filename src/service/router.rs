@@ -1,7 +1,7 @@
 //! A client's event finds its handler; a CONNECT its namespace.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
@@ -12,10 +12,12 @@ use super::link::CloseCause;
 use super::release;
 use super::resume::{self, Connected};
 use super::session::SessionSocket;
+use super::session_data::Notes;
 use super::stats::ServiceStats;
 use super::telling;
 use crate::app::{Args, Handshake, Namespace, Reply, Socket};
 use crate::observability::traces::{self, ActiveSpan};
+use crate::observability::unix_ms;
 
 impl Session {
     /// Carries out what the client wants. Handlers start here, in the order of the client's events.
@@ -63,10 +65,27 @@ impl Session {
             identity: None,
         };
         let (service, link) = (Arc::clone(&self.service), Arc::clone(&self.link));
+        let notes = service.config.notes_connections.then(|| self.notes(namespace.name()));
         self.spawn_connect(Box::pin(async move {
-            let connected = resume::connect(service, Arc::clone(&namespace), link, handshake).await;
+            let connected = resume::connect(service, Arc::clone(&namespace), link, handshake, notes).await;
             Done::Connect(namespace, Box::new(connected))
         }));
+    }
+
+    /// What a new session in a namespace is committed with.
+    fn notes(&self, namespace: &str) -> Notes {
+        let mut connection_id = telling::connection_id(&self.sid);
+        // One connection, several sessions: each has a name of its own.
+        if namespace != "/" {
+            connection_id.push_str(namespace);
+        }
+        Notes {
+            connection_id,
+            connected_at_ms: unix_ms(SystemTime::now()),
+            ip: Some(self.request.remote.ip().to_canonical().to_string()),
+            user_agent: self.request.header("user-agent").map(Notes::user_agent),
+            origin: None,
+        }
     }
 
     /// A CONNECT is decided.

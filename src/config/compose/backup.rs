@@ -1,10 +1,13 @@
 //! Category 6: backups and recovery.
 
+mod store;
+
 use std::path::{Path, PathBuf};
 
 use vedfolnir_cluster::backup::Packing;
+use vedfolnir_cluster::state::Contents;
 
-use crate::backup::{BackupConfig, Keep, LocationSpec, RecoveryConfig};
+use crate::backup::{BackupConfig, Keep, LocationSpec, RecoveryConfig, json};
 use crate::config::problem::Severity;
 use crate::config::schema::backup as schema;
 use crate::config::values::Values;
@@ -40,7 +43,11 @@ pub(super) fn compose(values: &Values<'_>) -> BackupConfig {
         let accepted = "a key, as `openssl rand -base64 32` prints one";
         values.say(Severity::Note, &schema::BACKUP_ENCRYPTION_KEY, reason, accepted);
     }
+    let (subscriptions, session_data) =
+        (values.get(&schema::PERSIST_SUBSCRIPTIONS), values.get(&schema::PERSIST_SESSION_DATA));
     BackupConfig {
+        contents: Contents { sessions: session_data, rooms: subscriptions },
+        exported: json::Keep { connections: values.get(&schema::PERSIST_CONNECTIONS), subscriptions, session_data },
         location,
         interval: scheduled.then_some(interval),
         keep,
@@ -66,9 +73,13 @@ fn location(values: &Values<'_>, scheduled: bool, recovers: bool) -> Option<Loca
         }
         return None;
     };
-    if path.to_string_lossy().contains("://") {
-        let reason = "it is an address, and backups go to directories only";
-        values.refuse(&schema::BACKUP_LOCATION, reason, "path of a directory");
+    let text = path.to_string_lossy();
+    if let Some(bucket) = text.strip_prefix("s3://") {
+        return store::bucket(values, bucket).map(LocationSpec::Bucket);
+    }
+    if text.contains("://") {
+        let reason = "it is an address of another kind";
+        values.refuse(&schema::BACKUP_LOCATION, reason, "path of a directory, or s3://BUCKET/PREFIX");
         return None;
     }
     if scheduled && let Err(reason) = writable(&path) {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::node::host_bind;
-use crate::config::schema::{balancer, mode, monitoring, performance as schema, security, tls};
+use crate::config::schema::{backup, balancer, mode, monitoring, performance as schema, security, tls};
 use crate::config::values::Values;
 use crate::config::{Inputs, PublicConfig, TlsConfig};
 use crate::security::affinity::AffinityRule;
@@ -48,6 +48,7 @@ pub(super) fn compose(values: &Values<'_>, inputs: &Inputs, tls: Option<TlsConfi
         forwards: values.get(&balancer::STICKY_SESSIONS),
         keep_alive: values.get(&balancer::KEEP_ALIVE),
         counted_events: counted_events(values),
+        notes_connections: values.get(&backup::PERSIST_CONNECTIONS),
         proxy_protocol: values.get(&balancer::PROXY_PROTOCOL),
     }
 }

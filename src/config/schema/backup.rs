@@ -2,10 +2,9 @@
 
 use vedfolnir_cluster::backup::BackupKey;
 
+use super::address::WebAddress;
 use super::kind::{Boolean, FilePath, Number, Parsed, Span, Text};
 use super::{Setting, reason_of, settings};
-
-const BACKUPS: &str = "exported backups and object stores";
 
 settings! {
     STATE_BACKUP: Boolean = Setting::new(
@@ -29,7 +28,7 @@ settings! {
     BACKUP_LOCATION: FilePath = Setting::new(
         "WEBSOCKET_BACKUP_LOCATION",
         "backup-location",
-        FilePath::of("a directory that this user may write to"),
+        FilePath::of("a directory that this user may write to, or s3://BUCKET/PREFIX"),
         "Where they are kept",
     )
     .production("/var/backups/vedfolnir/websocket");
@@ -92,30 +91,27 @@ settings! {
         "WEBSOCKET_PERSIST_CONNECTIONS",
         "persist-connections",
         Boolean,
-        "Connections are in exported backups",
+        "Sessions are committed with who connected from where; connections are in exported backups",
     )
     .default("true")
-    .later(BACKUPS)
     .production("true");
 
     PERSIST_SUBSCRIPTIONS: Boolean = Setting::new(
         "WEBSOCKET_PERSIST_SUBSCRIPTIONS",
         "persist-subscriptions",
         Boolean,
-        "So are rooms and subscriptions",
+        "Rooms and subscriptions are in backups, and in exported ones",
     )
     .default("true")
-    .later(BACKUPS)
     .production("true");
 
     PERSIST_SESSION_DATA: Boolean = Setting::new(
         "WEBSOCKET_PERSIST_SESSION_DATA",
         "persist-session-data",
         Boolean,
-        "So is the sessions' data",
+        "Sessions are in backups, and their data in exported ones",
     )
     .default("true")
-    .later(BACKUPS)
     .production("true");
 
     COMPRESS_BACKUPS: Boolean = Setting::new(
@@ -147,12 +143,71 @@ settings! {
     )
     .secret();
 
-    BACKUP_S3_ENDPOINT: Text = Setting::new(
+    BACKUP_S3_ENDPOINT: WebAddress = Setting::new(
         "WEBSOCKET_BACKUP_S3_ENDPOINT",
         "backup-s3-endpoint",
-        Text::of("a web address", 2_048),
-        "An object store for copies",
+        WebAddress,
+        "The object store that a location s3://BUCKET/PREFIX is in",
     )
-    .in_file()
-    .later(BACKUPS);
+    .unset("https://s3.REGION.amazonaws.com")
+    .in_file();
+
+    BACKUP_S3_REGION: Text = Setting::new(
+        "WEBSOCKET_BACKUP_S3_REGION",
+        "backup-s3-region",
+        Text::of("a region such as eu-central-1", 64),
+        "Its region; most stores of one's own take any",
+    )
+    .or(&["AWS_REGION", "AWS_DEFAULT_REGION"])
+    .default("us-east-1");
+
+    BACKUP_S3_PATH_STYLE: Boolean = Setting::new(
+        "WEBSOCKET_BACKUP_S3_PATH_STYLE",
+        "backup-s3-path-style",
+        Boolean,
+        "The bucket is the first part of the path and not of the host's name",
+    )
+    .unset("true with an endpoint, else false");
+
+    BACKUP_S3_ACCESS_KEY: Text = Setting::new(
+        "WEBSOCKET_BACKUP_S3_ACCESS_KEY",
+        "backup-s3-access-key",
+        Text::of("the id of an access key", 256),
+        "Who asks for objects",
+    )
+    .or(&["AWS_ACCESS_KEY_ID"])
+    .in_file();
+
+    BACKUP_S3_SECRET_KEY: Text = Setting::new(
+        "WEBSOCKET_BACKUP_S3_SECRET_KEY",
+        "backup-s3-secret-key",
+        Text::of("an access key's secret", 256),
+        "What requests are signed with",
+    )
+    .or(&["AWS_SECRET_ACCESS_KEY"])
+    .secret();
+
+    BACKUP_S3_SESSION_TOKEN: Text = Setting::new(
+        "WEBSOCKET_BACKUP_S3_SESSION_TOKEN",
+        "backup-s3-session-token",
+        Text::of("the token of temporary credentials", 8_192),
+        "Goes with temporary credentials",
+    )
+    .or(&["AWS_SESSION_TOKEN"])
+    .secret();
+
+    BACKUP_S3_CA_FILE: FilePath = Setting::new(
+        "WEBSOCKET_BACKUP_S3_CA_FILE",
+        "backup-s3-ca-file",
+        FilePath::of("a PEM file"),
+        "The authority of an endpoint over TLS, instead of the system's",
+    );
+
+    BACKUP_S3_TIMEOUT: Span = Setting::new(
+        "WEBSOCKET_BACKUP_S3_TIMEOUT",
+        "backup-s3-timeout",
+        Span::seconds(1, 600),
+        "How long the store may leave a request unanswered, or an answer unfinished",
+    )
+    .default("30");
 }

@@ -54,5 +54,5 @@ pub use sinks::syslog::{
 };
 pub use sinks::tls::{TlsError, client_tls};
 pub use stats::{SinkKind, SinkReading, SinkStats, Stats};
-pub(crate) use timestamp::{push_rfc3339, unix_ms};
+pub(crate) use timestamp::{push_rfc3339, read_rfc3339, unix_ms};
 pub use value::Value;

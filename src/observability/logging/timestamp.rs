@@ -58,6 +58,12 @@ pub(crate) fn push_rfc3339(out: &mut String, unix_ms: u64) {
     out.push('Z');
 }
 
+/// Reads what [`push_rfc3339`] writes, and any other date and time of RFC 3339 with a zone; `None`: it is none, or before 1970.
+pub(crate) fn read_rfc3339(text: &str) -> Option<u64> {
+    let at = time::OffsetDateTime::parse(text, &time::format_description::well_known::Rfc3339).ok()?;
+    u64::try_from(at.unix_timestamp_nanos() / 1_000_000).ok()
+}
+
 /// A number with leading zeros; by hand because the formatting machinery costs ten times as much, on every line.
 fn push_digits(out: &mut String, number: u64, digits: u32) {
     for place in (0..digits).rev() {

@@ -1,4 +1,4 @@
-//! TLS to receivers of logs: rustls with ring, the system's authorities or one that is named.
+//! TLS to those that this program asks or tells something: rustls with ring, the system's authorities or one that is named.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use rustls::{ClientConfig, RootCertStore};
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     /// Not certificates.
-    #[error("the authority of a receiver of logs is no certificate in PEM form ({0})")]
+    #[error("the authority is no certificate in PEM form ({0})")]
     Pem(String),
     /// Nobody would be trusted.
     #[error("no certificate authority: the system has none, and none was given")]
