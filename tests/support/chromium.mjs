@@ -2,7 +2,7 @@
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync } from 'node:fs';
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 
 import WebSocket from 'ws';
@@ -23,11 +23,14 @@ export class Chromium {
   #waiting = new Map();
   #last = 0;
 
-  /** `options`: further ones of its command line. */
-  static async start(options = []) {
+  /** `options`: further ones of its command line; `preferences`: what its user has set. */
+  static async start(options = [], preferences = {}) {
     if (!PROGRAM) throw new Error('Chromium is missing: run `make setup` (Debian: apt-get install chromium)');
     const browser = new Chromium();
-    const child = spawn(PROGRAM, [...OPTIONS, ...options, `--user-data-dir=${path.join(temporaryDirectory(), 'profile')}`, 'about:blank'], {
+    const profile = path.join(temporaryDirectory(), 'profile');
+    mkdirSync(path.join(profile, 'Default'), { recursive: true });
+    writeFileSync(path.join(profile, 'Default', 'Preferences'), JSON.stringify(preferences));
+    const child = spawn(PROGRAM, [...OPTIONS, ...options, `--user-data-dir=${profile}`, 'about:blank'], {
       stdio: ['ignore', 'ignore', 'pipe'],
     });
     browser.#child = child;
