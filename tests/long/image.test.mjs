@@ -87,7 +87,7 @@ describe('the image', { skip }, () => {
     assert.equal(statSync(path.join(root, 'vedfolnir')).uid, 0);
   });
 
-  test('runs as its user on a root that cannot be written to, is found healthy by its own check, and ends when it is told to', async () => {
+  test('runs as its user on a root that cannot be written to, is found healthy by its own check, is backed up into its volume, and ends when it is told to', async () => {
     const ports = { ...(await portsOfNode()), tls: await freePort() };
     // What a container's runtime does: a root of its own, read-only, its volumes on top; then the image's user and environment.
     const volumes = ['var/lib/vedfolnir', 'var/log/vedfolnir', 'var/backups/vedfolnir'];
@@ -111,10 +111,13 @@ describe('the image', { skip }, () => {
     await until(() => `the node is ready:\n${output}`, async () => (await getJson(`http://127.0.0.1:${ports.service}/websocket/health/ready`)).status === 200);
     const status = readFileSync(`/proc/${node.pid}/status`, 'utf8');
     assert.match(status, /^Uid:\s+65532\s+65532/m);
-    // The check as the image has it, inside the node's own root.
-    const check = execFileSync('nsenter', ['--target', String(node.pid), '--mount', `--root=/proc/${node.pid}/root`, '--setuid', '65532', '--setgid', '65532',
-      ...config.Healthcheck.Test.slice(1)], { env: Object.fromEntries(environment.map((line) => line.split(/=(.*)/s))), encoding: 'utf8' });
-    assert.equal(check, 'ok\n');
+    // As in the node's own container: its root, its user, its environment.
+    const inside = (...command) => execFileSync('nsenter', ['--target', String(node.pid), '--mount', `--root=/proc/${node.pid}/root`, '--setuid', '65532', '--setgid', '65532',
+      ...command], { env: Object.fromEntries(environment.map((line) => line.split(/=(.*)/s))), encoding: 'utf8' });
+    assert.equal(inside(...config.Healthcheck.Test.slice(1)), 'ok\n');
+    const { backup_id: id, verified } = JSON.parse(inside('/vedfolnir', 'backup', 'create', '--json'));
+    assert.equal(verified, true);
+    assert.deepEqual(JSON.parse(inside('/vedfolnir', 'backup', 'list', '--json')).backups.map(({ backup_id: name }) => name), [id]);
     node.kill('SIGTERM');
     assert.deepEqual(await gone, { code: 0, signal: null }, output.slice(-2_000));
   });
