@@ -9,17 +9,11 @@ import { fileURLToPath } from 'node:url';
 
 import { Authority } from './support/certificates.mjs';
 import { BINARY, temporaryDirectory } from './support/cluster.mjs';
+import { commands as blocks } from './support/docs.mjs';
 import { command } from './support/tls.mjs';
 
 const ROOT = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..');
-const PAGE = readFileSync(path.join(ROOT, 'docs/deployment.md'), 'utf8');
-
-/** The shell blocks of a chapter, together. */
-function commands(chapter) {
-  const text = PAGE.split(/^## /m).find((part) => part.startsWith(`${chapter}\n`));
-  assert.ok(text, `docs/deployment.md has no chapter ${chapter}`);
-  return [...text.matchAll(/^```sh\n(.*?)^```$/gms)].map(([, block]) => block).join('');
-}
+const commands = (chapter) => blocks('deployment.md', chapter);
 
 test('every command of the page on deploying works, in its order', async (t) => {
   if (process.getuid() !== 0) return t.skip('only root can mount file systems');
