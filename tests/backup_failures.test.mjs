@@ -10,6 +10,7 @@ import { planNode, portsOfNode, run, temporaryDirectory } from './support/cluste
 import { compileShim } from './support/shim.mjs';
 import { SmallDisk } from './support/small_disk.mjs';
 import { until } from './support/wait.mjs';
+import { receiver } from './support/webhook.mjs';
 
 /** A node alone that is planned, with its location beside its data. */
 async function planned(t, env = {}) {
@@ -51,7 +52,14 @@ const lastWord = (node) => node.output().split('\n').find((line) => line.startsW
 
 describe('a backup', { concurrency: true, timeout: 120_000 }, () => {
   test('without room: one line, old ones as they were, nothing half; with room again the schedule goes on', async (t) => {
-    const { node, location } = await planned(t, { WEBSOCKET_STATE_BACKUP: 'true', WEBSOCKET_BACKUP_INTERVAL: '10' });
+    const { messages, url } = await receiver(t);
+    const { node, location } = await planned(t, {
+      WEBSOCKET_STATE_BACKUP: 'true',
+      WEBSOCKET_BACKUP_INTERVAL: '10',
+      WEBSOCKET_ALERTING_ENABLED: 'true',
+      WEBSOCKET_ALERT_WEBHOOK_URL: url,
+      WEBSOCKET_ALERT_WEBHOOK_ALLOW_PRIVATE: 'true',
+    });
     const disk = await SmallDisk.make(location, '1m');
     if (disk === null) return t.skip('this system lets no test mount a small file system');
     t.after(() => disk.close());
@@ -72,12 +80,19 @@ describe('a backup', { concurrency: true, timeout: 120_000 }, () => {
     await until('health says so', async () => (await node.health()).body.status === 'degraded');
     const { backups } = await node.status();
     assert.deepEqual([backups.last_error, backups.made], [line, 1]);
+    await until('an alert', () => messages.length === 1);
+    const { alert, status, value, threshold, cluster } = messages[0].json;
+    assert.deepEqual([alert, status, threshold, cluster], ['backup_failing', 'firing', 0, (await node.status()).cluster_id]);
+    assert.ok(value >= 1, `${value} attempts failed`);
     await until('the schedule has tried as well', async () => (await metric(node, 'vedfolnir_backups_total{result="failed"}')) >= 2);
     assert.deepEqual(await listed(), before);
     assert.ok(node.output().includes(line));
 
     await disk.run('rm filler');
     await until('the next backup', async () => (await metric(node, 'vedfolnir_backups_total{result="made"}')) >= 2);
+    await until('the end of the alert', () => messages.length === 2);
+    assert.deepEqual([messages[1].json.alert, messages[1].json.status, messages[1].json.value], ['backup_failing', 'resolved', 0]);
+    assert.equal(messages[1].json.fingerprint, messages[0].json.fingerprint);
     await until('health is well', async () => (await node.health()).body.status === 'healthy');
     await disk.run('sha256sum -c *.sha256');
 

@@ -13,6 +13,7 @@
 
 mod create;
 mod directory;
+mod duty;
 pub mod json;
 mod listing;
 mod location;
@@ -24,14 +25,17 @@ mod stats;
 mod stream;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::sync::{Mutex, OwnedMutexGuard};
 use vedfolnir_cluster::backup::Packing;
 use vedfolnir_cluster::state::Contents;
 
+use crate::observability::unix_ms;
+
 pub(crate) use create::request;
 pub use create::{CreateError, Created, create, id_of, keep, timestamp_of};
+pub(crate) use duty::Duty;
 pub use listing::{ListedBackup, list};
 pub use location::{Location, LocationError, LocationSpec, Pending, Stored};
 pub use prune::{Keep, prune};
@@ -79,6 +83,8 @@ pub struct Backups {
     location: Option<Arc<dyn Location>>,
     running: Arc<Mutex<()>>,
     stats: BackupStats,
+    /// While this node leads, and backups are scheduled.
+    duty: parking_lot::Mutex<Option<Duty>>,
 }
 
 impl Backups {
@@ -86,7 +92,13 @@ impl Backups {
     #[must_use]
     pub fn new(config: BackupConfig) -> Self {
         let location = config.location.as_ref().map(LocationSpec::open);
-        Self { config, location, running: Arc::default(), stats: BackupStats::default() }
+        Self {
+            config,
+            location,
+            running: Arc::default(),
+            stats: BackupStats::default(),
+            duty: parking_lot::Mutex::default(),
+        }
     }
 
     /// What was configured.
@@ -107,11 +119,26 @@ impl Backups {
         &self.stats
     }
 
+    /// Whether whoever leads makes them by itself.
+    pub(crate) const fn is_scheduled(&self) -> bool {
+        self.config.interval.is_some() && self.location.is_some()
+    }
+
+    /// What this node knows of them as the leader; `None`: it does not lead, or they are not scheduled.
+    pub(crate) fn duty(&self) -> Option<Duty> {
+        self.duty.lock().clone()
+    }
+
     /// The right to make one; `None`: one is being made.
     #[must_use]
     pub fn begin(&self) -> Option<OwnedMutexGuard<()>> {
         Arc::clone(&self.running).try_lock_owned().ok()
     }
+}
+
+/// In seconds since 1970, as backups are named.
+pub(crate) fn unix_seconds(time: SystemTime) -> u64 {
+    unix_ms(time) / 1_000
 }
 
 #[cfg(test)]

@@ -5,13 +5,15 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime};
 
+use tokio::time::Interval;
 use tokio_util::sync::CancellationToken;
 use vedfolnir_cluster::Cluster;
 
 use super::create::{CreateError, create};
-use super::{Backups, Created, Location, prune};
+use super::duty::Duty;
+use super::{Backups, Created, Location, prune, unix_seconds};
 use crate::observability::{Node, Part};
 use crate::service::Standing;
 
@@ -19,84 +21,69 @@ use crate::service::Standing;
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// After a failure the next attempt comes sooner than the next backup would.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(30);
-/// A backup that has not come for so many intervals is missing.
-const LATE_INTERVALS: u64 = 2;
-/// And a few seconds more, for an election and for making it.
-const LATE_SECONDS: u64 = 30;
 
 /// Makes backups until `stop`.
 pub(crate) async fn run(node: Arc<Node>, backups: Arc<Backups>, stop: CancellationToken) {
     let Some((interval, location)) = backups.config().interval.zip(backups.location()) else { return };
     let mut looks = tokio::time::interval(LOOK_EVERY);
     looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut duty: Option<Duty> = None;
+    let mut not_before = Instant::now();
     loop {
         tokio::select! {
             _ = looks.tick() => {}
             () = stop.cancelled() => return,
         }
-        let Some(parts) = node.parts().filter(|parts| parts.cluster.leads() && node.standing() != Standing::Stopping)
-        else {
-            if duty.take().is_some() {
-                node.checks().lock().record(Part::Backup, Ok("the leader makes them".to_owned()), Instant::now());
-            }
+        let Some(parts) = node.parts().filter(|_| leads(&node)) else {
+            tell(&node, &backups);
             continue;
         };
-        let now = unix_seconds();
-        let current = match &mut duty {
-            Some(duty) => duty,
-            None => duty.insert(Duty::begin(&backups, now).await),
-        };
-        if current.is_due(now, interval) && Instant::now() >= current.not_before {
-            match make(&parts.cluster, &backups, &location).await {
-                Some(Ok(created)) => current.newest = Some(created.about.backup_id.unix_seconds()),
-                Some(Err(_)) => current.not_before = Instant::now() + interval.min(RETRY_AFTER_MAX),
-                // One is being made by hand; it counts as well.
-                None => current.newest = newest(&backups).await.or(current.newest),
+        if backups.duty().is_none() {
+            *backups.duty.lock() = Some(Duty::new(interval, unix_seconds(SystemTime::now())));
+            not_before = Instant::now();
+            let newest = meanwhile(&mut looks, newest(&backups), || tell(&node, &backups)).await;
+            if let (Some(newest), Some(duty)) = (newest, backups.duty.lock().as_mut()) {
+                duty.found(newest);
             }
         }
-        let finding = current.finding(&backups, unix_seconds(), interval);
-        node.checks().lock().record(Part::Backup, finding, Instant::now());
-    }
-}
-
-/// What a leader knows.
-struct Duty {
-    /// When the newest one was begun.
-    newest: Option<u64>,
-    /// Since when this node leads.
-    since: u64,
-    not_before: Instant,
-}
-
-impl Duty {
-    async fn begin(backups: &Arc<Backups>, now: u64) -> Self {
-        Self { newest: newest(backups).await, since: now, not_before: Instant::now() }
-    }
-
-    /// A newest one from the future is one of a clock that went back.
-    fn is_due(&self, now: u64, interval: Duration) -> bool {
-        self.newest
-            .is_none_or(|newest| now >= newest.saturating_add(interval.as_secs()) || newest > now.saturating_add(60))
-    }
-
-    fn finding(&self, backups: &Backups, now: u64, interval: Duration) -> Result<String, String> {
-        if let Some(error) = backups.stats().last_error.lock().clone() {
-            return Err(error);
+        let is_due = backups.duty().is_some_and(|duty| duty.is_due(unix_seconds(SystemTime::now())));
+        if is_due && Instant::now() >= not_before {
+            let make = make(&parts.cluster, &backups, &location);
+            if let Some(Err(_)) = meanwhile(&mut looks, make, || tell(&node, &backups)).await {
+                not_before = Instant::now() + interval.min(RETRY_AFTER_MAX);
+            }
         }
-        let age = now.saturating_sub(self.newest.unwrap_or(self.since));
-        if age > LATE_INTERVALS * interval.as_secs() + LATE_SECONDS {
-            return Err(format!("the newest backup is {age} s old"));
-        }
-        Ok(match self.newest {
-            Some(_) => format!("the newest backup is {age} s old"),
-            None => "there is none yet".to_owned(),
-        })
+        tell(&node, &backups);
     }
 }
 
-fn unix_seconds() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+fn leads(node: &Node) -> bool {
+    node.parts().is_some_and(|parts| parts.cluster.leads()) && node.standing() != Standing::Stopping
+}
+
+/// Tells health how it stands; whoever leads no more has nothing to tell.
+fn tell(node: &Node, backups: &Backups) {
+    let finding = {
+        let mut place = backups.duty.lock();
+        let Some(duty) = place.as_ref() else { return };
+        if leads(node) {
+            duty.finding(unix_seconds(SystemTime::now()))
+        } else {
+            *place = None;
+            Ok("the leader makes them".to_owned())
+        }
+    };
+    node.checks().lock().record(Part::Backup, finding, Instant::now());
+}
+
+/// Does what may take long, or hang with the place, and looks on meanwhile.
+async fn meanwhile<T>(looks: &mut Interval, work: impl Future<Output = T>, look: impl Fn()) -> T {
+    let mut work = std::pin::pin!(work);
+    loop {
+        tokio::select! {
+            done = &mut work => return done,
+            _ = looks.tick() => look(),
+        }
+    }
 }
 
 /// When the newest one in the location was begun.
@@ -127,6 +114,9 @@ pub(crate) async fn make(
             stats.newest_bytes.store(created.bytes, Relaxed);
             stats.newest_duration_ms.store(created.duration_ms, Relaxed);
             *stats.last_error.lock() = None;
+            if let Some(duty) = backups.duty.lock().as_mut() {
+                duty.made(created.about.backup_id.unix_seconds());
+            }
             tracing::info!(
                 event_type = "backup_completed",
                 backup_id = %created.about.backup_id,
@@ -143,6 +133,9 @@ pub(crate) async fn make(
             stats.failed_total.fetch_add(1, Relaxed);
             let line = error.to_string();
             tracing::error!(event_type = "backup_failed", error = line, "{line}");
+            if let Some(duty) = backups.duty.lock().as_mut() {
+                duty.not_made(line.clone());
+            }
             *stats.last_error.lock() = Some(line);
         }
     }
@@ -164,24 +157,5 @@ async fn remove_surplus(backups: &Arc<Backups>, location: &Arc<dyn Location>) {
         }
         Ok((Err(error), _)) => tracing::warn!(%error, "backups that are too many could not be removed"),
         Err(error) => tracing::debug!(%error, "backups were not looked through"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn duty(newest: Option<u64>) -> Duty {
-        Duty { newest, since: 1_000, not_before: Instant::now() }
-    }
-
-    #[test]
-    fn a_backup_is_due_when_the_newest_is_old_enough_or_there_is_none() {
-        let interval = Duration::from_secs(300);
-        assert!(duty(None).is_due(1_000, interval));
-        assert!(!duty(Some(900)).is_due(1_199, interval));
-        assert!(duty(Some(900)).is_due(1_200, interval));
-        // One that a clock in the future has named does not stop the schedule until then.
-        assert!(duty(Some(50_000)).is_due(1_000, interval));
     }
 }

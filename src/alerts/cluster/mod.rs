@@ -11,6 +11,7 @@
 //! nodes that hold themselves for the leader one decides. A new leader finds what was committed and not settled, and
 //! sends those very bytes again.
 
+mod backups;
 mod ledger;
 mod run;
 mod watch;
@@ -32,11 +33,17 @@ pub enum ClusterCondition {
     /// A member that is heard of has been behind for the grace; value and threshold in log entries. One alert for each
     /// member.
     ReplicationLag,
+    /// Backups are scheduled, and the last attempt to make one failed; the value is how many did in a row, the threshold none.
+    BackupFailing,
+    /// Backups are scheduled, and the newest one is older than two of its intervals and half a minute; value and threshold in
+    /// seconds.
+    BackupLate,
 }
 
 impl ClusterCondition {
     /// Every condition.
-    pub const ALL: [Self; 3] = [Self::NodeDown, Self::QuorumAtRisk, Self::ReplicationLag];
+    pub const ALL: [Self; 5] =
+        [Self::NodeDown, Self::QuorumAtRisk, Self::ReplicationLag, Self::BackupFailing, Self::BackupLate];
 
     /// The alert's name.
     #[must_use]
@@ -45,6 +52,8 @@ impl ClusterCondition {
             Self::NodeDown => "node_down",
             Self::QuorumAtRisk => "quorum_at_risk",
             Self::ReplicationLag => "replication_lag",
+            Self::BackupFailing => "backup_failing",
+            Self::BackupLate => "backup_late",
         }
     }
 }

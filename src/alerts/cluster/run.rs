@@ -14,6 +14,7 @@ use super::super::{AlertConfig, AlertStats, sender};
 use super::ClusterAlertConfig;
 use super::ledger::{KEY, Ledger, Speaker, Told};
 use super::watch::{Finding, Subject, Watch};
+use crate::backup::unix_seconds;
 use crate::observability::Node;
 use crate::observability::logging::unix_ms;
 
@@ -105,7 +106,10 @@ async fn look(
     bounds: &ClusterAlertConfig,
     duty: &mut Duty,
 ) {
-    let findings = duty.watch.look(status, bounds, Instant::now());
+    let mut findings = duty.watch.look(status, bounds, Instant::now());
+    if let Some(backups) = node.backups() {
+        findings.extend(super::backups::findings(backups, unix_seconds(SystemTime::now())));
+    }
     let (ledger, revision) = cluster.read(Ledger::read);
     let speaker = Speaker {
         server_id: node.server_id(),

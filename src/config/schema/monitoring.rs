@@ -190,8 +190,8 @@ settings! {
         "WEBSOCKET_ALERT_CLUSTER",
         "alert-cluster",
         Boolean,
-        "Whether the leader sends alerts about the whole cluster: node_down, quorum_at_risk, replication_lag; the same on \
-         every node",
+        "Whether the leader sends alerts about the whole cluster: node_down, quorum_at_risk, replication_lag, \
+         backup_failing, backup_late; the same on every node",
     )
     .default("true");
 
