@@ -80,6 +80,7 @@ describe('a backup', { concurrency: true, timeout: 120_000 }, () => {
     await until('health says so', async () => (await node.health()).body.status === 'degraded');
     const { backups } = await node.status();
     assert.deepEqual([backups.last_error, backups.made], [line, 1]);
+    await until('it shows that nothing is free', async () => (await node.status()).backups.free_bytes === 0);
     await until('an alert', () => messages.length === 1);
     const { alert, status, value, threshold, cluster } = messages[0].json;
     assert.deepEqual([alert, status, threshold, cluster], ['backup_failing', 'firing', 0, (await node.status()).cluster_id]);

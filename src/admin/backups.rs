@@ -15,13 +15,11 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use vedfolnir_cluster::backup::{
-    About, BackupError, BackupId, BackupKey, STATE_BYTES_MAX, in_background, load, verify,
-};
+use vedfolnir_cluster::backup::{BackupId, in_background};
 
 use super::membership::{Refused, parts, refuse_browsers};
 use crate::backup::json::{self, ConvertError};
-use crate::backup::{self, Backups, Created, ListedBackup, Location, LocationError};
+use crate::backup::{self, Backups, Created, ListedBackup, Location, LocationError, VerifyView, verify_one};
 use crate::observability::{Node, rfc3339_ms};
 
 /// Bytes of a document that a node takes; larger ones are for `vedfolnir backup import`.
@@ -55,7 +53,7 @@ pub struct ScheduleView {
     pub last_error: Option<String>,
     /// Whether one is being made here.
     pub running: bool,
-    /// Bytes that are free in the place, if that can be told.
+    /// Bytes that were free in the place a few seconds ago, if that can be told.
     pub free_bytes: Option<u64>,
 }
 
@@ -74,25 +72,6 @@ pub struct VerifyBody {
     /// Whether its state is read and its hash compared as well.
     #[serde(default)]
     pub deep: bool,
-}
-
-/// What rereading a backup came to.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct VerifyView {
-    /// Which one.
-    pub backup_id: BackupId,
-    /// Whether it is sound from its first byte to its last.
-    pub valid: bool,
-    /// What is wrong with it.
-    pub error: Option<String>,
-    /// Bytes of the file.
-    pub bytes: Option<u64>,
-    /// SHA-256 of the file.
-    pub checksum: Option<String>,
-    /// Whether its state was read and its hash compared as well.
-    pub deep: bool,
-    /// What it says of itself.
-    pub about: Option<About>,
 }
 
 /// The body of `POST /backups/prune`: nothing.
@@ -119,42 +98,9 @@ impl ScheduleView {
             failed: stats.failed_total.load(Relaxed),
             last_error: stats.last_error.lock().clone(),
             running: stats.running.load(Relaxed) > 0,
-            free_bytes: location.free_bytes(),
+            free_bytes: backups.free_bytes(),
         })
     }
-}
-
-/// Rereads a backup; what is wrong with it is in the answer.
-///
-/// # Errors
-/// [`LocationError`]: there is none of this name, or it cannot be read at all.
-pub fn verify_one(
-    location: &dyn Location,
-    id: BackupId,
-    key: Option<&BackupKey>,
-    deep: bool,
-) -> Result<VerifyView, LocationError> {
-    let input = location.open(id)?;
-    let read = || -> Result<_, BackupError> {
-        if deep {
-            let loaded = load(input, key)?;
-            loaded.compare_hashes()?;
-            return Ok((loaded.about, loaded.verified));
-        }
-        let (manifest, verified) = verify(input, key, STATE_BYTES_MAX)?;
-        Ok((vedfolnir_cluster::backup::about(&manifest.about)?, verified))
-    };
-    let view = VerifyView { backup_id: id, valid: false, error: None, bytes: None, checksum: None, deep, about: None };
-    Ok(match read() {
-        Ok((about, verified)) => VerifyView {
-            valid: true,
-            bytes: Some(verified.bytes),
-            checksum: Some(verified.sha256),
-            about: Some(about),
-            ..view
-        },
-        Err(error) => VerifyView { error: Some(error.to_string()), ..view },
-    })
 }
 
 /// The routes.

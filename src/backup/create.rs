@@ -2,18 +2,19 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime};
 
 use serde::{Deserialize, Serialize};
 use vedfolnir_cluster::Cluster;
 use vedfolnir_cluster::backup::{
-    About, BackupError, BackupFailure, BackupId, BackupKey, BackupReport, BackupRequest, Packing, STATE_BYTES_MAX,
-    Written, about, in_background, verify,
+    About, BackupError, BackupFailure, BackupId, BackupKey, BackupReport, BackupRequest, Manifest, Packing,
+    STATE_BYTES_MAX, Verified, Written, about, in_background, verify,
 };
 use vedfolnir_cluster::state::Contents;
 
 use super::location::{Location, LocationError, Pending};
-use crate::observability::rfc3339_ms;
+use super::unix_seconds;
+use crate::observability::{rfc3339_ms, unix_ms};
 
 /// A quorum confirms within this time what has been acknowledged, or there is no backup.
 const READ_TIMEOUT: Duration = Duration::from_secs(10);
@@ -107,46 +108,53 @@ pub(crate) fn request(id: BackupId, now: SystemTime, packing: Packing, contents:
 /// When a backup is begun, as its manifest says it.
 #[must_use]
 pub fn timestamp_of(now: SystemTime) -> String {
-    rfc3339_ms(now.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64)
+    rfc3339_ms(unix_ms(now))
 }
 
 /// The name of a backup that is begun now, if nobody else has it.
 #[must_use]
 pub fn id_of(now: SystemTime) -> BackupId {
-    BackupId::at(now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs())
+    BackupId::at(unix_seconds(now))
 }
 
 /// Reads every byte back before the file counts.
+fn reread(pending: &mut dyn Pending, key: Option<&BackupKey>) -> Result<(Manifest, Verified), LocationError> {
+    let id = pending.id();
+    verify(pending.reread()?, key, STATE_BYTES_MAX).map_err(|error| LocationError::Backup { id, error })
+}
+
+fn damaged(id: BackupId, reason: &str) -> LocationError {
+    LocationError::Backup { id, error: BackupError::Damaged(reason.to_owned()) }
+}
+
+/// Keeps a backup that this process has written.
 pub(super) fn settle(
     mut pending: Box<dyn Pending>,
     report: BackupReport,
     key: Option<&BackupKey>,
 ) -> Result<BackupReport, LocationError> {
-    let id = pending.id();
-    let refused = |error| LocationError::Backup { id, error };
-    let (_, verified) = verify(pending.reread()?, key, STATE_BYTES_MAX).map_err(refused)?;
+    let (_, verified) = reread(pending.as_mut(), key)?;
     if verified.sha256 != report.written.sha256 {
-        return Err(refused(BackupError::Damaged("what was read back is not what was written".to_owned())));
+        return Err(damaged(pending.id(), "what was read back is not what was written"));
     }
     pending.commit(&report.written)?;
     Ok(report)
 }
 
-/// Keeps a backup that another process has written: every byte is read back first. A node that encrypts with another key, or
-/// with none where this process has one, wrote something that nobody here could use.
+/// Keeps a backup that another process has written. A node that encrypts with another key, or with none where this process has
+/// one, wrote something that nobody here could use.
 ///
 /// # Errors
 /// [`LocationError`]; nothing is kept.
 pub fn keep(mut pending: Box<dyn Pending>, key: Option<&BackupKey>) -> Result<(About, Written), LocationError> {
+    let (manifest, verified) = reread(pending.as_mut(), key)?;
     let id = pending.id();
-    let refused = |error| LocationError::Backup { id, error };
-    let (manifest, verified) = verify(pending.reread()?, key, STATE_BYTES_MAX).map_err(refused)?;
     if key.is_some() && !manifest.is_encrypted() {
         let reason =
             "it is not encrypted, since the node has no key: set WEBSOCKET_BACKUP_ENCRYPTION_KEY there as well";
-        return Err(refused(BackupError::Damaged(reason.to_owned())));
+        return Err(damaged(id, reason));
     }
-    let about = about(&manifest.about).map_err(refused)?;
+    let about = about(&manifest.about).map_err(|error| LocationError::Backup { id, error })?;
     let written = Written { bytes: verified.bytes, sha256: verified.sha256 };
     pending.commit(&written)?;
     Ok((about, written))

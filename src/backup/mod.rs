@@ -19,19 +19,22 @@ mod listing;
 mod location;
 mod prune;
 mod recover;
+mod room;
 pub mod s3;
 mod schedule;
 mod stats;
 mod stream;
+mod verify;
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::{Mutex, OwnedMutexGuard};
 use vedfolnir_cluster::backup::Packing;
 use vedfolnir_cluster::state::Contents;
 
 use crate::observability::unix_ms;
+use room::Room;
 
 pub(crate) use create::request;
 pub use create::{CreateError, Created, create, id_of, keep, timestamp_of};
@@ -41,11 +44,13 @@ pub use location::{Location, LocationError, LocationSpec, Pending, Stored};
 pub use prune::{Keep, prune};
 pub use recover::RecoveryError;
 pub(crate) use recover::recover;
+pub(crate) use room::run as watch_room;
 pub(crate) use schedule::{make, run as run_schedule};
 pub use stats::BackupStats;
 pub(crate) use stream::{stream, written};
 pub use vedfolnir_cluster::backup::{About, BackupId, BackupIdError};
 pub use vedfolnir_cluster::restore::{RestoreOptions, Restored, restore};
+pub use verify::{VerifyView, verify_one};
 
 /// What a node is told about backups.
 #[derive(Clone, Debug)]
@@ -85,6 +90,7 @@ pub struct Backups {
     stats: BackupStats,
     /// While this node leads, and backups are scheduled.
     duty: parking_lot::Mutex<Option<Duty>>,
+    room: Room,
 }
 
 impl Backups {
@@ -98,6 +104,7 @@ impl Backups {
             running: Arc::default(),
             stats: BackupStats::default(),
             duty: parking_lot::Mutex::default(),
+            room: Room::default(),
         }
     }
 
@@ -117,6 +124,12 @@ impl Backups {
     #[must_use]
     pub const fn stats(&self) -> &BackupStats {
         &self.stats
+    }
+
+    /// Bytes that were free in the place a few seconds ago; `None`: that cannot be told, or it does not answer.
+    #[must_use]
+    pub fn free_bytes(&self) -> Option<u64> {
+        self.room.free_bytes(Instant::now())
     }
 
     /// Whether whoever leads makes them by itself.

@@ -11,8 +11,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use clap::{Args, Subcommand};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use vedfolnir::admin::{self, BackupsView, CreateBody, PruneBody, Pruned, SOCKET_NAME, Target, VerifyView, verify_one};
-use vedfolnir::backup::{self, BackupId, Created, Location, LocationSpec, Restored};
+use vedfolnir::admin::{self, BackupsView, CreateBody, PruneBody, Pruned, SOCKET_NAME, Target};
+use vedfolnir::backup::{self, BackupId, Created, Location, LocationSpec, Restored, VerifyView, verify_one};
 use vedfolnir::config::{self, Config};
 use vedfolnir::security::secret::Secret;
 
