@@ -4,6 +4,7 @@
 #![allow(clippy::expect_used)]
 
 mod apply;
+mod backup;
 mod body;
 mod certificate;
 mod enrol;
@@ -29,6 +30,7 @@ vedfolnir_fuzz::fuzz!(
     record,
     snapshot_state,
     snapshot_file,
+    backup,
 );
 
 /// Reads an input as one of many things, writes it again, and reads that.
