@@ -6,7 +6,7 @@ import { existsSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'no
 import path from 'node:path';
 import { describe, test } from 'node:test';
 
-import { planNode, portsOfNode, run, temporaryDirectory } from './support/cluster.mjs';
+import { Cluster, planNode, portsOfNode, run, temporaryDirectory } from './support/cluster.mjs';
 import { compileShim } from './support/shim.mjs';
 import { SmallDisk } from './support/small_disk.mjs';
 import { until } from './support/wait.mjs';
@@ -102,6 +102,48 @@ describe('a backup', { concurrency: true, timeout: 120_000 }, () => {
     const unwritable = await make(node);
     assert.equal(unwritable.status, 500);
     assert.ok(unwritable.text.includes(`Failed to create WebSocket backup: Read-only file system (os error 30): ${location}`), unwritable.text);
+  });
+
+  test('that one leader could not make the next one makes, and ends the alert about it', async (t) => {
+    const { messages, url } = await receiver(t);
+    const cluster = await Cluster.plan(3, {
+      env: {
+        WEBSOCKET_STATE_BACKUP: 'true',
+        WEBSOCKET_BACKUP_INTERVAL: '10m',
+        WEBSOCKET_ALERTING_ENABLED: 'true',
+        WEBSOCKET_ALERT_WEBHOOK_URL: url,
+        WEBSOCKET_ALERT_WEBHOOK_ALLOW_PRIVATE: 'true',
+        // A dead leader is another alert, after a while.
+        WEBSOCKET_ALERT_NODE_DOWN_AFTER: '10m',
+      },
+    });
+    t.after(() => cluster.stop());
+    const locationOf = (node) => path.join(cluster.directory, `backups of ${node.name}`);
+    for (const node of cluster.nodes) {
+      node.env = { ...node.env, WEBSOCKET_BACKUP_LOCATION: locationOf(node) };
+      node.spawn();
+    }
+    await cluster.ready();
+    const leader = await cluster.leader();
+    await until('the first backup', async () => (await metric(leader, 'vedfolnir_backups_total{result="made"}')) === 1);
+    rmSync(locationOf(leader), { recursive: true });
+    writeFileSync(locationOf(leader), 'not a directory');
+    assert.equal((await make(leader)).status, 500);
+    await until('an alert', () => messages.length > 0);
+    const ofAlert = ({ json }) => [json.alert, json.status, json.server_id];
+    const { server_id: serverId } = await leader.status();
+    assert.deepEqual(ofAlert(messages[0]), ['backup_failing', 'firing', serverId]);
+    for (const node of cluster.nodes) {
+      await until('it is shown', async () => (await node.status()).alerts.some(({ alert }) => alert === 'backup_failing'));
+    }
+    await leader.kill('SIGKILL');
+    await until('the end of the alert', () => messages.some(({ json }) => json.status === 'resolved'));
+    const next = await cluster.leader();
+    const ends = messages.filter(({ json }) => json.status === 'resolved');
+    assert.deepEqual(ends.map(ofAlert), [['backup_failing', 'resolved', (await next.status()).server_id]]);
+    assert.equal(ends[0].json.startsAt, messages[0].json.startsAt);
+    assert.equal(await metric(next, 'vedfolnir_backups_total{result="made"}'), 1);
+    await isSound(locationOf(next), 'latest');
   });
 
   test('by hand, into what is no directory: one line, and the node is asked for nothing', async (t) => {
