@@ -537,8 +537,8 @@ fn backups_need_a_place_a_long_key_and_a_directory_that_takes_them() {
         let line = refused(&[(setting, "true")]);
         assert!(line.contains(setting) && line.contains("WEBSOCKET_BACKUP_LOCATION, or false"), "{line}");
     }
-    let line = refused(&[("WEBSOCKET_BACKUP_LOCATION", "s3://bucket/prefix")]);
-    assert!(line.contains("it is an address"), "{line}");
+    let line = refused(&[("WEBSOCKET_BACKUP_LOCATION", "ftp://bucket/prefix")]);
+    assert!(line.contains("it is an address of another kind"), "{line}");
     let line = refused(&[("WEBSOCKET_BACKUP_ENCRYPTION_KEY", "hunter2")]);
     assert!(line.contains("7 bytes") && !line.contains("hunter2"), "{line}");
     let directory = tempfile::tempdir().unwrap();
