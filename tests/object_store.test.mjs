@@ -152,6 +152,13 @@ describe('an object store', { timeout: 180_000 }, () => {
       await client.join('elsewhere');
       await client.publish('elsewhere', { id: 1 });
       await client.received(1);
+      // A new cluster does not wait for the store longer than it is told to; outside production it starts empty then, and says so.
+      const empty = planNode('empty', temporaryDirectory(), await portsOfNode(), {
+        env: { ...env, WEBSOCKET_AUTO_RECOVERY: 'true', WEBSOCKET_RECOVERY_TIMEOUT: '1' },
+      });
+      atEnd(() => empty.kill('SIGKILL'));
+      await empty.spawn().ready();
+      assert.match(empty.output(), /ERROR.*no backup in s3:\/\/backups\/production\/eu can be restored: it could not be read within 1 s \(WEBSOCKET_RECOVERY_TIMEOUT\)/);
       store.child.kill('SIGCONT');
       assert.equal((await posted).status, 201);
     } finally {
