@@ -53,6 +53,9 @@ pub(crate) struct Inner {
     pub(crate) endpoint: Endpoint,
     pub(crate) storage: Storage,
     pub(crate) snapshots: SnapshotStore,
+    /// What of the log is committed is archived from here.
+    #[cfg(not(feature = "simulation"))]
+    pub(crate) log: vedfolnir_storage::LogReader<crate::type_config::TypeConfig>,
     pub(crate) raft: Raft,
     pub(crate) replica: Arc<Replica>,
     pub(crate) proposer: Arc<Proposer>,

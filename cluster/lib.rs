@@ -10,6 +10,8 @@
 //! The crate knows nothing of WebSocket, HTTP or frames. `openraft` types stay inside it.
 
 mod admission;
+#[cfg(not(feature = "simulation"))]
+pub mod archive;
 mod arrivals;
 mod autopilot;
 mod background;
@@ -50,9 +52,13 @@ mod raft_network;
 mod readiness;
 mod reads;
 mod remove;
+#[cfg(not(feature = "simulation"))]
+mod replay;
 mod replica;
 #[cfg(not(feature = "simulation"))]
 pub mod restore;
+#[cfg(not(feature = "simulation"))]
+mod segment;
 mod server;
 mod server_id;
 mod signer;

@@ -21,6 +21,7 @@ use crate::backup::{About, BackupError, BackupKey, LoadedBackup, load};
 use crate::handle::StartError;
 use crate::hex;
 use crate::identity::{IDENTITY_KEY, IdentityRecord, random_bytes};
+pub use crate::replay::{ArchivedLog, OpenSegment, Replayed, Until};
 use crate::type_config::{LogId, SnapshotMeta, StoredMembership, TypeConfig, Vote};
 use crate::wire::{self, WireError};
 
@@ -56,6 +57,8 @@ pub struct Restored {
     pub node_id: String,
     /// The first log index of the new cluster.
     pub raft_index: u64,
+    /// What of the archived log is in it; `None`: nothing was asked for.
+    pub replayed: Option<Replayed>,
     /// Where the state that the directory held is now.
     pub set_aside: Option<PathBuf>,
     /// Milliseconds it took.
@@ -94,16 +97,39 @@ impl From<WireError> for RestoreError {
 /// # Errors
 /// [`RestoreError`]; the directory is as it was.
 pub fn restore(data_dir: &Path, input: impl Read, options: &RestoreOptions) -> Result<Restored, RestoreError> {
+    restore_to(data_dir, input, None, &|| true, options)
+}
+
+/// As [`restore`], and goes on through the archived log before anything is written; `proceed` is asked once between reading
+/// and writing.
+///
+/// # Errors
+/// [`RestoreError`]; the directory is as it was.
+pub fn restore_to(
+    data_dir: &Path,
+    input: impl Read,
+    log: Option<&ArchivedLog<'_>>,
+    proceed: &dyn Fn() -> bool,
+    options: &RestoreOptions,
+) -> Result<Restored, RestoreError> {
     let began = Instant::now();
     // The cheap question first: a backup may be large.
     let is_new = !data_dir.join("db").exists();
     if !is_new && options.set_aside.is_none() {
         refuse_over_data(&open(data_dir)?, data_dir, options.as_planned)?;
     }
-    let LoadedBackup { about, state, .. } = load(input, options.key.as_ref())?;
+    let key = options.key.as_ref();
+    let mut loaded = load(input, key)?;
+    let replayed = log.map(|log| loaded.replay(log, key)).transpose()?;
+    let LoadedBackup { about, state, .. } = loaded;
+    let term = replayed.as_ref().map_or(about.term, |replayed| replayed.term.max(about.term));
+    if !proceed() {
+        return Err(RestoreError::Refused("it was given up".to_owned()));
+    }
     let counts = state.counts();
     let mut restored = Restored {
-        raft_index: about.raft_index.saturating_add(1),
+        raft_index: state.applied().index.saturating_add(1),
+        replayed,
         about,
         counts,
         cluster_id: String::new(),
@@ -118,7 +144,7 @@ pub fn restore(data_dir: &Path, input: impl Read, options: &RestoreOptions) -> R
         let storage = open(data_dir)?;
         refuse_over_data(&storage, data_dir, options.as_planned)?;
         storage.begin_restore()?;
-        let identity = fill(&storage, state, &restored.about, options).inspect_err(|_| {
+        let identity = fill(&storage, state, term, options).inspect_err(|_| {
             if let Err(error) = storage.abandon_restore(data_dir) {
                 tracing::warn!(%error, "what was begun is removed at the next start");
             }
@@ -163,13 +189,8 @@ fn refuse_over_data(storage: &Storage, data_dir: &Path, as_planned: bool) -> Res
     if bound && !as_planned { refused("belongs to a cluster that is being formed") } else { Ok(()) }
 }
 
-/// Writes the snapshot, then makes it count together with the node's identity.
-fn fill(
-    storage: &Storage,
-    state: State,
-    about: &About,
-    options: &RestoreOptions,
-) -> Result<IdentityRecord, RestoreError> {
+/// Writes the snapshot, then makes it count together with the node's identity. No entry of the old log is of a later `term`.
+fn fill(storage: &Storage, state: State, term: u64, options: &RestoreOptions) -> Result<IdentityRecord, RestoreError> {
     let mut identity = match identity_of(storage)? {
         Some(identity) => identity,
         None => IdentityRecord::draw()?,
@@ -182,7 +203,7 @@ fn fill(
     let history_id = u64::from_le_bytes(random_bytes()?).max(1);
     let state = state.restored(&Restoration { history_id, sid_key: SidKey(random_bytes()?) });
     // This node's, in a term that nobody has had: what the members elect comes after it.
-    let leader = openraft::alias::LeaderIdOf::<TypeConfig>::new_committed(about.term.saturating_add(1), node_id);
+    let leader = openraft::alias::LeaderIdOf::<TypeConfig>::new_committed(term.saturating_add(1), node_id);
     let log_id = LogId::new(leader, state.applied().index);
     let meta = SnapshotMeta {
         last_log_id: Some(log_id),
@@ -190,9 +211,7 @@ fn fill(
     };
     let meta = wire::encode("snapshot meta", &meta)?;
     let mut writer = storage.snapshots().create_at(log_id.index, &meta)?;
-    state
-        .encode_snapshot(&mut writer)
-        .map_err(|error| RestoreError::Refused(format!("{}: {error}", about.backup_id)))?;
+    state.encode_snapshot(&mut writer).map_err(|error| RestoreError::Refused(error.to_string()))?;
     writer.finish()?;
     identity.version = identity.version.max(state.format().number());
     identity.cluster_id = Some(cluster_id);

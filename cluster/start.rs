@@ -87,11 +87,14 @@ pub(crate) async fn start(mut config: ClusterConfig) -> Result<(Cluster, mpsc::R
     .await
     .map_err(|error| StartError::Refused(format!("the newest snapshot cannot be used: {error}")))?;
     let addresses = AddressBook::default();
+    let log_store = storage.log_store();
+    #[cfg(not(feature = "simulation"))]
+    let log = log_store.reader();
     let raft = Raft::open(
         local.node_id(),
         Arc::new(raft_config(&config, local.node_id())?),
         NetworkFactory { endpoint: endpoint.clone(), addresses: addresses.clone() },
-        storage.log_store(),
+        log_store,
         machine,
     )
     .await
@@ -108,6 +111,8 @@ pub(crate) async fn start(mut config: ClusterConfig) -> Result<(Cluster, mpsc::R
         endpoint,
         storage,
         snapshots,
+        #[cfg(not(feature = "simulation"))]
+        log,
         raft,
         replica,
         proposer,

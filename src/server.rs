@@ -231,6 +231,7 @@ impl Server {
         *node.checks().lock() = observability::Checks::new(config.monitoring.checks.retries);
         tokio::spawn(observability::run_checks(Arc::clone(&node), config.monitoring.checks, public_stop.clone()));
         tokio::spawn(backup::watch_room(Arc::clone(&backups), public_stop.clone()));
+        tokio::spawn(backup::archive::run(Arc::clone(&node), Arc::clone(&backups), public_stop.clone()));
         tokio::spawn(backup::run_schedule(Arc::clone(&node), backups, public_stop.clone()));
         observability::start_watchdog(node.watchdog(), public_stop.clone());
         tokio::spawn(observability::take_vitals(Arc::clone(&node), public_stop.clone()));

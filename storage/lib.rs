@@ -34,6 +34,7 @@ mod writer;
 
 pub use error::StorageError;
 pub use incoming::{IncomingSnapshot, SNAPSHOT_PARTIALS_MAX};
+pub use log_reader::LogReader;
 pub use log_store::LogStore;
 pub use metrics::StorageMetrics;
 pub use restore::set_aside;

@@ -27,6 +27,21 @@ pub struct LogReader<C: RaftTypeConfig> {
     pub(crate) shared: Arc<Shared<C>>,
 }
 
+impl<C> LogReader<C>
+where
+    C: RaftTypeConfig,
+    C::Entry: Clone + DeserializeOwned,
+{
+    /// Entries `start..end`, as far as they are there: at most a few at a time, so ask again from where they end. They begin
+    /// later than asked for where the log was purged; whether they are committed is the caller's to know.
+    ///
+    /// # Errors
+    /// The disk cannot be read.
+    pub async fn entries(&self, start: u64, end: u64) -> io::Result<Vec<C::Entry>> {
+        read(&self.shared, start, end, READ_BYTES_MAX).await
+    }
+}
+
 /// Entries being gathered.
 ///
 /// Invariant: they are contiguous and end right before `next`.

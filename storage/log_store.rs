@@ -113,6 +113,12 @@ where
         Self { shared: Arc::new(shared), queue, committed, queue_bytes, writer }
     }
 
+    /// Reads beside openraft, for as long as it likes.
+    #[must_use]
+    pub fn reader(&self) -> LogReader<C> {
+        LogReader { shared: Arc::clone(&self.shared) }
+    }
+
     /// Why the writer does not answer.
     fn gone(&self) -> io::Error {
         match self.shared.storage.inner.failure() {
@@ -166,7 +172,7 @@ where
     }
 
     async fn get_log_reader(&mut self) -> Self::LogReader {
-        LogReader { shared: Arc::clone(&self.shared) }
+        self.reader()
     }
 
     async fn save_vote(&mut self, vote: &VoteOf<C>) -> Result<(), io::Error> {

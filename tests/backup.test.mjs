@@ -1,4 +1,5 @@
-// Backups: everything is lost and comes back, for the clients too; what is not sound is refused; the schedule goes on.
+// Backups: everything is lost and comes back, for the clients too; what is not sound is refused; the schedule goes on. And the
+// archived log between them: up to any point, and to the last of it.
 
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
@@ -160,6 +161,133 @@ describe('a cluster whose every disk is lost', { timeout: 120_000 }, () => {
   });
 });
 
+/** Where the archived log leads from the newest backup, once that is at or behind a node's position. */
+async function archivedUpTo(location, node, options) {
+  const { applied_index: applied } = await node.status();
+  return until(`the log is archived up to ${applied}`, async () => {
+    const end = (await json(location, ['list', '--json'], options)).backups[0]?.rolls_forward_to;
+    return end && end.raft_index >= applied ? end : null;
+  });
+}
+
+/** A client that went away comes back to other nodes. */
+async function comeBack(client, urls) {
+  client.urls = [urls].flat();
+  client.socket.io.uri = client.url;
+  client.socket.io.reconnection(true);
+  client.socket.connect();
+  return client.reconnected();
+}
+
+describe('a cluster whose log is archived', { timeout: 120_000 }, () => {
+  const location = path.join(temporaryDirectory(), 'backups');
+  const env = {
+    WEBSOCKET_STATE_BACKUP: 'true',
+    WEBSOCKET_BACKUP_INTERVAL: '3600',
+    WEBSOCKET_BACKUP_LOCATION: location,
+    WEBSOCKET_BACKUP_ENCRYPTION_KEY: KEY,
+    WEBSOCKET_BACKUP_ARCHIVE_LOG: 'true',
+    WEBSOCKET_BACKUP_ARCHIVE_INTERVAL: '1',
+    WEBSOCKET_RECOVERY_WINDOW: '10m',
+  };
+  let cluster;
+  before(async () => {
+    cluster = await Cluster.start(3, { env });
+    atEnd(() => cluster.stop());
+  });
+
+  test('comes back as it was at any point, and at the last one that was archived', async () => {
+    const publisher = await connect('publisher', cluster.urls);
+    const [early, late, ahead] = await Promise.all(['early', 'late', 'ahead'].map((name) => connect(name, cluster.urls)));
+    for (const client of [early, late, ahead]) await client.join(ROOM);
+    await publish(publisher, 0, 5);
+    await Promise.all([early, late, ahead].map((client) => client.received(5)));
+    await goAway(early);
+    const first = await until('the first backup', async () => (await json(location, ['list', '--json'])).backups[0]);
+    await publish(publisher, 5, 10);
+    await late.received(10);
+    await goAway(late);
+    const point = (await cluster.nodes[0].status()).applied_index;
+    const then = await archivedUpTo(location, cluster.nodes[0]);
+
+    // Whoever leads next goes on; the one that is gone had archived nothing of this.
+    const leader = await cluster.leader();
+    await leader.kill('SIGKILL');
+    await cluster.leader();
+    await publish(publisher, 10, 15);
+    await ahead.received(15);
+    const [survivor] = cluster.alive;
+    const { applied_index: last } = await survivor.status();
+    const end = await archivedUpTo(location, survivor);
+    assert.ok(end.raft_index >= last && Date.parse(end.timestamp) > Date.parse(then.timestamp));
+    const page = await (await fetch(`${(await cluster.leader()).url}/websocket/metrics`)).text();
+    assert.match(page, /^vedfolnir_backup_archive_segments_total\{result="made"\} [1-9]/m);
+    assert.match(page, /^vedfolnir_backup_archive_timestamp_seconds 1\d{9}/m);
+    const { backups } = await (await cluster.leader()).status();
+    assert.ok(backups.archive.raft_index >= last && backups.archive.error === null, JSON.stringify(backups));
+    await goAway(ahead);
+    publisher.close();
+    await killAll(cluster);
+    wipe(cluster);
+
+    const { dataDir } = cluster.nodes[0];
+    const restore = (id, to, more = []) => backup(location, ['restore', id, '--to', String(to), '--json', '--data-dir', dataDir, ...more]);
+    assertRefused(await restore('latest', first.about.raft_index - 1), /is before the oldest backup.*full_/);
+    assertRefused(await restore('latest', '2020-01-01T00:00:00Z'), /2020-01-01T00:00:00.000Z is before the oldest/);
+    assertRefused(await restore(first.backup_id, 99_999_999), /log index 99999999 is behind the end of the archived log: .* to log index \d+, 20/);
+    assertRefused(await restore('latest', 'yesterday'), /--to "yesterday" is none; accepted/, 78);
+    const dry = async (to) => JSON.parse((await restore('latest', to, ['--dry-run'])).stdout);
+    assert.equal((await dry(then.timestamp)).raft_index, then.raft_index, 'a time is what had been applied by then');
+    const whole = await dry('end');
+    assert.deepEqual([whole.status, whole.messages], ['verified', 15]);
+    assert.ok(whole.raft_index >= last && whole.log_entries > 0 && whole.duration_ms >= 0, JSON.stringify(whole));
+    assert.deepEqual(readdirSync(cluster.directory).filter((name) => name === path.basename(dataDir)), [], 'nothing was written');
+
+    // Up to a point: what was said by then, and nothing else.
+    const single = planNode('point', cluster.directory, await portsOfNode(), { env: { ...env, WEBSOCKET_STATE_BACKUP: 'false', WEBSOCKET_BACKUP_ARCHIVE_LOG: 'false' } });
+    const restored = await json(location, ['restore', 'latest', '--to', String(point), '--json', '--data-dir', single.dataDir]);
+    assert.deepEqual([restored.status, restored.raft_index, restored.messages], ['restored', point, 10]);
+    await single.spawn().ready();
+    atEnd(() => single.kill('SIGKILL'));
+    assert.equal((await comeBack(early, single.url)).recovered, true);
+    await early.received(10);
+    assert.equal((await comeBack(ahead, single.url)).recovered, false, 'it has seen what is not there');
+    const again = await connect('publisher of the point', single.url);
+    await publish(again, 100, 101);
+    await early.received(11);
+    assert.deepEqual(early.seen, [...ids(0, 10), 100]);
+
+    // To the end: everything that was archived, and so everything that was acknowledged.
+    const all = JSON.parse((await restore('latest', 'end')).stdout);
+    assert.deepEqual([all.status, all.raft_index, all.messages], ['restored', whole.raft_index, 15]);
+    for (const node of cluster.nodes) node.spawn();
+    await cluster.ready();
+    assert.equal((await comeBack(late, cluster.urls)).recovered, true, JSON.stringify(late.connects));
+    await late.received(15);
+    assert.deepEqual(late.seen, ids(0, 15));
+    // It has a log of its own, under another cluster's name in the same place, and a backup at once.
+    const next = await until('the new cluster archives', async () => {
+      const { backups: listed } = await json(location, ['list', '--json']);
+      return listed[0].about.cluster_id === all.cluster_id && listed[0].rolls_forward_to ? listed : null;
+    });
+    assert.equal(next.length, 2);
+  });
+
+  test('has pieces of the log that are verified like backups', async () => {
+    await killAll(cluster);
+    const verified = await json(location, ['verify', '--all', '--json']);
+    assert.ok(verified.segments.length > 1 && verified.segments.every(({ valid }) => valid), JSON.stringify(verified));
+    const name = readdirSync(location).filter((file) => file.endsWith('.vfl')).sort()[0];
+    const file = path.join(location, name);
+    const content = readFileSync(file);
+    assert.equal(content.includes('planted-in-a-message'), false);
+    content[content.length >> 1] ^= 1;
+    writeFileSync(file, content);
+    assertRefused(await backup(location, ['verify', '--all']), new RegExp(`not sound: ${path.parse(name).name}: it is damaged`));
+    assertRefused(await backup(location, ['verify', '--all'], { key: `${KEY}!` }), /is not the key that it was encrypted with/);
+  });
+});
+
 describe('a schedule', { timeout: 120_000 }, () => {
   const location = path.join(temporaryDirectory(), 'backups');
   const env = {
@@ -169,6 +297,8 @@ describe('a schedule', { timeout: 120_000 }, () => {
     WEBSOCKET_MAX_BACKUP_FILES: '2',
     WEBSOCKET_AUTO_RECOVERY: 'true',
     WEBSOCKET_COMPRESS_BACKUPS: 'false',
+    WEBSOCKET_BACKUP_ARCHIVE_LOG: 'true',
+    WEBSOCKET_BACKUP_ARCHIVE_INTERVAL: '1',
     WEBSOCKET_RECOVERY_WINDOW: '10m',
   };
   let cluster;
@@ -207,6 +337,10 @@ describe('a schedule', { timeout: 120_000 }, () => {
         && Date.parse(newest.about.timestamp) >= Date.parse(first.about.timestamp) + 10_000;
     }, { within: 60_000 });
     await until('two are kept', async () => (await made()).length === 2);
+    const publisher = await connect('publisher', cluster.alive[0].url);
+    await publish(publisher, 3, 4);
+    publisher.close();
+    await archivedUpTo(location, cluster.alive[0], { key: null });
 
     await killAll(cluster);
     wipe(cluster);
@@ -225,9 +359,10 @@ describe('a schedule', { timeout: 120_000 }, () => {
     client.socket.io.reconnection(true);
     client.socket.connect();
     assert.equal((await client.reconnected()).recovered, true);
-    await publish(client, 3, 4);
     await client.received(4);
-    assert.deepEqual(client.seen, ids(0, 4));
+    await publish(client, 4, 5);
+    await client.received(5);
+    assert.deepEqual(client.seen, ids(0, 5), 'the log leads on from an older backup to what came after the damaged one');
   });
 
   test('that cannot write says so in one line, to everybody who looks', async () => {

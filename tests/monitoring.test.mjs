@@ -87,7 +87,7 @@ describe('three nodes and Prometheus', () => {
   const host = (node) => new URL(node.url).host;
   before(async () => {
     // Families of backups are there where backups are.
-    const env = { WEBSOCKET_STATE_BACKUP: 'on', WEBSOCKET_BACKUP_INTERVAL: '1d', WEBSOCKET_BACKUP_LOCATION: temporaryDirectory() };
+    const env = { WEBSOCKET_STATE_BACKUP: 'on', WEBSOCKET_BACKUP_ARCHIVE_LOG: 'on', WEBSOCKET_BACKUP_INTERVAL: '1d', WEBSOCKET_BACKUP_LOCATION: temporaryDirectory() };
     cluster = await Cluster.start(3, { env });
     atEnd(() => cluster.stop());
     receiver = await Receiver.start();

@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use support::{CEILING, Node, config, free_addresses, start};
+use vedfolnir_cluster::archive::{ArchivedEntry, CommittedError, Mark, SegmentName};
 use vedfolnir_cluster::backup::{BackupId, BackupKey, BackupReport, BackupRequest, Packing, load};
-use vedfolnir_cluster::restore::{RestoreError, RestoreOptions, restore};
+use vedfolnir_cluster::restore::{ArchivedLog, Replayed, RestoreError, RestoreOptions, Until, restore, restore_to};
 use vedfolnir_cluster::state::{Command, Contents, KvExpected, KvPut, PidHash, Register, Response, State};
 use vedfolnir_cluster::{ClusterConfig, StartError, StartKind};
 
@@ -195,4 +196,147 @@ async fn what_is_no_sound_backup_leaves_the_directory_as_it_was() {
         assert!(matches!(refused, RestoreError::Backup(_)), "{refused}");
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
     }
+}
+
+/// Files by name.
+type Archive = Vec<(SegmentName, Vec<u8>)>;
+
+/// The log of a node from an index on, in pieces of so many entries; an entry is as late as its index says, in seconds.
+async fn archived(node: &Node, from: u64, piece: usize) -> Archive {
+    let entries = node.cluster.committed(from).await.unwrap();
+    let packing = Packing { compression_level: Some(1), key: Some(key()) };
+    let pieces = entries.chunks(piece).map(|entries| {
+        let marks = entries.iter().map(|entry| Mark { index: entry.index, unix_ms: entry.index * 1_000 });
+        node.cluster.segment(entries.to_vec(), marks.collect()).write(&packing).unwrap()
+    });
+    pieces.collect()
+}
+
+fn replayed(file: &[u8], archive: &Archive, until: Until, as_far_as_sound: bool) -> Result<(State, Replayed), String> {
+    let segments: Vec<SegmentName> = archive.iter().map(|(name, _)| name.clone()).collect();
+    let open = |wanted: &SegmentName| {
+        let (_, bytes) = archive.iter().find(|(name, _)| name == wanted).ok_or("it is gone")?;
+        Ok(Box::new(std::io::Cursor::new(bytes.clone())) as Box<dyn std::io::Read + Send>)
+    };
+    let log = ArchivedLog { segments: &segments, open: &open, until, as_far_as_sound };
+    let mut loaded = load(file, Some(&key())).map_err(|error| error.to_string())?;
+    let replayed = loaded.replay(&log, Some(&key())).map_err(|error| error.to_string())?;
+    Ok((loaded.state, replayed))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backup_and_the_archived_log_lead_to_the_very_state_that_was_there() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = alone(dir.path()).await;
+    node.publish("before").await;
+    let (first, about) = back_up(&node).await;
+    let mut positions = Vec::new();
+    for number in 0..30 {
+        let Response::Published { position } = node.publish(&number.to_string()).await else { panic!("not published") };
+        positions.push(position.index);
+    }
+    let (_, second) = back_up(&node).await;
+    let archive = archived(&node, about.about.raft_index + 1, 7).await;
+    assert!(archive.len() > 4, "several pieces");
+    let end = archive.last().unwrap().0.last();
+
+    // Everything that `apply` makes of it is equal, not only what is looked at here.
+    let (state, at) = replayed(&first, &archive, Until::Index(second.about.raft_index), false).unwrap();
+    assert_eq!(format!("{:016x}", state.state_hash()), second.about.state_hash);
+    assert_eq!(at.index, second.about.raft_index);
+    let messages = |until| {
+        let (state, at) = replayed(&first, &archive, until, false).unwrap();
+        assert_eq!(state.applied().index, at.index);
+        state.history_size().0
+    };
+    assert_eq!(messages(Until::End), 31);
+    assert_eq!(messages(Until::Index(positions[10])), 12, "that one included");
+    assert_eq!(messages(Until::Index(positions[10] - 1)), 11);
+    assert_eq!(messages(Until::Time(positions[10] * 1_000)), 12);
+    assert_eq!(messages(Until::Time(positions[10] * 1_000 - 1)), 11);
+    assert_eq!(messages(Until::Index(about.about.raft_index)), 1, "the backup itself");
+
+    // Damage, a hole and another history are refused by name, or end it where that is wanted.
+    let mut damaged = archive.clone();
+    let middle = damaged[2].1.len() / 2;
+    damaged[2].1[middle] ^= 1;
+    let refused = replayed(&first, &damaged, Until::End, false).unwrap_err();
+    assert!(refused.contains(&damaged[2].0.to_string()), "{refused}");
+    let (_, at) = replayed(&first, &damaged, Until::End, true).unwrap();
+    assert_eq!((at.index, at.segments), (damaged[1].0.last(), 2));
+    assert!(at.stopped.unwrap().contains(&damaged[2].0.to_string()));
+    let mut holed = archive.clone();
+    let hole = holed.remove(1).0;
+    let refused = replayed(&first, &holed, Until::End, false).unwrap_err();
+    assert!(refused.contains(&format!("log entries {} to {} are missing", hole.first(), hole.last())), "{refused}");
+    let foreign = |change: fn(&mut ArchivedEntry)| {
+        let mut entries: Vec<ArchivedEntry> = Vec::new();
+        for index in archive[0].0.first() + 3..=archive[1].0.last() {
+            let mut entry = ArchivedEntry { index, term: 1_000, proposal: None };
+            change(&mut entry);
+            entries.push(entry);
+        }
+        let marks = vec![Mark { index: archive[1].0.last(), unix_ms: 1 }];
+        let mut segment = node.cluster.segment(entries, marks);
+        segment.server_id = "another".to_owned();
+        let packing = Packing { compression_level: None, key: Some(key()) };
+        vec![archive[0].clone(), segment.write(&packing).unwrap()]
+    };
+    let refused = replayed(&first, &foreign(|_| {}), Until::End, false).unwrap_err();
+    assert!(refused.contains("of two histories"), "{refused}");
+    // What two leaders have written overlaps, and is the same.
+    let mut overlapping = archived(&node, about.about.raft_index + 4, 9).await;
+    overlapping.insert(0, archive[0].clone());
+    let (state, _) = replayed(&first, &overlapping, Until::Index(end), false).unwrap();
+    let (expected, _) = replayed(&first, &archive, Until::End, false).unwrap();
+    assert_eq!(state.state_hash(), expected.state_hash());
+    node.cluster.shutdown().await;
+
+    // A new cluster begins there: it takes the next position, in a later term than any entry had.
+    let target = tempfile::tempdir().unwrap();
+    let segments: Vec<SegmentName> = archive.iter().map(|(name, _)| name.clone()).collect();
+    let open = |wanted: &SegmentName| {
+        let (_, bytes) = archive.iter().find(|(name, _)| name == wanted).unwrap();
+        Ok(Box::new(std::io::Cursor::new(bytes.clone())) as Box<dyn std::io::Read + Send>)
+    };
+    let until = Until::Index(positions[20]);
+    let log = ArchivedLog { segments: &segments, open: &open, until, as_far_as_sound: false };
+    let given_up = restore_to(target.path(), first.as_slice(), Some(&log), &|| false, &options()).unwrap_err();
+    assert!(given_up.to_string().contains("given up"), "{given_up}");
+    assert_eq!(std::fs::read_dir(target.path()).unwrap().count(), 0);
+    let restored = restore_to(target.path(), first.as_slice(), Some(&log), &|| true, &options()).unwrap();
+    assert_eq!((restored.raft_index, restored.counts.messages), (positions[20] + 1, 22));
+    let node = alone(target.path()).await;
+    assert!(matches!(node.publish("more").await, Response::Published { position } if position.index > positions[20]));
+    node.cluster.read(|state| assert_eq!(state.history_size().0, 23));
+    node.cluster.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_purged_before_it_was_archived_is_named_and_what_follows_is_there() {
+    let dir = tempfile::tempdir().unwrap();
+    let [address] = free_addresses();
+    let config = ClusterConfig { snapshot_every_entries: 40, ..config(dir.path(), address, &[], None) };
+    let node = start(config).await.unwrap();
+    node.ready().await;
+    let purged = async {
+        loop {
+            node.publish("again").await;
+            if let Err(CommittedError::Purged { from, to }) = node.cluster.committed(1).await {
+                return (from, to);
+            }
+        }
+    };
+    let (from, to) = tokio::time::timeout(CEILING, purged).await.expect("the log is purged");
+    assert!(from == 1 && to >= 1, "{from} to {to}");
+    let entries = match node.cluster.committed(to + 1).await {
+        // It goes on meanwhile.
+        Err(CommittedError::Purged { from, to: later }) => {
+            assert_eq!(from, to + 1);
+            node.cluster.committed(later + 1).await.unwrap()
+        }
+        entries => entries.unwrap(),
+    };
+    assert!(!entries.is_empty() && entries[0].index > to);
+    node.cluster.shutdown().await;
 }

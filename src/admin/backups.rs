@@ -55,6 +55,26 @@ pub struct ScheduleView {
     pub running: bool,
     /// Bytes that were free in the place a few seconds ago, if that can be told.
     pub free_bytes: Option<u64>,
+    /// The log between them; `None`: it is not archived.
+    #[serde(default)]
+    pub archive: Option<ArchiveView>,
+}
+
+/// The log between backups, as `/status` shows it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ArchiveView {
+    /// Seconds from one piece to the next.
+    pub interval: u64,
+    /// The last log index that this node has archived.
+    pub raft_index: Option<u64>,
+    /// When that entry had been applied.
+    pub until: Option<String>,
+    /// Pieces in the place, as far as this node has looked.
+    pub kept: u64,
+    /// Times that entries were purged before they were archived.
+    pub gaps: u64,
+    /// Why the log is not being archived.
+    pub error: Option<String>,
 }
 
 /// The body of `POST /backups/stream`, and of `POST /backups/export`.
@@ -99,6 +119,22 @@ impl ScheduleView {
             last_error: stats.last_error.lock().clone(),
             running: stats.running.load(Relaxed) > 0,
             free_bytes: backups.free_bytes(),
+            archive: ArchiveView::of(backups),
+        })
+    }
+}
+
+impl ArchiveView {
+    fn of(backups: &Backups) -> Option<Self> {
+        let (interval, stats) = (backups.config().archive_interval?, backups.stats());
+        let known = |value: u64| (value > 0).then_some(value);
+        Some(Self {
+            interval: interval.as_secs(),
+            raft_index: known(stats.archived_index.load(Relaxed)),
+            until: known(stats.archived_unix_ms.load(Relaxed)).map(rfc3339_ms),
+            kept: stats.segments_kept.load(Relaxed),
+            gaps: stats.archive_gaps_total.load(Relaxed),
+            error: stats.archive_error.lock().clone(),
         })
     }
 }

@@ -15,7 +15,7 @@ mod trace;
 mod users;
 mod view;
 
-pub use backups::{BackupsView, CreateBody, PruneBody, Pruned, ScheduleView, VerifyBody};
+pub use backups::{ArchiveView, BackupsView, CreateBody, PruneBody, Pruned, ScheduleView, VerifyBody};
 pub use client::{AdminError, get, post, post_into, put};
 pub use debug::debug_router;
 pub use doorkeeper::{Doorkeeper, Role, audited};

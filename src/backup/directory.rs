@@ -1,4 +1,5 @@
-//! Backups in a directory: `ID.vfb`, and `ID.vfb.sha256` beside it, which `sha256sum -c` understands.
+//! Backups in a directory: `ID.vfb`, and `ID.vfb.sha256` beside it, which `sha256sum -c` understands. And `NAME.vfl`, pieces
+//! of the log.
 //!
 //! A file is written under another name and locked meanwhile, synced, read back, renamed, and the directory synced: a file
 //! with a backup's name is whole. What a process that was killed has left is known by its lock being free.
@@ -8,13 +9,16 @@ use std::io::{self, BufReader, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use vedfolnir_cluster::archive::SegmentName;
 use vedfolnir_cluster::backup::{BackupId, Written};
 
-use super::location::{Location, LocationError, Pending, Stored};
+use super::location::{Location, LocationError, Pending, Stored, StoredSegment};
 
 pub(super) const SUFFIX: &str = ".vfb";
 const PARTIAL: &str = ".vfb.tmp";
 pub(super) const CHECKSUM: &str = ".vfb.sha256";
+pub(super) const SEGMENT: &str = ".vfl";
+const SEGMENT_PARTIAL: &str = ".vfl.tmp";
 /// A file is synced in pieces of so many bytes: the log's own syncs do not wait for a large one then.
 const SYNC_EVERY_BYTES: u64 = 8 << 20;
 const READ_BYTES: usize = 256 << 10;
@@ -34,6 +38,11 @@ impl Directory {
     fn file(&self, id: BackupId, suffix: &str) -> PathBuf {
         // An id is letters, digits and underscores: it leads nowhere else.
         self.path.join(format!("{id}{suffix}"))
+    }
+
+    fn segment(&self, name: &SegmentName, suffix: &str) -> PathBuf {
+        // A name is letters, digits and underscores as well.
+        self.path.join(format!("{name}{suffix}"))
     }
 
     fn io(&self, error: io::Error) -> LocationError {
@@ -60,15 +69,19 @@ impl Directory {
         for item in fs::read_dir(&self.path)? {
             let item = item?;
             let name = item.file_name();
-            let is_ours = name.to_str().and_then(|name| name.strip_suffix(PARTIAL)).map(str::parse::<BackupId>);
-            if !matches!(is_ours, Some(Ok(_))) || !item.file_type()?.is_file() {
+            let is_ours = name.to_str().is_some_and(|name| {
+                name.strip_suffix(PARTIAL).is_some_and(|id| id.parse::<BackupId>().is_ok())
+                    || name.strip_suffix(SEGMENT_PARTIAL).is_some_and(|name| name.parse::<SegmentName>().is_ok())
+            });
+            // One that ends just now is no reason to stop.
+            if !is_ours || !item.file_type().is_ok_and(|kind| kind.is_file()) {
                 continue;
             }
             let path = item.path();
             // Whoever writes it holds its lock.
             if File::open(&path).is_ok_and(|file| file.try_lock().is_ok()) {
-                tracing::warn!(path = %path.display(), "an unfinished backup of a process that is gone was removed");
-                fs::remove_file(&path)?;
+                tracing::warn!(path = %path.display(), "an unfinished file of a process that is gone was removed");
+                gone_is_fine(fs::remove_file(&path))?;
             }
         }
         Ok(())
@@ -150,14 +163,57 @@ impl Location for Directory {
     fn delete(&self, id: BackupId) -> Result<(), LocationError> {
         // The checksum last: what has none was not verified, and is no reason to remove others.
         for path in [self.file(id, SUFFIX), self.file(id, CHECKSUM)] {
-            match fs::remove_file(&path) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    return Err(LocationError::io(error, path.display().to_string()));
-                }
-                _ => {}
-            }
+            let gone = gone_is_fine(fs::remove_file(&path));
+            gone.map_err(|error| LocationError::io(error, path.display().to_string()))?;
         }
         Ok(())
+    }
+
+    fn segments(&self) -> Result<Vec<StoredSegment>, LocationError> {
+        let mut stored = Vec::new();
+        let items = match fs::read_dir(&self.path) {
+            Ok(items) => items,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(stored),
+            Err(error) => return Err(self.io(error)),
+        };
+        for item in items {
+            let item = item.map_err(|error| self.io(error))?;
+            let name = item.file_name();
+            let name = name.to_str().and_then(|name| name.strip_suffix(SEGMENT)).and_then(|name| name.parse().ok());
+            let Some(name) = name else { continue };
+            // One that was removed meanwhile is none.
+            let Ok(metadata) = item.metadata() else { continue };
+            if metadata.is_file() {
+                stored.push(StoredSegment { name, bytes: metadata.len() });
+            }
+        }
+        stored.sort_unstable_by(|one, other| one.name.cmp(&other.name));
+        Ok(stored)
+    }
+
+    fn open_segment(&self, name: &SegmentName) -> Result<Box<dyn Read + Send>, LocationError> {
+        let path = self.segment(name, SEGMENT);
+        match File::open(&path) {
+            Ok(file) => Ok(Box::new(BufReader::with_capacity(READ_BYTES, file))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                Err(LocationError::MissingSegment { segment: name.clone(), name: self.name() })
+            }
+            Err(error) => Err(LocationError::io(error, path.display().to_string())),
+        }
+    }
+
+    fn put_segment(&self, name: &SegmentName, bytes: &[u8]) -> Result<(), LocationError> {
+        self.create().and_then(|()| self.remove_abandoned()).map_err(|error| self.io(error))?;
+        let partial = self.segment(name, SEGMENT_PARTIAL);
+        // Whoever else writes one of this name writes the same entries: it is left to it.
+        let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&partial);
+        let put = file.and_then(|file| put_whole(file, &partial, &self.segment(name, SEGMENT), bytes));
+        put.and_then(|()| sync_directory(&self.path)).map_err(|error| self.io(error))
+    }
+
+    fn delete_segment(&self, name: &SegmentName) -> Result<(), LocationError> {
+        let path = self.segment(name, SEGMENT);
+        gone_is_fine(fs::remove_file(&path)).map_err(|error| LocationError::io(error, path.display().to_string()))
     }
 
     fn free_bytes(&self) -> Option<u64> {
@@ -237,6 +293,33 @@ impl Drop for Partial {
         {
             tracing::warn!(path = %path.display(), %error, "an unfinished backup could not be removed");
         }
+    }
+}
+
+/// Writes a file aside, which is gone if that fails, reads it back and puts it in its place.
+fn put_whole(mut file: File, aside: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut put = || {
+        file.lock()?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        let mut read = Vec::with_capacity(bytes.len());
+        File::open(aside)?.read_to_end(&mut read)?;
+        if read != bytes {
+            return Err(io::Error::other("what was read back is not what was written"));
+        }
+        fs::rename(aside, path)
+    };
+    put().inspect_err(|_| {
+        if let Err(error) = gone_is_fine(fs::remove_file(aside)) {
+            tracing::warn!(path = %aside.display(), %error, "an unfinished piece of the log could not be removed");
+        }
+    })
+}
+
+fn gone_is_fine(removed: io::Result<()>) -> io::Result<()> {
+    match removed {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
     }
 }
 

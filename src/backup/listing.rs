@@ -1,9 +1,12 @@
 //! What is in a location, as it is shown.
 
 use serde::{Deserialize, Serialize};
+use vedfolnir_cluster::archive::SegmentName;
 use vedfolnir_cluster::backup::{About, BackupId, Compression, about, read_manifest};
 
+use super::archive::{Chain, until_ms};
 use super::location::{Location, LocationError};
+use crate::observability::rfc3339_ms;
 
 /// A backup in a list. What its manifest says is not verified by that.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -24,6 +27,18 @@ pub struct ListedBackup {
     pub about: Option<About>,
     /// Why that cannot be read.
     pub error: Option<String>,
+    /// How far the archived log leads on from it; `None`: nowhere.
+    #[serde(default)]
+    pub rolls_forward_to: Option<RollsForwardTo>,
+}
+
+/// Where the archived log leads from a backup, without a gap.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RollsForwardTo {
+    /// The last log index.
+    pub raft_index: u64,
+    /// It had been applied by then: RFC 3339, UTC; missing when that cannot be read.
+    pub timestamp: Option<String>,
 }
 
 /// Everything in a location, the newest first.
@@ -31,6 +46,22 @@ pub struct ListedBackup {
 /// # Errors
 /// [`LocationError`]: the location cannot be read. A file that cannot is in the list, with the reason.
 pub fn list(location: &dyn Location) -> Result<Vec<ListedBackup>, LocationError> {
+    let segments: Vec<SegmentName> = location.segments()?.into_iter().map(|stored| stored.name).collect();
+    // Most backups lead to the same end.
+    let mut known: Option<(SegmentName, Option<String>)> = None;
+    let mut until = |name: &SegmentName| match &known {
+        Some((last, until)) if last == name => until.clone(),
+        _ => {
+            let until = until_ms(location, name).ok().map(rfc3339_ms);
+            known = Some((name.clone(), until.clone()));
+            until
+        }
+    };
+    let mut rolls_forward = |about: &About| {
+        let chain = Chain::behind(&segments, &about.cluster_id, about.raft_index);
+        let last = chain.segments.last()?;
+        Some(RollsForwardTo { raft_index: chain.end, timestamp: until(last) })
+    };
     let listed = location.list()?.into_iter().map(|stored| {
         let manifest = location
             .open(stored.id)
@@ -46,6 +77,7 @@ pub fn list(location: &dyn Location) -> Result<Vec<ListedBackup>, LocationError>
             encrypted: manifest.as_ref().is_ok_and(|manifest| manifest.is_encrypted()),
             compressed: manifest.as_ref().is_ok_and(|manifest| manifest.compression == Compression::Zstd),
             error: about.as_ref().err().cloned(),
+            rolls_forward_to: about.as_ref().ok().and_then(&mut rolls_forward),
             about: about.ok(),
         }
     });

@@ -7,6 +7,7 @@ use std::io::{self, Read, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use vedfolnir_cluster::archive::SegmentName;
 use vedfolnir_cluster::backup::{BackupError, BackupId, Written};
 
 use super::directory::Directory;
@@ -52,7 +53,16 @@ pub struct Stored {
     pub sha256: Option<String>,
 }
 
-/// A place for backups.
+/// A piece of the log that is kept in a place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredSegment {
+    /// Its name.
+    pub name: SegmentName,
+    /// Bytes.
+    pub bytes: u64,
+}
+
+/// A place for backups, and for the log that leads from one to the next.
 pub trait Location: Send + Sync {
     /// The place, for people.
     fn name(&self) -> String;
@@ -81,6 +91,31 @@ pub trait Location: Send + Sync {
     /// # Errors
     /// [`LocationError`].
     fn delete(&self, id: BackupId) -> Result<(), LocationError>;
+
+    /// Every piece of the log that is kept, by name.
+    ///
+    /// # Errors
+    /// [`LocationError`].
+    fn segments(&self) -> Result<Vec<StoredSegment>, LocationError>;
+
+    /// Reads one.
+    ///
+    /// # Errors
+    /// [`LocationError`]; [`LocationError::MissingSegment`] if there is none.
+    fn open_segment(&self, name: &SegmentName) -> Result<Box<dyn Read + Send>, LocationError>;
+
+    /// Keeps one: durable and whole, or not at all, and compared with what can be read back. One of the same name holds the
+    /// same entries, and may be replaced.
+    ///
+    /// # Errors
+    /// [`LocationError`].
+    fn put_segment(&self, name: &SegmentName, bytes: &[u8]) -> Result<(), LocationError>;
+
+    /// Removes one; one that is gone is removed.
+    ///
+    /// # Errors
+    /// [`LocationError`].
+    fn delete_segment(&self, name: &SegmentName) -> Result<(), LocationError>;
 
     /// Bytes that are free there, if that can be told.
     fn free_bytes(&self) -> Option<u64>;
@@ -130,6 +165,22 @@ pub enum LocationError {
         id: BackupId,
         /// The place.
         name: String,
+    },
+    /// There is no piece of the log of this name.
+    #[error("{segment} is not in {name} any more: it was removed, or merged with others, meanwhile; try again")]
+    MissingSegment {
+        /// The piece.
+        segment: SegmentName,
+        /// The place.
+        name: String,
+    },
+    /// What was read is no sound piece of the log.
+    #[error("{segment}: {error}")]
+    Segment {
+        /// Its name.
+        segment: SegmentName,
+        /// What is wrong with it.
+        error: BackupError,
     },
     /// What was read is no sound backup.
     #[error("{id}: {error}")]

@@ -1,16 +1,18 @@
 //! Backups of the cluster's state: where they are kept, who makes them when, how many stay, and how a new cluster starts
-//! from one.
+//! from one. And the log from one to the next, for every position between them.
 //!
 //! ```text
 //!   schedule (the leader) ─┐
 //!   POST /backups ─────────┼─► create ─► Cluster::write_backup ─► Location: aside, reread, in its place ─► prune
 //!   vedfolnir backup ──────┘                                         │
+//!   archive (the leader) ─► committed entries ─► segments ───────────┤
 //!                       a start that would form an empty cluster ◄───┘  recover
 //! ```
 //!
 //! A location is a narrow door: list, read, write aside and put in its place, delete. What is in a file is the storage
 //! floor's to say, what is in the state the cluster floor's.
 
+pub mod archive;
 mod create;
 mod directory;
 mod duty;
@@ -27,6 +29,7 @@ mod stream;
 mod verify;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::{Mutex, OwnedMutexGuard};
@@ -39,8 +42,8 @@ use room::Room;
 pub(crate) use create::request;
 pub use create::{CreateError, Created, create, id_of, keep, timestamp_of};
 pub(crate) use duty::Duty;
-pub use listing::{ListedBackup, list};
-pub use location::{Location, LocationError, LocationSpec, Pending, Stored};
+pub use listing::{ListedBackup, RollsForwardTo, list};
+pub use location::{Location, LocationError, LocationSpec, Pending, Stored, StoredSegment};
 pub use prune::{Keep, prune};
 pub use recover::RecoveryError;
 pub(crate) use recover::recover;
@@ -49,8 +52,8 @@ pub(crate) use schedule::{make, run as run_schedule};
 pub use stats::BackupStats;
 pub(crate) use stream::{stream, written};
 pub use vedfolnir_cluster::backup::{About, BackupId, BackupIdError};
-pub use vedfolnir_cluster::restore::{RestoreOptions, Restored, restore};
-pub use verify::{VerifyView, verify_one};
+pub use vedfolnir_cluster::restore::{ArchivedLog, RestoreOptions, Restored, Until, restore, restore_to};
+pub use verify::{SegmentView, VerifyView, verify_one, verify_segments};
 
 /// What a node is told about backups.
 #[derive(Clone, Debug)]
@@ -59,6 +62,8 @@ pub struct BackupConfig {
     pub location: Option<LocationSpec>,
     /// From one to the next; `None`: only when somebody asks for one.
     pub interval: Option<Duration>,
+    /// How often what is committed meanwhile is archived; `None`: it is not.
+    pub archive_interval: Option<Duration>,
     /// How many stay.
     pub keep: Keep,
     /// How they are written.
@@ -87,6 +92,8 @@ pub struct Backups {
     config: BackupConfig,
     location: Option<Arc<dyn Location>>,
     running: Arc<Mutex<()>>,
+    /// One at or behind this log index is to be made at once; 0: none is.
+    wanted: AtomicU64,
     stats: BackupStats,
     /// While this node leads, and backups are scheduled.
     duty: parking_lot::Mutex<Option<Duty>>,
@@ -102,6 +109,7 @@ impl Backups {
             config,
             location,
             running: Arc::default(),
+            wanted: AtomicU64::new(0),
             stats: BackupStats::default(),
             duty: parking_lot::Mutex::default(),
             room: Room::default(),
@@ -140,6 +148,23 @@ impl Backups {
     /// What this node knows of them as the leader; `None`: it does not lead, or they are not scheduled.
     pub(crate) fn duty(&self) -> Option<Duty> {
         self.duty.lock().clone()
+    }
+
+    /// The schedule is to make one that has at least this log index, at once.
+    pub(crate) fn want_backup(&self, index: u64) {
+        self.wanted.fetch_max(index.max(1), Ordering::AcqRel);
+    }
+
+    /// Whether one is wanted at once.
+    pub(crate) fn is_backup_wanted(&self) -> bool {
+        self.wanted.load(Ordering::Acquire) > 0
+    }
+
+    /// One was made that has everything up to here.
+    pub(crate) fn have_backup(&self, index: u64) {
+        let served = |wanted| (wanted > 0 && wanted <= index).then_some(0);
+        // What is wanted since is behind it, and stays wanted.
+        let _ = self.wanted.fetch_update(Ordering::AcqRel, Ordering::Acquire, served);
     }
 
     /// The right to make one; `None`: one is being made.

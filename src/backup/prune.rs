@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use vedfolnir_cluster::backup::BackupId;
 
+use super::archive::prune_segments;
 use super::location::{Location, LocationError, Stored};
 
 /// How many stay.
@@ -42,7 +43,8 @@ impl Keep {
     }
 }
 
-/// Removes what does not stay; returns what was removed. Nothing is, unless the newest one was read back as a whole.
+/// Removes what does not stay, and what of the log leads on from nothing that stays; returns which backups were removed.
+/// Nothing is, unless the newest one was read back as a whole.
 ///
 /// # Errors
 /// [`LocationError`]; what was removed before is gone.
@@ -56,5 +58,7 @@ pub fn prune(location: &dyn Location, keep: &Keep) -> Result<Vec<BackupId>, Loca
     for id in &surplus {
         location.delete(*id)?;
     }
+    let kept: Vec<BackupId> = ids.into_iter().filter(|id| !surplus.contains(id)).collect();
+    prune_segments(location, &kept)?;
     Ok(surplus)
 }

@@ -5,11 +5,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
+use vedfolnir_cluster::archive::SegmentName;
 use vedfolnir_cluster::backup::{BackupId, BackupKey};
-use vedfolnir_cluster::restore::{RestoreOptions, Restored, restore};
+use vedfolnir_cluster::restore::{ArchivedLog, RestoreOptions, Restored, Until, restore_to};
 
 use super::RecoveryConfig;
-use super::location::Location;
+use super::archive::{Chain, origin};
+use super::location::{Location, LocationError};
 
 /// Why a new cluster cannot start from a backup; nothing is in the data directory.
 #[derive(Debug, thiserror::Error)]
@@ -22,8 +24,8 @@ pub struct RecoveryError {
     reasons: String,
 }
 
-/// Restores the newest sound backup into the directory of a node that is about to form its cluster. `None`: there is no
-/// backup at all.
+/// Restores the newest sound backup, and what of the log leads on from it and is sound, into the directory of a node that is
+/// about to form its cluster. `None`: there is no backup at all.
 ///
 /// # Errors
 /// [`RecoveryError`] names each backup that was tried and its reason.
@@ -48,6 +50,15 @@ pub(crate) async fn recover(
     for id in ids.into_iter().take(config.attempts) {
         match attempt(data_dir, &location, id, key.clone(), config).await {
             Ok(restored) => {
+                let replayed = restored.replayed.as_ref();
+                if let Some(reason) = replayed.and_then(|replayed| replayed.stopped.as_ref()) {
+                    tracing::error!(
+                        event_type = "backup_not_restored",
+                        backup_id = %id,
+                        error = reason,
+                        "the archived log behind {id} was not restored to its end: {reason}"
+                    );
+                }
                 tracing::info!(
                     event_type = "backup_restored",
                     backup_id = %id,
@@ -56,7 +67,8 @@ pub(crate) async fn recover(
                     sessions = restored.counts.sessions,
                     recovered_connections = restored.counts.connected,
                     messages = restored.counts.messages,
-                    index = restored.about.raft_index,
+                    index = restored.raft_index - 1,
+                    entries = replayed.map_or(0, |replayed| replayed.entries),
                     "the new cluster starts from a backup"
                 );
                 return Ok(Some(restored));
@@ -92,9 +104,26 @@ async fn attempt(
     let mut work = {
         let (location, data_dir, gate) = (Arc::clone(location), data_dir.to_owned(), Arc::clone(&gate));
         tokio::task::spawn_blocking(move || {
-            let input = location.open(id).map_err(|error| error.to_string())?;
+            let line = |error: &dyn ToString| error.to_string();
+            let (cluster_id, index, _) = origin(location.as_ref(), id).map_err(|error| match error {
+                // Whoever tells of it names the backup.
+                LocationError::Backup { error, .. } => line(&error),
+                other => line(&other),
+            })?;
+            let names: Vec<SegmentName> = {
+                let stored = location.segments().map_err(|error| line(&error))?;
+                stored.into_iter().map(|stored| stored.name).collect()
+            };
+            let Chain { segments, gap, .. } = Chain::behind(&names, &cluster_id, index);
+            if let Some((from, to)) = gap {
+                tracing::warn!(backup_id = %id, "log entries {from} to {to} are not in the archive: what follows them is not restored");
+            }
+            let gated = |input| Box::new(Gated { input, gate: Arc::clone(&gate) }) as Box<dyn Read + Send>;
+            let open = |name: &SegmentName| location.open_segment(name).map(gated).map_err(|error| line(&error));
+            let log = ArchivedLog { segments: &segments, open: &open, until: Until::End, as_far_as_sound: true };
+            let input = gated(location.open(id).map_err(|error| line(&error))?);
             let options = RestoreOptions { key, as_planned: true, ..RestoreOptions::default() };
-            restore(&data_dir, Gated { input, gate }, &options).map_err(|error| error.to_string())
+            restore_to(&data_dir, input, Some(&log), &|| gate.pass(), &options).map_err(|error| line(&error))
         })
     };
     let done = match tokio::time::timeout(config.timeout, &mut work).await {
@@ -106,7 +135,7 @@ async fn attempt(
     done.map_err(|error| error.to_string())?
 }
 
-/// Whether a file is still being read, was read to its end, or must not be read on.
+/// Whether everything is still being read, was read, or must not be read on.
 #[derive(Default)]
 struct Gate(AtomicU8);
 
@@ -117,6 +146,11 @@ const CLOSED: u8 = 2;
 impl Gate {
     fn change(&self, to: u8) -> bool {
         self.0.compare_exchange(READING, to, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    }
+
+    /// Everything was read; `false`: too late.
+    fn pass(&self) -> bool {
+        self.change(READ)
     }
 
     /// No more is read; `false`: everything was.
@@ -133,9 +167,6 @@ struct Gated {
 impl Read for Gated {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.input.read(buffer)?;
-        if read == 0 && !buffer.is_empty() {
-            self.gate.change(READ);
-        }
         if self.gate.0.load(Ordering::Acquire) == CLOSED {
             return Err(io::Error::new(io::ErrorKind::TimedOut, "it took too long"));
         }

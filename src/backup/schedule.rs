@@ -10,10 +10,11 @@ use std::time::{Duration, Instant, SystemTime};
 use tokio::time::Interval;
 use tokio_util::sync::CancellationToken;
 use vedfolnir_cluster::Cluster;
+use vedfolnir_cluster::backup::{About, in_background};
 
 use super::create::{CreateError, create};
 use super::duty::Duty;
-use super::{Backups, Created, Location, prune, unix_seconds};
+use super::{Backups, Created, Location, archive, prune, unix_seconds};
 use crate::observability::{Node, Part};
 use crate::service::Standing;
 
@@ -45,7 +46,8 @@ pub(crate) async fn run(node: Arc<Node>, backups: Arc<Backups>, stop: Cancellati
                 duty.found(newest);
             }
         }
-        let is_due = backups.duty().is_some_and(|duty| duty.is_due(unix_seconds(SystemTime::now())));
+        let is_time = backups.duty().is_some_and(|duty| duty.is_due(unix_seconds(SystemTime::now())));
+        let is_due = is_time || backups.is_backup_wanted();
         if is_due && Instant::now() >= not_before {
             let make = make(&parts.cluster, &backups, &location);
             if let Some(Err(_)) = meanwhile(&mut looks, make, || tell(&node, &backups)).await {
@@ -66,7 +68,9 @@ fn tell(node: &Node, backups: &Backups) {
         let mut place = backups.duty.lock();
         let Some(duty) = place.as_ref() else { return };
         if leads(node) {
-            duty.finding(unix_seconds(SystemTime::now()))
+            let finding = duty.finding(unix_seconds(SystemTime::now()));
+            let archive_error = backups.stats().archive_error.lock().clone();
+            finding.and_then(|standing| archive_error.map_or(Ok(standing), Err))
         } else {
             *place = None;
             Ok("the leader makes them".to_owned())
@@ -117,6 +121,7 @@ pub(crate) async fn make(
             if let Some(duty) = backups.duty.lock().as_mut() {
                 duty.made(created.about.backup_id.unix_seconds());
             }
+            backups.have_backup(created.about.raft_index);
             tracing::info!(
                 event_type = "backup_completed",
                 backup_id = %created.about.backup_id,
@@ -128,6 +133,9 @@ pub(crate) async fn make(
                 "a backup was made and read back"
             );
             remove_surplus(backups, location).await;
+            if backups.config().archive_interval.is_some() {
+                merge_segments(backups, location, created.about.clone()).await;
+            }
         }
         Err(error) => {
             stats.failed_total.fetch_add(1, Relaxed);
@@ -157,5 +165,24 @@ async fn remove_surplus(backups: &Arc<Backups>, location: &Arc<dyn Location>) {
         }
         Ok((Err(error), _)) => tracing::warn!(%error, "backups that are too many could not be removed"),
         Err(error) => tracing::debug!(%error, "backups were not looked through"),
+    }
+}
+
+async fn merge_segments(backups: &Arc<Backups>, location: &Arc<dyn Location>, made: About) {
+    let (place, packing) = (Arc::clone(location), backups.config().packing.clone());
+    let work = move || {
+        let merged = archive::merge(place.as_ref(), &made, &packing);
+        (merged, place.segments().map(|kept| kept.len()))
+    };
+    match in_background(work).await {
+        Ok((merged, kept)) => {
+            if let Err(error) = merged {
+                tracing::warn!(%error, "small pieces of the archived log could not be merged; they stay as they are");
+            }
+            if let Ok(kept) = kept {
+                backups.stats().segments_kept.store(kept as u64, Relaxed);
+            }
+        }
+        Err(error) => tracing::debug!(%error, "the archived log was not looked through"),
     }
 }

@@ -25,4 +25,18 @@ pub struct BackupStats {
     pub running: AtomicU64,
     /// Why the last one was not made; `None`: it was.
     pub last_error: Mutex<Option<String>>,
+    /// Pieces of the log that were archived.
+    pub segments_made_total: AtomicU64,
+    /// Attempts to archive the log that failed.
+    pub segments_failed_total: AtomicU64,
+    /// Times that entries were purged before they were archived.
+    pub archive_gaps_total: AtomicU64,
+    /// Pieces of the log in the location, as far as this node has looked.
+    pub segments_kept: AtomicU64,
+    /// The last log index that this node has archived; 0: none.
+    pub archived_index: AtomicU64,
+    /// When that entry had been applied, in milliseconds since 1970; 0: none.
+    pub archived_unix_ms: AtomicU64,
+    /// Why the log is not being archived; `None`: it is, or another node does it.
+    pub archive_error: Mutex<Option<String>>,
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 use vedfolnir_cluster::backup::{BackupId, Packing, Written};
 
+use super::archive::SegmentName;
 use super::*;
 
 const NOON: u64 = 1_738_065_600;
@@ -143,6 +144,22 @@ impl Location for Stalling {
     }
 
     fn delete(&self, _: BackupId) -> Result<(), LocationError> {
+        Ok(())
+    }
+
+    fn segments(&self) -> Result<Vec<StoredSegment>, LocationError> {
+        Ok(Vec::new())
+    }
+
+    fn open_segment(&self, name: &SegmentName) -> Result<Box<dyn Read + Send>, LocationError> {
+        Err(LocationError::MissingSegment { segment: name.clone(), name: self.name() })
+    }
+
+    fn put_segment(&self, _: &SegmentName, _: &[u8]) -> Result<(), LocationError> {
+        Err(LocationError::io(std::io::Error::other("it takes nothing"), self.name()))
+    }
+
+    fn delete_segment(&self, _: &SegmentName) -> Result<(), LocationError> {
         Ok(())
     }
 

@@ -1,9 +1,10 @@
-//! Rereads a backup that is kept.
+//! Rereads what is kept: a backup, the archived log.
 
 use serde::{Deserialize, Serialize};
+use vedfolnir_cluster::archive::{Segment, SegmentName};
 use vedfolnir_cluster::backup::{About, BackupError, BackupId, BackupKey, STATE_BYTES_MAX, about, load, verify};
 
-use super::location::{Location, LocationError};
+use super::location::{Location, LocationError, StoredSegment};
 
 /// What rereading a backup came to.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -55,4 +56,32 @@ pub fn verify_one(
         },
         Err(error) => VerifyView { error: Some(error.to_string()), ..view },
     })
+}
+
+/// What rereading a piece of the archived log came to.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SegmentView {
+    /// Which one.
+    pub segment: SegmentName,
+    /// Whether it is sound from its first byte to its last, and what its name says.
+    pub valid: bool,
+    /// What is wrong with it.
+    pub error: Option<String>,
+    /// Bytes of the file.
+    pub bytes: u64,
+}
+
+/// Rereads every piece of the archived log; what is wrong with one is in its answer.
+///
+/// # Errors
+/// [`LocationError`]: the place cannot be read at all.
+pub fn verify_segments(location: &dyn Location, key: Option<&BackupKey>) -> Result<Vec<SegmentView>, LocationError> {
+    let verified = location.segments()?.into_iter().map(|StoredSegment { name, bytes }| {
+        let error = match location.open_segment(&name) {
+            Ok(input) => Segment::read(&name, input, key).err().map(|error| error.to_string()),
+            Err(error) => Some(error.to_string()),
+        };
+        SegmentView { segment: name, valid: error.is_none(), error, bytes }
+    });
+    Ok(verified.collect())
 }

@@ -12,8 +12,13 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use vedfolnir::admin::{self, BackupsView, CreateBody, PruneBody, Pruned, SOCKET_NAME, Target};
-use vedfolnir::backup::{self, BackupId, Created, Location, LocationSpec, Restored, VerifyView, verify_one};
+use vedfolnir::backup::archive::{PointError, RouteError, SegmentName, find, read_point};
+use vedfolnir::backup::{
+    self, ArchivedLog, BackupId, Created, Location, LocationSpec, Restored, SegmentView, VerifyView, verify_one,
+    verify_segments,
+};
 use vedfolnir::config::{self, Config};
+use vedfolnir::observability::rfc3339_ms;
 use vedfolnir::security::secret::Secret;
 
 use super::settings::SettingsArgs;
@@ -57,7 +62,7 @@ pub(crate) struct VerifyArgs {
     /// Which one: its id, or latest
     #[arg(value_name = "ID", required_unless_present = "all")]
     id: Option<String>,
-    /// Every backup in the location
+    /// Every backup in the location, and every piece of the archived log
     #[arg(long, conflicts_with = "id")]
     all: bool,
     /// Read the state as well, and compare its hash with the one that was written
@@ -75,6 +80,10 @@ pub(crate) struct RestoreArgs {
     /// Which one: its id, or latest
     #[arg(value_name = "ID")]
     id: String,
+    /// Go on from there through the archived log, up to a log index (12345), a time (2025-01-28T10:30:00Z) or its end (end);
+    /// latest is then the newest backup that is not after it
+    #[arg(long, value_name = "POINT")]
+    to: Option<String>,
     /// Read and verify everything, write nothing
     #[arg(long)]
     dry_run: bool,
@@ -186,7 +195,8 @@ fn list(arguments: &PlainArgs) -> Result<(), Failure> {
         return show(&view);
     }
     let mut rows = vec![
-        ["BACKUP", "TIMESTAMP", "BYTES", "VERIFIED", "ENCRYPTED", "LOG INDEX", "SESSIONS", "CLUSTER"].map(String::from),
+        ["BACKUP", "TIMESTAMP", "BYTES", "VERIFIED", "ENCRYPTED", "LOG INDEX", "UP TO", "SESSIONS", "CLUSTER"]
+            .map(String::from),
     ];
     for listed in &view.backups {
         let of = |text: fn(&backup::About) -> String| match (&listed.about, &listed.error) {
@@ -201,6 +211,7 @@ fn list(arguments: &PlainArgs) -> Result<(), Failure> {
             yes(listed.verified),
             yes(listed.encrypted),
             of(|about| about.raft_index.to_string()),
+            listed.rolls_forward_to.as_ref().map_or_else(|| "-".to_owned(), |end| end.raft_index.to_string()),
             of(|about| about.counts.sessions.to_string()),
             of(|about| about.cluster_id.clone()),
         ]);
@@ -217,19 +228,31 @@ fn verify(arguments: &VerifyArgs) -> Result<(), Failure> {
         None => location.list().map_err(failed)?.into_iter().map(|stored| stored.id).collect(),
     };
     let key = config.backup.packing.key.as_ref();
+    let segments = match &arguments.id {
+        Some(_) => Vec::new(),
+        None => verify_segments(location.as_ref(), key).map_err(failed)?,
+    };
     let verified = ids.into_iter().map(|id| verify_one(location.as_ref(), id, key, arguments.deep));
     let views: Vec<VerifyView> = verified.collect::<Result<_, _>>().map_err(failed)?;
     match (&arguments.id, views.as_slice()) {
         (Some(_), [view]) if arguments.json => show(view)?,
-        _ if arguments.json => show(&serde_json::json!({ "backups": views }))?,
-        _ => out::stdout(&views.iter().map(line).collect::<String>()),
+        _ if arguments.json => show(&serde_json::json!({ "backups": views, "segments": segments }))?,
+        _ => out::stdout(&views.iter().map(line).chain(segments.iter().map(segment_line)).collect::<String>()),
     }
-    let bad: Vec<String> = views
+    let bad_backups = views
         .iter()
         .filter(|view| !view.valid)
-        .map(|view| format!("{}: {}", view.backup_id, view.error.as_deref().unwrap_or_default()))
-        .collect();
+        .map(|view| format!("{}: {}", view.backup_id, view.error.as_deref().unwrap_or_default()));
+    let bad_segments = segments.iter().filter(|view| !view.valid);
+    let bad_segments =
+        bad_segments.map(|view| format!("{}: {}", view.segment, view.error.as_deref().unwrap_or_default()));
+    let bad: Vec<String> = bad_backups.chain(bad_segments).collect();
     if bad.is_empty() { Ok(()) } else { Err(failed(format!("not sound: {}", bad.join("; ")))) }
+}
+
+fn segment_line(view: &SegmentView) -> String {
+    let valid = view.valid;
+    format!("{}: valid: {valid}, {} bytes\n", view.segment, view.bytes)
 }
 
 fn line(view: &VerifyView) -> String {
@@ -251,8 +274,15 @@ struct RestoreView<'a> {
     rooms: u64,
     messages: u64,
     kv_entries: u64,
+    /// The last log index of the old cluster that is in it.
     raft_index: u64,
+    /// When the backup was begun.
     timestamp: &'a str,
+    /// What was replayed of the archived log.
+    log_segments: u64,
+    log_entries: u64,
+    /// When the last of it had been applied.
+    until: Option<String>,
     cluster_id: &'a str,
     node_id: &'a str,
     data_dir: String,
@@ -263,7 +293,19 @@ struct RestoreView<'a> {
 fn restore(arguments: &RestoreArgs) -> Result<(), Failure> {
     let config = configured(&arguments.settings)?;
     let location = location_of(&config)?;
-    let id = named(location.as_ref(), &arguments.id)?;
+    let point = arguments.to.as_deref().map(read_point).transpose();
+    let point = point.map_err(|error: PointError| Failure::configuration(error.to_string()))?;
+    let (id, segments) = match point {
+        None => (named(location.as_ref(), &arguments.id)?, Vec::new()),
+        Some(point) => {
+            let name = if arguments.id == LATEST { None } else { Some(named(location.as_ref(), &arguments.id)?) };
+            let refused = |error: RouteError| failed(format!("{}: {error}", location.name()));
+            let route = find(location.as_ref(), name, point).map_err(refused)?;
+            (route.backup, route.segments)
+        }
+    };
+    let open = |name: &SegmentName| location.open_segment(name).map_err(|error| error.to_string());
+    let log = point.map(|until| ArchivedLog { segments: &segments, open: &open, until, as_far_as_sound: false });
     let input = location.open(id).map_err(failed)?;
     let seconds = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     let options = backup::RestoreOptions {
@@ -274,8 +316,9 @@ fn restore(arguments: &RestoreArgs) -> Result<(), Failure> {
         as_planned: false,
     };
     let data_dir = &config.node.data_dir;
-    let restored: Restored =
-        backup::restore(data_dir, input, &options).map_err(|error| failed(format!("{id}: {error}")))?;
+    let restored: Restored = backup::restore_to(data_dir, input, log.as_ref(), &|| true, &options)
+        .map_err(|error| failed(format!("{id}: {error}")))?;
+    let replayed = restored.replayed.as_ref();
     let view = RestoreView {
         status: if arguments.dry_run { "verified" } else { "restored" },
         backup_id: id,
@@ -284,18 +327,37 @@ fn restore(arguments: &RestoreArgs) -> Result<(), Failure> {
         rooms: restored.counts.rooms,
         messages: restored.counts.messages,
         kv_entries: restored.counts.kv_entries,
-        raft_index: restored.about.raft_index,
+        raft_index: restored.raft_index - 1,
         timestamp: &restored.about.timestamp,
+        log_segments: replayed.map_or(0, |replayed| replayed.segments),
+        log_entries: replayed.map_or(0, |replayed| replayed.entries),
+        until: replayed.and_then(|replayed| replayed.unix_ms).map(rfc3339_ms),
         cluster_id: &restored.cluster_id,
         node_id: &restored.node_id,
         data_dir: data_dir.display().to_string(),
         set_aside: restored.set_aside.as_ref().map(|path| path.display().to_string()),
         duration_ms: restored.duration_ms,
     };
-    if arguments.json { show(&view) } else { text(&view) }
+    if arguments.json {
+        return show(&view);
+    }
+    text(&view);
+    if point.is_none() {
+        say_where_the_log_leads(location.as_ref(), id);
+    }
+    Ok(())
 }
 
-fn text(view: &RestoreView<'_>) -> Result<(), Failure> {
+/// Whoever restores a backup alone is told what the archived log would add.
+fn say_where_the_log_leads(location: &dyn Location, id: BackupId) {
+    let listed = backup::list(location).ok().into_iter().flatten().find(|listed| listed.backup_id == id);
+    if let Some(end) = listed.and_then(|listed| listed.rolls_forward_to) {
+        let until = end.timestamp.unwrap_or_default();
+        out::stdout(&format!("the archived log leads on from it to log index {}, {until}: --to end\n", end.raft_index));
+    }
+}
+
+fn text(view: &RestoreView<'_>) {
     let mut text = format!(
         "status: {}\n{} of {}: {} sessions ({} of them were connected), {} rooms, {} messages, {} entries of the store, log index {}, {} ms\n",
         view.status,
@@ -309,6 +371,14 @@ fn text(view: &RestoreView<'_>) -> Result<(), Failure> {
         view.raft_index,
         view.duration_ms
     );
+    if view.log_segments > 0 {
+        let until = view.until.as_deref().unwrap_or("a time that is not known");
+        let _ = writeln!(
+            text,
+            "from there on {} entries in {} pieces of the archived log, up to {until}",
+            view.log_entries, view.log_segments
+        );
+    }
     if view.status == "restored" {
         let _ = writeln!(
             text,
@@ -320,7 +390,6 @@ fn text(view: &RestoreView<'_>) -> Result<(), Failure> {
         let _ = writeln!(text, "what was there is in {aside}");
     }
     out::stdout(&text);
-    Ok(())
 }
 
 fn prune(arguments: &PlainArgs) -> Result<(), Failure> {

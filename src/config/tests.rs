@@ -560,4 +560,13 @@ fn backups_need_a_place_a_long_key_and_a_directory_that_takes_them() {
     assert_eq!(config.backup.packing.compression_level, None);
     assert_eq!(config.backup.recovery.unwrap().attempts, 1, "none at all would be no recovery");
     assert!(refused(&[("WEBSOCKET_COMPRESSION_LEVEL", "20")]).contains("from 1 to 19"));
+    assert_eq!(config.backup.archive_interval, None);
+    let line = refused(&[("WEBSOCKET_BACKUP_ARCHIVE_LOG", "true")]);
+    assert!(line.contains("there are none") && line.contains("WEBSOCKET_STATE_BACKUP=true"), "{line}");
+    let archiving = loaded(&[
+        ("WEBSOCKET_STATE_BACKUP", "true"),
+        ("WEBSOCKET_BACKUP_LOCATION", &place),
+        ("WEBSOCKET_BACKUP_ARCHIVE_LOG", "true"),
+    ]);
+    assert_eq!(archiving.config.backup.archive_interval, Some(std::time::Duration::from_secs(10)));
 }

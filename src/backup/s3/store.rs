@@ -6,11 +6,12 @@ use std::io::{self, Read, Write};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use vedfolnir_cluster::backup::{BackupId, Written};
+use vedfolnir_cluster::archive::SegmentName;
+use vedfolnir_cluster::backup::{BackupError, BackupId, Written};
 
-use super::{Bucket, S3Error, Upload};
-use crate::backup::directory::{CHECKSUM, CHECKSUM_BYTES_MAX, SUFFIX, checksum_in, checksum_line};
-use crate::backup::location::{Location, LocationError, Pending, Stored};
+use super::{Bucket, Object, S3Error, Upload};
+use crate::backup::directory::{CHECKSUM, CHECKSUM_BYTES_MAX, SEGMENT, SUFFIX, checksum_in, checksum_line};
+use crate::backup::location::{Location, LocationError, Pending, Stored, StoredSegment};
 use crate::observability::unix_ms;
 
 /// What has no checksum and is older than this was left by a process that is gone.
@@ -117,6 +118,46 @@ impl Location for Store {
             self.bucket.delete(&name).map_err(|error| self.failed(error))?;
         }
         Ok(())
+    }
+
+    fn segments(&self) -> Result<Vec<StoredSegment>, LocationError> {
+        let objects = self.bucket.list().map_err(|error| self.failed(error))?;
+        let segment = |object: Object| {
+            let name = object.name.strip_suffix(SEGMENT)?.parse().ok()?;
+            Some(StoredSegment { name, bytes: object.bytes })
+        };
+        let mut stored: Vec<StoredSegment> = objects.into_iter().filter_map(segment).collect();
+        stored.sort_unstable_by(|one, other| one.name.cmp(&other.name));
+        Ok(stored)
+    }
+
+    fn open_segment(&self, name: &SegmentName) -> Result<Box<dyn Read + Send>, LocationError> {
+        match self.bucket.open(&format!("{name}{SEGMENT}")) {
+            Ok(object) => Ok(Box::new(object)),
+            Err(error) if error.is_missing() => {
+                Err(LocationError::MissingSegment { segment: name.clone(), name: self.name() })
+            }
+            Err(error) => Err(self.failed(error)),
+        }
+    }
+
+    fn put_segment(&self, name: &SegmentName, bytes: &[u8]) -> Result<(), LocationError> {
+        // An object is seen as a whole or not at all; one of the same name has the same entries.
+        let object = format!("{name}{SEGMENT}");
+        self.bucket.put(&object, Bytes::copy_from_slice(bytes)).map_err(|error| self.failed(error))?;
+        let mut read_back = Vec::with_capacity(bytes.len());
+        let stored = self.bucket.open(&object).map_err(|error| self.failed(error))?;
+        let read = stored.take(bytes.len() as u64 + 1).read_to_end(&mut read_back);
+        read.map_err(|error| LocationError::io(error, self.name()))?;
+        if read_back != bytes {
+            let error = BackupError::Damaged("what was read back is not what was written".to_owned());
+            return Err(LocationError::Segment { segment: name.clone(), error });
+        }
+        Ok(())
+    }
+
+    fn delete_segment(&self, name: &SegmentName) -> Result<(), LocationError> {
+        self.bucket.delete(&format!("{name}{SEGMENT}")).map_err(|error| self.failed(error))
     }
 
     fn free_bytes(&self) -> Option<u64> {

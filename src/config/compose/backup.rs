@@ -45,11 +45,22 @@ pub(super) fn compose(values: &Values<'_>) -> BackupConfig {
     }
     let (subscriptions, session_data) =
         (values.get(&schema::PERSIST_SUBSCRIPTIONS), values.get(&schema::PERSIST_SESSION_DATA));
+    let archives = values.get(&schema::BACKUP_ARCHIVE_LOG);
+    if archives && !scheduled {
+        let reason = "the log leads on from scheduled backups, and there are none";
+        values.refuse(&schema::BACKUP_ARCHIVE_LOG, reason, "false, or WEBSOCKET_STATE_BACKUP=true");
+    }
+    if archives && !(subscriptions && session_data) {
+        let reason = "the log holds everything, also what WEBSOCKET_PERSIST_SUBSCRIPTIONS and \
+                      WEBSOCKET_PERSIST_SESSION_DATA keep out of backups";
+        values.refuse(&schema::BACKUP_ARCHIVE_LOG, reason, "false, or true for both");
+    }
     BackupConfig {
         contents: Contents { sessions: session_data, rooms: subscriptions },
         exported: json::Keep { connections: values.get(&schema::PERSIST_CONNECTIONS), subscriptions, session_data },
         location,
         interval: scheduled.then_some(interval),
+        archive_interval: archives.then(|| values.get(&schema::BACKUP_ARCHIVE_INTERVAL)),
         keep,
         packing,
         recovery: recovers.then(|| RecoveryConfig {

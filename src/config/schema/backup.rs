@@ -60,6 +60,24 @@ settings! {
     .default("0")
     .production("14");
 
+    BACKUP_ARCHIVE_LOG: Boolean = Setting::new(
+        "WEBSOCKET_BACKUP_ARCHIVE_LOG",
+        "backup-archive-log",
+        Boolean,
+        "What is committed between backups is archived beside them: a restore reaches any position, and the newest one",
+    )
+    .default("false")
+    .production("true");
+
+    BACKUP_ARCHIVE_INTERVAL: Span = Setting::new(
+        "WEBSOCKET_BACKUP_ARCHIVE_INTERVAL",
+        "backup-archive-interval",
+        Span::seconds(1, 3_600),
+        "How often: so much is lost at most with the quorum's disks",
+    )
+    .default("10")
+    .production("10");
+
     AUTO_RECOVERY: Boolean = Setting::new(
         "WEBSOCKET_AUTO_RECOVERY",
         "auto-recovery",

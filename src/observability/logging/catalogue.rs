@@ -127,6 +127,7 @@ pub static EVENT_TYPES: &[EventType] = table! {
         Error "certificate_reload_failed" "New certificates are no good; those in use stay" FAILED;
         Error "configuration_refused" "A new configuration is refused; the old one stays in force" &["setting", "reason"];
         Error "backup_failed" "A backup was not made" FAILED;
+        Error "backup_archive_failed" "What is committed between backups was not archived" FAILED;
         Error "backup_not_restored" "A new cluster could not start from a backup" &["backup_id", "error"];
         Error "alert_not_delivered" "An alert's receiver does not take it" FAILED;
     }
@@ -161,7 +162,8 @@ pub static EVENT_TYPES: &[EventType] = table! {
         Info "snapshot_installed" "The state was taken from a snapshot" &["index", "bytes", "duration_ms"];
         Info "format_raised" "The cluster writes a newer format" &["format"];
         Info "backup_completed" "A backup was made and read back" &["backup_id", "path", "bytes", "duration_ms", "index", "sessions"];
-        Info "backup_restored" "A new cluster starts from a backup" &["backup_id", "path", "duration_ms", "index", "sessions", "recovered_connections", "messages"];
+        Warning "backup_archive_gap" "Entries of the log were gone before they were archived: a backup is made at once" &["from", "to"];
+        Info "backup_restored" "A new cluster starts from a backup" &["backup_id", "path", "duration_ms", "index", "entries", "sessions", "recovered_connections", "messages"];
         Warning "memory_high" "The process uses more memory than it should" &["bytes", "limit_bytes"];
         Warning "alert_firing" "An alert's threshold is passed; member: whom an alert about the cluster is about" &["alert", "member", "value", "threshold"];
         Info "alert_resolved" "It is passed no more" &["alert", "member", "value", "threshold"];

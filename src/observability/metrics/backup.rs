@@ -42,4 +42,35 @@ pub(super) fn of_backups(families: &mut Families, backups: &Backups) {
         "From one backup of the schedule to the next",
         interval.as_secs_f64(),
     );
+    let Some(interval) = backups.config().archive_interval else { return };
+    families.counters(
+        "vedfolnir_backup_archive_segments_total",
+        "Pieces of the log that this node archived, and attempts that failed",
+        &[("result", "made", get(&stats.segments_made_total)), ("result", "failed", get(&stats.segments_failed_total))],
+    );
+    families.counter(
+        "vedfolnir_backup_archive_gaps_total",
+        "Times that entries of the log were purged before they were archived",
+        get(&stats.archive_gaps_total),
+    );
+    families.gauge(
+        "vedfolnir_backup_archive_kept",
+        "Pieces of the log in the location, as far as this node has looked",
+        get(&stats.segments_kept),
+    );
+    families.gauge(
+        "vedfolnir_backup_archive_index",
+        "The last log index that this node has archived; 0: none",
+        get(&stats.archived_index),
+    );
+    families.gauge(
+        "vedfolnir_backup_archive_timestamp_seconds",
+        "When that entry had been applied, since the Unix epoch; 0: none",
+        get(&stats.archived_unix_ms) / 1e3,
+    );
+    families.gauge(
+        "vedfolnir_backup_archive_interval_seconds",
+        "From one piece of the archived log to the next",
+        interval.as_secs_f64(),
+    );
 }
