@@ -2,13 +2,14 @@
 //! and what a follower does to the others that comes back so late that it needs a snapshot.
 //!
 //! ```text
-//!  fill: connect, join, vanish ─► history ─► publish at a rate ─► publish saturated ─► resumes ─► a follower is killed, misses
-//!  more than the log keeps, is started again
+//!  fill: connect, join, vanish ─► history ─► publish at a rate ─► publish saturated ─► resumes ─► backups, one restored ─►
+//!  a follower is killed, misses more than the log keeps, is started again
 //! ```
 //!
 //! A million sockets do not fit into one machine's ports, but a million sessions inside their recovery window do: each was
 //! registered, has its rooms, and can be resumed.
 
+mod backup;
 mod fill;
 mod late;
 mod latency;
@@ -93,6 +94,7 @@ impl Large<'_> {
         self.measure_latency(Load::Rate(self.arguments.rate), report).await?;
         self.measure_latency(Load::Saturated(self.arguments.publishers), report).await?;
         self.measure_resumes(report).await?;
+        self.measure_backups(report).await?;
         self.measure_late_follower(report).await
     }
 
