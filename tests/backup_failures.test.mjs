@@ -180,7 +180,7 @@ describe('a backup', { concurrency: true, timeout: 120_000 }, () => {
     const next = await make(node);
     assert.equal(next.status, 201, next.text);
     assert.deepEqual(unfinished(), []);
-    assert.match(node.output(), /an unfinished backup of a process that is gone was removed/);
+    assert.match(node.output(), /an unfinished (backup|file) of a process that is gone was removed/);
     for (const each of [id, next.id]) await isSound(location, each);
 
     // And under a running node nothing is restored, forced or not; it does not even notice.

@@ -166,3 +166,41 @@ describe('an object store', { timeout: 180_000 }, () => {
     }
   });
 });
+
+describe('an archived log in an object store', { timeout: 120_000 }, () => {
+  test('leads on from a backup to the last that was archived', async () => {
+    const store = await ObjectStore.start();
+    await store.createBucket(BUCKET);
+    const env = {
+      ...store.env,
+      WEBSOCKET_BACKUP_LOCATION: LOCATION,
+      WEBSOCKET_STATE_BACKUP: 'true',
+      WEBSOCKET_BACKUP_INTERVAL: '3600',
+      WEBSOCKET_BACKUP_ARCHIVE_LOG: 'true',
+      WEBSOCKET_BACKUP_ARCHIVE_INTERVAL: '1',
+      WEBSOCKET_RECOVERY_WINDOW: '10m',
+    };
+    const node = planNode('node', temporaryDirectory(), await portsOfNode(), { env });
+    await node.spawn().ready();
+    atEnd(() => node.kill('SIGKILL'));
+    const list = async () => {
+      const { code, stdout, stderr } = await run(['backup', 'list', '--json'], { env });
+      assert.equal(code, 0, stderr);
+      return JSON.parse(stdout).backups;
+    };
+    await until('the first backup', async () => (await list()).length === 1);
+    const client = await connect('client', node.url);
+    await client.join(ROOM);
+    for (let id = 0; id < 5; id += 1) await client.publish(ROOM, { id });
+    const { applied_index: applied } = await node.status();
+    await until('the log is archived', async () => (await list())[0].rolls_forward_to?.raft_index >= applied);
+    assert.ok((await store.keys(BUCKET)).some((key) => /^production\/eu\/log_[0-9a-f]+_\d+_\d+\.vfl$/.test(key)));
+    client.close();
+    await node.kill('SIGKILL');
+    const restore = (to) => run(['backup', 'restore', 'latest', ...to, '--dry-run', '--json', '--data-dir', path.join(temporaryDirectory(), 'data')], { env });
+    assert.equal(JSON.parse((await restore([])).stdout).messages, 0);
+    const { code, stdout, stderr } = await restore(['--to', 'end']);
+    assert.equal(code, 0, stderr);
+    assert.equal(JSON.parse(stdout).messages, 5);
+  });
+});

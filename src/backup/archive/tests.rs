@@ -122,6 +122,15 @@ fn the_log_behind_the_oldest_kept_backup_stays_and_what_leads_on_from_nothing_go
     back_up(location.as_ref(), NOON + 45, NEW, 45);
     prune(location.as_ref(), &keep(2)).unwrap();
     assert_eq!(kept(location.as_ref()), [of(OLD, &[(31, 40)]), of(NEW, &[(41, 50)])].concat());
+    let file = dir.path().join("backups").join(format!("{}.vfb", BackupId::at(NOON + 2)));
+    let content = std::fs::read(&file).unwrap();
+    std::fs::write(&file, "of another version").unwrap();
+    archive(location.as_ref(), OLD, 21, 30);
+    prune(location.as_ref(), &keep(2)).unwrap();
+    assert_eq!(kept(location.as_ref()).len(), 3, "what a kept backup needs is not known");
+    std::fs::write(&file, content).unwrap();
+    prune(location.as_ref(), &keep(2)).unwrap();
+    assert_eq!(kept(location.as_ref()).len(), 2);
     prune(location.as_ref(), &keep(1)).unwrap();
     assert_eq!(kept(location.as_ref()), of(NEW, &[(41, 50)]), "no backup leads to the old cluster's log");
 }
