@@ -6,6 +6,7 @@
 //!   stop: not ready ──► hand leadership over ──► serve for the delay ──► drain clients ──► stop Raft
 //! ```
 
+mod builder;
 mod listeners;
 mod reload;
 mod stop;
@@ -28,7 +29,7 @@ use vedfolnir_cluster::{Cluster, ClusterConfig, ClusterTls, Notice, StartError, 
 
 use crate::admin;
 use crate::alerts;
-use crate::app::{App, relay};
+use crate::app::App;
 use crate::backup::{self, Backups, RecoveryError};
 use crate::config::{Config, JwksConfig, MonitoringConfig, StopConfig};
 use crate::observability::monitor::Monitor;
@@ -43,6 +44,7 @@ use crate::tls;
 pub(crate) use listeners::ACCEPT_QUEUE_MAX;
 use listeners::{bind, bind_public, bind_tls, local, serve_operators, serve_until, url_of};
 
+pub use builder::ServerBuilder;
 pub use reload::Reloader;
 
 /// While a node cannot serve yet, the reason is logged this often.
@@ -155,13 +157,7 @@ pub enum ServerError {
 }
 
 impl Server {
-    /// Binds the listeners, forms, joins or rejoins the cluster, starts the service.
-    ///
-    /// From the moment the listeners are bound, health answers: live, and not ready until this returns.
-    ///
-    /// # Errors
-    /// One line that names the setting or peer, the value, the reason and the fix.
-    pub async fn start(config: Config) -> Result<Self, ServerError> {
+    async fn start(config: Config, app: App) -> Result<Self, ServerError> {
         prepare_data_dir(&config.node.data_dir)?;
         let data_dir = std::path::absolute(&config.node.data_dir).unwrap_or_else(|_| config.node.data_dir.clone());
         let admin_socket = admin::bind_socket(&data_dir).await.map(Some).or_else(tolerate_long_path)?;
@@ -218,7 +214,6 @@ impl Server {
         let backups = Arc::new(Backups::new(config.backup.clone()));
         node.set_backups(Arc::clone(&backups));
         let (cluster, notices) = start_cluster(&config, info, &backups).await?;
-        let app = if config.node.relay { relay::app() } else { App::builder().build() };
         let security = &config.security;
         let authenticator = Arc::clone(&security.authenticator);
         let rules = Arc::new(security.rules.with_tls_port(tls_port));

@@ -48,7 +48,7 @@ async fn what_an_application_says_of_itself_is_in_the_servers_log_metrics_and_st
     let config = load(&Inputs { environment, ..Inputs::default() }).unwrap().config;
     log::init(&config.log, "embedded").unwrap();
     let hash = config.hash.clone();
-    let server = Server::start(config).await.unwrap();
+    let server = Server::builder(config).start().await.unwrap();
     tokio::time::timeout(CEILING, server.ready()).await.unwrap();
     let monitor = server.monitor();
     let client: IpAddr = "192.168.1.100".parse().unwrap();

@@ -4,7 +4,7 @@
 #   tests/run.sh                      every test file
 #   tests/run.sh recovery cluster     only these
 #   tests/run.sh --long [FILE…]       those of tests/long, which take minutes and are not part of `make test`
-#   VEDFOLNIR_BIN=PATH tests/run.sh   with this binary; otherwise the debug binary is built with cargo
+#   VEDFOLNIR_BIN=PATH tests/run.sh   with this binary, and examples/ beside it; otherwise the debug ones are built with cargo
 #   tests/run.sh --install            only installs the clients (for tests/demo.mjs)
 #   VEDFOLNIR_PLANTED_BUG=NAME        with a program of `make planted-build`: to see the tests fail, docs/planted-bugs.md
 #   VEDFOLNIR_TEST_KEEP=1             keeps data directories and node logs, and says where
@@ -72,7 +72,9 @@ ln -sfn "$node_clients/node_modules" "$tests/node_modules"
 export VEDFOLNIR_PYTHONPATH
 [ "${1:-}" != --install ] || exit 0
 
+built=
 if [ -z "${VEDFOLNIR_BIN:-}" ]; then
+    built=yes
     say "cargo build --locked"
     (cd "$root" && cargo build --locked --bin vedfolnir >&2) || fail "vedfolnir does not build"
     target=${CARGO_TARGET_DIR:-target}
@@ -105,6 +107,13 @@ case "${files[*]}" in
     *object_store*)
         VEDFOLNIR_S3_PYTHONPATH=$(python_packages "$tests/requirements-s3.txt" tests-s3)
         export VEDFOLNIR_S3_PYTHONPATH
+        ;;
+esac
+case "${built}${files[*]}" in
+    yes*embedded*)
+        # Beside the program. Of the whole workspace, so that they have the features that the tests were built with.
+        say "cargo build --locked --workspace --example chat"
+        (cd "$root" && cargo build --locked --workspace --example chat >&2) || fail "the examples do not build"
         ;;
 esac
 options=(--test --test-concurrency="${VEDFOLNIR_TEST_FILES:-2}" --test-reporter="$tests/support/reporter.mjs" --test-reporter-destination=stdout)

@@ -36,7 +36,7 @@ pub(super) async fn run(arguments: &TellingArgs) -> Result<Report, BenchError> {
     let environment = settings.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
     let loaded = load(&Inputs { environment, ..Inputs::default() }).map_err(|error| other(&error))?;
     log::init(&loaded.config.log, "bench").map_err(|error| other(&error))?;
-    let server = Server::start(loaded.config).await.map_err(|error| other(&error))?;
+    let server = Server::builder(loaded.config).start().await.map_err(|error| other(&error))?;
     let monitor = server.monitor();
     let mut report = Report::new(&arguments.label, "telling: one thread that tells".to_owned());
 

@@ -9,13 +9,14 @@ use vedfolnir_protocol::socket_io::args;
 
 use super::placeholder;
 
-/// What a client sent with an event.
+/// What a client sent with an event, or with its ack of one.
 ///
-/// Invariant: `array` is a checked JSON array whose first element is the event's name.
+/// Invariant: `array` is a checked JSON array whose first element, if it is `named`, is the event's name.
 #[derive(Clone, Debug)]
 pub struct Args {
     array: Bytes,
     attachments: Vec<Bytes>,
+    named: bool,
 }
 
 /// An argument is missing or not what was expected.
@@ -32,12 +33,20 @@ pub enum ArgsRefused {
 impl Args {
     /// Of a checked event.
     pub(crate) const fn new(array: Bytes, attachments: Vec<Bytes>) -> Self {
-        Self { array, attachments }
+        Self { array, attachments, named: true }
     }
 
-    /// The event's name.
+    /// Of a checked ack, which names no event.
+    pub(crate) const fn of_ack(array: Bytes, attachments: Vec<Bytes>) -> Self {
+        Self { array, attachments, named: false }
+    }
+
+    /// The event's name; empty of an ack.
     #[must_use]
     pub fn event(&self) -> Cow<'_, str> {
+        if !self.named {
+            return Cow::Borrowed("");
+        }
         args::event_name(&self.array).unwrap_or_default()
     }
 
@@ -45,7 +54,7 @@ impl Args {
     #[must_use]
     pub fn arguments(&self) -> Vec<&RawValue> {
         let mut elements = args::elements(&self.array).unwrap_or_default();
-        if !elements.is_empty() {
+        if self.named && !elements.is_empty() {
             elements.remove(0);
         }
         elements
@@ -131,5 +140,13 @@ mod tests {
         assert_eq!(tail, r#"[{"_placeholder":true,"num":0}]"#);
         assert_eq!(attachments, [Bytes::from_static(b"b")]);
         assert_eq!(args.tail(0).1.len(), 2);
+    }
+
+    #[test]
+    fn an_ack_has_arguments_and_no_name() {
+        let ack = Args::of_ack(Bytes::from_static(b"[1,\"x\"]"), Vec::new());
+        assert_eq!((ack.event().as_ref(), ack.len(), ack.get::<u8>(0).unwrap()), ("", 2, 1));
+        assert_eq!(ack.tail(1).0, r#"["x"]"#);
+        assert!(Args::of_ack(Bytes::from_static(b"[]"), Vec::new()).is_empty());
     }
 }

@@ -22,6 +22,7 @@
 //! in that order too. A handler's ack stands behind the emits that it made.
 
 mod args;
+mod ask;
 mod emit;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
@@ -42,6 +43,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, OnceLock, Weak};
 
 pub use args::{Args, ArgsRefused};
+pub use ask::{ACK_TIMEOUT, AckError, EmitWithAck};
 pub use emit::{Committed, Emission, EmitError, Emitter, Volatile};
 pub use handshake::{ConnectAccept, ConnectRefusal, Handshake, RequestInfo};
 pub use namespace::{Namespace, NamespaceBuilder};

@@ -25,6 +25,10 @@ impl Socket {
         Self { inner }
     }
 
+    pub(crate) const fn session(&self) -> &Arc<SessionSocket> {
+        &self.inner
+    }
+
     /// The public id, also a room of its own; the same after a resume.
     #[must_use]
     pub fn sid(&self) -> &str {

@@ -60,7 +60,7 @@ async fn serve(loaded: Loaded, settings: SettingsArgs) -> Result<(), Failure> {
         (reason, Impatience { signals, further })
     });
     let server = tokio::select! {
-        started = Server::start(loaded.config.clone()) => started?,
+        started = Server::builder(loaded.config.clone()).start() => started?,
         (reason, _) = &mut asked => {
             tracing::info!(reason, "stopped before the node was a member of its cluster");
             return Ok(());

@@ -46,7 +46,7 @@ pub struct ServiceConfig {
     pub handshake_timeout: Duration,
     /// Bounds of each socket's outbox.
     pub outbox: OutboxLimits,
-    /// Handlers of one connection in flight; beyond them the connection is not read.
+    /// Handlers of one connection in flight, those that wait for its acks left out; beyond them the connection is not read.
     pub handlers_in_flight_max: usize,
     /// Bytes of arguments that those handlers hold; beyond them the connection is not read.
     pub handlers_bytes_max: usize,

@@ -167,7 +167,7 @@ impl Dispatcher {
 
 fn close(socket: Option<Arc<SessionSocket>>, cause: CloseCause) {
     if let Some(socket) = socket {
-        socket.outbox.close();
+        socket.close();
         socket.link.close(cause);
     }
 }

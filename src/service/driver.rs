@@ -210,7 +210,9 @@ impl Session {
     }
 
     fn may_handle(&self) -> bool {
-        self.handlers_in_flight < self.service.config.handlers_in_flight_max
+        // A handler that waits for its client's ack does not keep that ack from being read.
+        let asks: usize = self.sockets.iter().map(|socket| socket.asks.len()).sum();
+        self.handlers_in_flight.saturating_sub(asks) < self.service.config.handlers_in_flight_max
             && self.handlers_bytes < self.service.config.handlers_bytes_max
             && self.unwritten_bytes() < UNWRITTEN_BYTES_MAX
     }

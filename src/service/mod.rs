@@ -11,6 +11,7 @@
 
 mod affinity;
 mod arrival;
+pub(crate) mod asks;
 mod config;
 mod dispatcher;
 mod drain;

@@ -156,8 +156,8 @@ struct Queue {
     cursor: LogPosition,
     handed: LogPosition,
     mode: Mode,
-    /// Acks that stand behind emits up to a log index which the socket has not pulled yet. At most as many as handlers
-    /// may be in flight.
+    /// Acks, and events that ask for one, that stand behind emits up to a log index which the socket has not pulled yet. Of
+    /// the former at most as many as handlers may be in flight, of the latter what the limits allow.
     held: Vec<(u64, EncodedEvent)>,
 }
 
@@ -259,15 +259,20 @@ impl Outbox {
     /// An ack. It stands behind every durable event up to log index `after` that concerns this socket. Bounded by the
     /// handlers in flight, whose input waits while too much is queued.
     pub(crate) fn push_ack(&self, after: u64, ack: EncodedEvent) -> Pushed {
+        self.queue.lock().push_behind(after, ack)
+    }
+
+    /// An event that asks for an ack, where an ack would stand. `None`: it would pass the limits, and something waits: a
+    /// client that reads nothing makes no queue.
+    pub(crate) fn push_ask(&self, after: u64, event: EncodedEvent) -> Option<Pushed> {
         let mut queue = self.queue.lock();
-        match queue.mode {
-            Mode::Closed => Pushed::Ignored,
-            Mode::CatchingUp if queue.cursor.index < after => {
-                queue.held.push((after, ack));
-                Pushed::Queued { first: true }
-            }
-            _ => queue.push(Waiting::other(ack)),
+        let held_bytes: usize = queue.held.iter().map(|(_, held)| held.len()).sum();
+        let (frames, bytes) = (queue.frames.len() + queue.held.len(), queue.bytes + held_bytes);
+        let full = frames >= self.limits.frames_max || bytes + event.len() > self.limits.bytes_max;
+        if frames > 0 && full {
+            return None;
         }
+        Some(queue.push_behind(after, event))
     }
 
     /// A chunk of the history after the cursor, each event with its position; everything up to `reached` is in it.
@@ -339,6 +344,17 @@ impl Outbox {
 }
 
 impl Queue {
+    fn push_behind(&mut self, after: u64, event: EncodedEvent) -> Pushed {
+        match self.mode {
+            Mode::Closed => Pushed::Ignored,
+            Mode::CatchingUp if self.cursor.index < after => {
+                self.held.push((after, event));
+                Pushed::Queued { first: true }
+            }
+            _ => self.push(Waiting::other(event)),
+        }
+    }
+
     fn push(&mut self, waiting: Waiting) -> Pushed {
         let first = self.frames.is_empty();
         self.bytes += waiting.frame.len();

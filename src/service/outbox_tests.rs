@@ -186,6 +186,28 @@ fn acks_stand_behind_the_emits_made_before_them() {
 }
 
 #[test]
+fn questions_stand_where_acks_do_and_are_refused_while_too_much_waits() {
+    let outbox = live(OutboxLimits { bytes_max: 10, frames_max: 3 });
+    assert!(outbox.push_ask(0, event("larger than ten bytes".into())).is_some(), "alone it goes");
+    assert_eq!(outbox.push_ask(0, event("x".into())), None);
+    drain(&outbox);
+    push(&outbox, 1);
+    assert_eq!(outbox.push_ask(1, event("a".into())), Some(Pushed::Queued { first: false }));
+    outbox.push_ask(1, event("b".into()));
+    assert_eq!(outbox.push_ask(1, event("c".into())), None, "a fourth frame");
+    assert_eq!(push(&outbox, 2), Pushed::Overflowed);
+    assert_eq!(drain(&outbox), ["1", "a", "b"]);
+    for question in ["c", "d", "e"] {
+        assert!(outbox.push_ask(2, event(question.into())).is_some());
+    }
+    assert_eq!(outbox.push_ask(2, event("f".into())), None, "what is held counts, too");
+    outbox.replayed(std::iter::once((at(2), event("2".into()))), at(2));
+    assert_eq!(drain(&outbox), ["2", "c", "d", "e"]);
+    outbox.close();
+    assert_eq!(outbox.push_ask(0, event("x".into())), Some(Pushed::Ignored));
+}
+
+#[test]
 fn volatile_events_carry_the_cursor_and_yield() {
     let outbox = live(OutboxLimits { bytes_max: 10, frames_max: 10 });
     let volatile = |completed| outbox.push_volatile(completed, |cursor| event(format!("v{}", cursor.index)));

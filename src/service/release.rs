@@ -93,7 +93,7 @@ pub(crate) fn end(socket: &SessionSocket) {
 }
 
 fn release(socket: &SessionSocket, command: Command) {
-    socket.outbox.close();
+    socket.close();
     let service = &socket.service;
     service.hub.write().detach(socket.pid, socket.epoch);
     propose(service, command);

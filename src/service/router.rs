@@ -30,8 +30,12 @@ impl Session {
                     self.route_event(socket, Args::new(args, attachments), ack_id);
                 }
             }
-            // No handler emits with an ack yet: whatever id comes, nobody waits for it.
-            Event::Ack { .. } => ServiceStats::one(&self.service.stats.acks_in_total),
+            Event::Ack { namespace, id, args, attachments } => {
+                ServiceStats::one(&self.service.stats.acks_in_total);
+                if let Some(socket) = self.socket(&namespace) {
+                    socket.answered(id, Args::of_ack(args, attachments));
+                }
+            }
             Event::Disconnect { namespace } => {
                 if let Some(at) = self.sockets.iter().position(|socket| socket.namespace.name() == &*namespace) {
                     let socket = self.sockets.remove(at);

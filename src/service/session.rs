@@ -6,14 +6,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 use parking_lot::Mutex;
 use vedfolnir_cluster::Ticket;
-use vedfolnir_cluster::state::{Epoch, LogPosition, PidHash, Record, Response};
+use vedfolnir_cluster::state::{Epoch, LogPosition, Payload, PidHash, Record, Response};
 use vedfolnir_protocol::{EncodedEvent, encode_ack, encode_event, encode_offset};
 
 use super::Inner;
+use super::asks::Asks;
 use super::link::Link;
 use super::outbox::{OnWritten, Outbox, Pushed};
 use super::stats::ServiceStats;
-use crate::app::Namespace;
+use crate::app::{Args, Namespace};
 use crate::observability::traces::Parent;
 use crate::security::auth::Identity;
 
@@ -37,6 +38,8 @@ pub(crate) struct SessionSocket {
     pub(crate) data: Bytes,
     pub(crate) outbox: Outbox,
     pub(crate) link: Arc<Link>,
+    /// What it has asked its client.
+    pub(crate) asks: Asks,
     /// The trace that the client's connection is in; looked for only where traces are on.
     pub(crate) trace: Option<Parent>,
     /// Emits in flight whose futures were dropped: acks stand behind them all the same.
@@ -70,7 +73,8 @@ impl SessionSocket {
         let OpenedSession { pid, epoch, sid, user, data, replay_after } = opened;
         let outbox = Outbox::new(service.config.outbox, replay_after);
         let (orphans, emitted) = (Mutex::new(Vec::new()), AtomicU64::new(0));
-        Self { service, namespace, pid, epoch, sid, user, identity, data, outbox, link, trace, orphans, emitted }
+        let asks = Asks::new(epoch);
+        Self { service, namespace, pid, epoch, sid, user, identity, data, outbox, link, asks, trace, orphans, emitted }
     }
 
     /// Whether clients of the namespace can resume.
@@ -108,6 +112,32 @@ impl SessionSocket {
         let ack = encode_ack(self.namespace.name(), id, args, attachments);
         let pushed = self.outbox.push_ack(self.emitted.load(Ordering::Acquire), ack);
         self.wake_after(pushed);
+    }
+
+    /// An event that the client is to acknowledge under `id`, behind the emits made before it; false: too much waits to be
+    /// written.
+    pub(crate) fn push_ask(&self, id: u64, payload: &Payload) -> bool {
+        // Without an offset: the client would take it for its callback.
+        let event = encode_event(self.namespace.name(), &payload.text, &payload.attachments, Some(id), None);
+        let pushed = self.outbox.push_ask(self.emitted.load(Ordering::Acquire), event);
+        if let Some(pushed) = pushed {
+            self.wake_after(pushed);
+        }
+        pushed.is_some()
+    }
+
+    /// The client acknowledges an event.
+    pub(crate) fn answered(&self, id: u64, args: Args) {
+        if !self.asks.answered(id, args) {
+            // Too late, or for an earlier connection, or made up.
+            ServiceStats::one(&self.service.stats.acks_unexpected_total);
+        }
+    }
+
+    /// Nothing is written or waited for any more.
+    pub(crate) fn close(&self) {
+        self.outbox.close();
+        self.asks.close();
     }
 
     fn wake_after(&self, pushed: Pushed) {
@@ -173,15 +203,30 @@ impl SessionSocket {
         self.orphans.lock().is_empty() && self.service.progress.completed() >= self.emitted.load(Ordering::Acquire)
     }
 
-    /// Waits until every emit made so far is in the order and the dispatcher is past it.
+    /// Waits until every emit made so far is in the order and the dispatcher is past it. Cancel-safe.
     pub(crate) async fn settle_emits(&self) {
-        let orphans = std::mem::take(&mut *self.orphans.lock());
-        for ticket in orphans {
+        let mut unsettled = Unsettled { socket: self, tickets: std::mem::take(&mut *self.orphans.lock()) };
+        while let Some(ticket) = unsettled.tickets.last_mut() {
             if let Ok(Response::Published { position }) = ticket.await {
                 self.emitted_at(position.index);
             }
+            unsettled.tickets.pop();
         }
         self.service.progress.reached(self.emitted.load(Ordering::Acquire)).await;
+    }
+}
+
+/// Emits that somebody waits for behind others; if that is given up, the next one to ask waits for them.
+struct Unsettled<'a> {
+    socket: &'a SessionSocket,
+    tickets: Vec<Ticket>,
+}
+
+impl Drop for Unsettled<'_> {
+    fn drop(&mut self) {
+        if !self.tickets.is_empty() {
+            self.socket.orphans.lock().append(&mut self.tickets);
+        }
     }
 }
 

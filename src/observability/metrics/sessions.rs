@@ -58,6 +58,17 @@ pub(super) fn of_sessions(families: &mut Families, stats: &ServiceStats) {
             ("result", "dropped", get(&stats.volatile_dropped_total)),
         ],
     );
+    families.counters(
+        "vedfolnir_client_acks_total",
+        "Events of the application that a client was to acknowledge, and acks that nobody waited for",
+        &[
+            ("outcome", "answered", get(&stats.asks_answered_total)),
+            ("outcome", "timed_out", get(&stats.asks_timed_out_total)),
+            ("outcome", "disconnected", get(&stats.asks_disconnected_total)),
+            ("outcome", "refused", get(&stats.asks_refused_total)),
+            ("outcome", "unexpected", get(&stats.acks_unexpected_total)),
+        ],
+    );
     families.times(
         "vedfolnir_resume_seconds",
         "From a client's wish to have its session back until it was its own again, or refused",

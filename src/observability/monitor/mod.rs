@@ -23,7 +23,7 @@
 //! # let environment = settings.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
 //! let loaded = load(&Inputs { environment, ..Inputs::default() })?;
 //! log::init(&loaded.config.log, "my-server")?;
-//! let server = Server::start(loaded.config).await?;
+//! let server = Server::builder(loaded.config).start().await?;
 //! let monitor = server.monitor();
 //! let client: IpAddr = [192, 168, 1, 100].into();
 //!

@@ -63,6 +63,16 @@ pub struct ServiceStats {
     pub events_in_total: AtomicU64,
     /// Acks from clients.
     pub acks_in_total: AtomicU64,
+    /// Acks from clients that nobody waited for (any more).
+    pub acks_unexpected_total: AtomicU64,
+    /// Events to clients whose ack came in time.
+    pub asks_answered_total: AtomicU64,
+    /// Events to clients whose ack did not come in time.
+    pub asks_timed_out_total: AtomicU64,
+    /// Events to clients whose connection ended before the ack.
+    pub asks_disconnected_total: AtomicU64,
+    /// Events with an ack that were not sent: too many waited, or the client would not have accepted it.
+    pub asks_refused_total: AtomicU64,
     /// Events from clients, by name.
     pub events_in: EventCounts,
     /// Events written to clients.

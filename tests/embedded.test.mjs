@@ -1,0 +1,142 @@
+// Programs of examples/, which embed the server, with official clients.
+
+import assert from 'node:assert/strict';
+import { mkdir } from 'node:fs/promises';
+import path from 'node:path';
+import { before, test } from 'node:test';
+
+import { io } from 'socket.io-client';
+
+import { atEnd } from './support/cleanup.mjs';
+import { BINARY, Node, portsOfNode, temporaryDirectory } from './support/cluster.mjs';
+import { next, until } from './support/wait.mjs';
+
+const EXAMPLES = path.join(path.dirname(BINARY), 'examples');
+/** More than may wait for their acks at once. */
+const ACKS_AWAITED_MAX = 256;
+
+/** An example as a node of its own, ready. */
+async function start(name, args = [], env = {}) {
+  const directory = temporaryDirectory();
+  await mkdir(directory, { recursive: true });
+  const ports = await portsOfNode();
+  const node = new Node({
+    name,
+    directory,
+    binary: path.join(EXAMPLES, name),
+    args,
+    url: `http://127.0.0.1:${ports.service}`,
+    env: {
+      WEBSOCKET_DATA_DIR: path.join(directory, 'data'),
+      WEBSOCKET_PORT: String(ports.service),
+      WEBSOCKET_CLUSTER_ADDR: `127.0.0.1:${ports.cluster}`,
+      WEBSOCKET_ADMIN_BIND: `127.0.0.1:${ports.admin}`,
+      ...env,
+    },
+  });
+  node.spawn();
+  atEnd(() => node.kill('SIGKILL'));
+  return node.ready();
+}
+
+const open = new Set();
+atEnd(() => {
+  for (const socket of open) socket.close();
+});
+
+/** A connected client. */
+async function connect(url, options = {}) {
+  const socket = io(url, { forceNew: true, transports: ['websocket'], reconnectionDelay: 20, reconnectionDelayMax: 100, ...options });
+  open.add(socket);
+  await next(socket, 'connect');
+  return socket;
+}
+
+async function counted(node, outcome) {
+  const page = await (await fetch(`${node.url}/websocket/metrics`)).text();
+  return Number(new RegExp(`^vedfolnir_client_acks_total\\{outcome="${outcome}"\\} (\\d+)$`, 'm').exec(page)[1]);
+}
+
+let chat;
+/** The same, with less patience. */
+let hasty;
+before(async () => {
+  [chat, hasty] = await Promise.all([start('chat', ['--introduce-within', '60']), start('chat', ['--introduce-within', '0.2'])]);
+});
+
+for (const transport of ['polling', 'websocket']) {
+  test(`chat: over ${transport} the server asks the client, and its answer reaches the room with its picture`, async () => {
+    const options = { transports: [transport], upgrade: false };
+    const [ada, ben] = await Promise.all([connect(chat.url, options), connect(chat.url, options)]);
+    const room = `hall ${transport}`;
+    const picture = Buffer.from([0, 1, 2, 255]);
+    for (const [name, socket] of [['ada', ada], ['ben', ben]]) {
+      socket.on('introduce', (...args) => {
+        const answer = args.pop();
+        assert.deepEqual(args, [room], 'no offset stands where the callback belongs');
+        answer(name, picture);
+      });
+    }
+    assert.equal(typeof (await ada.timeout(10_000).emitWithAck('enter', room)).offset, 'string');
+    const heard = next(ada, 'entered');
+    await ben.timeout(10_000).emitWithAck('enter', room);
+    const [name, shown] = await heard;
+    assert.deepEqual([name, Buffer.from(shown)], ['ben', picture]);
+    const said = next(ben, 'said');
+    await ada.timeout(10_000).emitWithAck('say', room, 'hello');
+    assert.deepEqual((await said).slice(0, 2), [ada.id, 'hello']);
+  });
+}
+
+test('chat: who does not answer in time is told so, and its late answer is nobody\'s', async () => {
+  const socket = await connect(hasty.url);
+  let answer;
+  socket.on('introduce', (_, callback) => { answer = callback; });
+  const { error } = await socket.timeout(10_000).emitWithAck('enter', 'late');
+  assert.equal(error.code, 'ack_timed_out');
+  assert.deepEqual([await counted(hasty, 'timed_out'), await counted(hasty, 'unexpected')], [1, 0]);
+  answer('late', null);
+  await until('the late answer has come', async () => (await counted(hasty, 'unexpected')) === 1);
+  assert.equal((await socket.timeout(10_000).emitWithAck('say', 'late', 'x')).error.code, 'forbidden', 'the connection stands');
+});
+
+test('chat: an answer that was outstanding when the connection ended is lost with it, and never taken for another', async () => {
+  const socket = await connect(chat.url);
+  const [disconnected, unexpected] = [await counted(chat, 'disconnected'), await counted(chat, 'unexpected')];
+  let answer;
+  socket.on('introduce', (_, callback) => { answer ??= callback; });
+  socket.emit('enter', 'cut');
+  await until('the server asks', () => answer);
+  const back = next(socket, 'connect');
+  socket.io.engine.close();
+  await back;
+  assert.ok(socket.recovered);
+  await until('the wait is over', async () => (await counted(chat, 'disconnected')) === disconnected + 1);
+  const asked = next(socket, 'introduce');
+  const entering = socket.timeout(10_000).emitWithAck('enter', 'cut');
+  const [, second] = await asked;
+  answer('the first time', null);
+  await until('the answer to the lost question has come', async () => (await counted(chat, 'unexpected')) === unexpected + 1);
+  const entered = next(socket, 'entered');
+  second('the second time', null);
+  assert.ok((await entering).offset);
+  assert.equal((await entered)[0], 'the second time');
+});
+
+test('chat: more questions than may wait are refused, and those that wait do not keep their answers from being read', async () => {
+  const socket = await connect(chat.url);
+  const answers = [];
+  const beyond = 20;
+  let refused = 0;
+  // All of them wait at once, longer than any handlers may that hold up their client.
+  socket.on('introduce', (_, callback) => answers.push(callback));
+  const entering = Array.from({ length: ACKS_AWAITED_MAX + beyond }, (_, index) =>
+    socket.timeout(30_000).emitWithAck('enter', `crowd ${index % 4}`).then((reply) => {
+      if (reply.error?.code === 'limit_exceeded') refused += 1;
+      return reply;
+    }));
+  await until('the last ones are refused', () => refused === beyond && answers.length === ACKS_AWAITED_MAX);
+  for (const answer of answers) answer('crowd', null);
+  const replies = await Promise.all(entering);
+  assert.equal(replies.filter(({ offset }) => offset).length, ACKS_AWAITED_MAX, JSON.stringify(replies.find(({ error }) => error && error.code !== 'limit_exceeded')));
+});
