@@ -9,14 +9,14 @@
 //! | `enter(room)` | The client gets `introduce(room)`, which it acknowledges with `(name, picture)`. `{offset}` once the room knows: `entered(name, picture)` |
 //! | `say(room, text)` | `{offset}` once the room, its author too, gets `said(sid, text)` |
 //!
-//! All settings of `vedfolnir start` hold, as environment variables: several of these make a cluster. Errors are acks
-//! `{error: {code, message}}`.
+//! Rooms get `gone(sid, reason)` when a connection ends. Errors are acks `{error: {code, message}}`. All settings of
+//! `vedfolnir start` hold, as environment variables: several of these make a cluster.
 
 use std::error::Error;
 use std::time::Duration;
 
 use serde_json::json;
-use vedfolnir::app::{ACK_TIMEOUT, App, Args, EmitError, EventPayload, Reply, Socket};
+use vedfolnir::app::{ACK_TIMEOUT, App, CloseReason, EmitError, EventPayload, Reply, Socket};
 use vedfolnir::config::{Inputs, load};
 use vedfolnir::observability::log;
 use vedfolnir::server::Server;
@@ -52,13 +52,25 @@ fn introduce_within() -> Result<Duration, Box<dyn Error>> {
 fn chat(introduce_within: Duration) -> App {
     App::builder()
         .namespace("/", |ns| {
-            ns.on("enter", move |socket: Socket, args: Args| enter(socket, args, introduce_within)).on("say", say)
+            ns.on("enter", move |socket: Socket, (room,): (String,)| enter(socket, room, introduce_within))
+                .on("say", say)
+                .on_disconnect(|socket: Socket, reason: CloseReason| async move {
+                    // Before anything is waited for: a session that has ended may not emit.
+                    let rooms = socket.rooms();
+                    let others = rooms.into_iter().filter(|room| **room != *socket.sid());
+                    let telling: Vec<_> =
+                        others.map(|room| socket.to(room).emit("gone", &[socket.sid(), reason.as_str()])).collect();
+                    for told in telling {
+                        if let Err(error) = told.await {
+                            tracing::warn!(%error, "a room was not told that somebody is gone");
+                        }
+                    }
+                })
         })
         .build()
 }
 
-async fn enter(socket: Socket, args: Args, within: Duration) -> Reply {
-    let Ok(room) = args.get::<String>(0) else { return Reply::error("bad_request", "enter(room): which room?") };
+async fn enter(socket: Socket, room: String, within: Duration) -> Reply {
     let introduction = match socket.emit_with_ack("introduce", &[&room]).timeout(within).await {
         Ok(introduction) => introduction,
         Err(error) => return error.into(),
@@ -77,10 +89,7 @@ async fn enter(socket: Socket, args: Args, within: Duration) -> Reply {
     }
 }
 
-async fn say(socket: Socket, args: Args) -> Reply {
-    let (Ok(room), Ok(text)) = (args.get::<String>(0), args.get::<String>(1)) else {
-        return Reply::error("bad_request", "say(room, text): two texts");
-    };
+async fn say(socket: Socket, (room, text): (String, String)) -> Reply {
     if !socket.rooms().iter().any(|entered| **entered == *room) {
         return Reply::error("forbidden", "enter the room first");
     }

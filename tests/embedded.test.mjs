@@ -140,3 +140,75 @@ test('chat: more questions than may wait are refused, and those that wait do not
   const replies = await Promise.all(entering);
   assert.equal(replies.filter(({ offset }) => offset).length, ACKS_AWAITED_MAX, JSON.stringify(replies.find(({ error }) => error && error.code !== 'limit_exceeded')));
 });
+
+test('chat: arguments that do not fit are answered by themselves, and name what is wrong', async () => {
+  const socket = await connect(chat.url);
+  const { error } = await socket.timeout(10_000).emitWithAck('say', 'hall', { not: 'a text' });
+  assert.equal(error.code, 'bad_request');
+  assert.match(error.message, /^say: argument 1 is not as expected: .*string/);
+  assert.match((await socket.timeout(10_000).emitWithAck('say')).error.message, /argument 0 is missing/);
+});
+
+for (const [how, reason] of [['disconnect', 'client namespace disconnect'], ['engine', 'transport close']]) {
+  test(`chat: a room hears once that somebody is gone, and why: ${reason}`, async () => {
+    const [stays, goes] = await Promise.all([connect(chat.url), connect(chat.url, { reconnection: false })]);
+    const room = `gone by ${how}`;
+    for (const socket of [stays, goes]) {
+      socket.on('introduce', (_, callback) => callback('somebody', null));
+      await socket.timeout(10_000).emitWithAck('enter', room);
+    }
+    const heard = [];
+    stays.on('gone', (sid, why) => heard.push([sid, why]));
+    const sid = goes.id;
+    if (how === 'engine') goes.io.engine.close();
+    else goes.disconnect();
+    await until('the room hears it', () => heard.length > 0);
+    // What comes after it in the order would come after a second one, too.
+    const said = next(stays, 'said');
+    await stays.timeout(10_000).emitWithAck('say', room, 'still here?');
+    await said;
+    assert.deepEqual(heard, [[sid, reason]]);
+  });
+}
+
+const conformance = (args) => start('conformance', args);
+let plain;
+const PING = ['--ping-interval', '300ms', '--ping-timeout', '200ms'];
+before(async () => {
+  plain = await conformance(PING);
+});
+
+for (const transport of ['polling', 'websocket']) {
+  for (const namespace of ['/', '/custom']) {
+    test(`conformance: ${namespace} over ${transport} says what it was told, binary too`, async () => {
+      const auth = { token: 'abc', deep: [1, null] };
+      const socket = io(plain.url + namespace, { forceNew: true, transports: [transport], upgrade: false, auth });
+      open.add(socket);
+      const told = next(socket, 'auth');
+      await next(socket, 'connect');
+      assert.deepEqual(await told, [auth]);
+      const args = [1, 'two', { three: [Buffer.from([3]), null] }, Buffer.from([4, 5])];
+      const back = next(socket, 'message-back');
+      socket.emit('message', ...args);
+      assert.deepEqual(await back, args);
+      const acked = await new Promise((resolve) => { socket.emit('message-with-ack', ...args, (...answer) => resolve(answer)); });
+      assert.deepEqual(acked, args);
+      socket.emit('nobody handles this');
+      assert.equal(await socket.timeout(10_000).emitWithAck('message-with-ack', 'still'), 'still');
+    });
+  }
+}
+
+test('conformance: its intervals and recovery are options', async () => {
+  const text = await (await fetch(`${plain.url}/socket.io/?EIO=4&transport=polling`)).text();
+  const { pingInterval, pingTimeout } = JSON.parse(text.slice(1));
+  assert.deepEqual([pingInterval, pingTimeout], [300, 200]);
+  const recovering = await conformance(['--recovery', 'on']);
+  for (const [node, expected] of [[plain, false], [recovering, true]]) {
+    const socket = await connect(node.url);
+    const again = next(socket, 'connect');
+    socket.io.engine.close();
+    await again;
+    assert.equal(socket.recovered ?? false, expected);
+  }
+});

@@ -88,6 +88,13 @@ impl ConnectRefusal {
         Self { message: message.into(), data: None }
     }
 
+    /// With data for programs: what `error.data` of the client's `connect_error` is. What JSON cannot express is left out.
+    #[must_use]
+    pub fn with_data<T: serde::Serialize + ?Sized>(mut self, data: &T) -> Self {
+        self.data = serde_json::value::to_raw_value(data).ok();
+        self
+    }
+
     /// A refusal whose data are `{"code": code}`, for programs. The code is letters and underscores.
     pub(crate) fn with_code(message: &str, code: &'static str) -> Self {
         let data = RawValue::from_string(format!("{{\"code\":\"{code}\"}}")).ok();

@@ -2,12 +2,11 @@
 //! applications are: one way in.
 //!
 //! ```no_run
-//! use vedfolnir::app::{App, Args, Reply, Socket};
+//! use vedfolnir::app::{App, Reply, Socket};
 //!
 //! let app = App::builder()
 //!     .namespace("/", |ns| {
-//!         ns.on("greet", |socket: Socket, args: Args| async move {
-//!             let Ok(name) = args.get::<String>(0) else { return Reply::error("bad_request", "who?") };
+//!         ns.on("greet", |socket: Socket, (name,): (String,)| async move {
 //!             match socket.server().to("everyone").emit("greeting", &[&name]).await {
 //!                 Ok(committed) => Reply::json(&committed.offset()),
 //!                 Err(error) => Reply::from(error),
@@ -24,6 +23,7 @@
 mod args;
 mod ask;
 mod emit;
+mod extract;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -45,6 +45,7 @@ use std::sync::{Arc, OnceLock, Weak};
 pub use args::{Args, ArgsRefused};
 pub use ask::{ACK_TIMEOUT, AckError, EmitWithAck};
 pub use emit::{Committed, Emission, EmitError, Emitter, Volatile};
+pub use extract::FromArgs;
 pub use handshake::{ConnectAccept, ConnectRefusal, Handshake, RequestInfo};
 pub use namespace::{Namespace, NamespaceBuilder};
 pub use payload::EventPayload;
@@ -57,6 +58,8 @@ pub use store::{Store, StoreError, StoreWrite};
 pub use vedfolnir_cluster::state::{Event, EventId, EventKind, KvEntry, KvPage, LogPosition, SessionRef};
 pub use vedfolnir_cluster::state::{Member, MemberCursor, MemberPage, RoomCount, UserPage, UserSessions};
 pub use vedfolnir_cluster::{EventStream, EventsError, EventsFrom};
+
+pub use vedfolnir_protocol::CloseReason;
 
 pub use crate::security::auth::{Action, Identity};
 

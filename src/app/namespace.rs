@@ -5,22 +5,34 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 
+use vedfolnir_protocol::CloseReason;
+
 use super::args::Args;
+use super::extract::FromArgs;
 use super::handshake::{ConnectAccept, ConnectRefusal, Handshake};
 use super::reply::Reply;
 use super::socket::Socket;
 
 pub(crate) type HandlerFuture = Pin<Box<dyn Future<Output = Reply> + Send>>;
 type ConnectFuture = Pin<Box<dyn Future<Output = Result<ConnectAccept, ConnectRefusal>> + Send>>;
+type CheckFuture = Pin<Box<dyn Future<Output = Result<(), ConnectRefusal>> + Send>>;
+pub(crate) type HookFuture = Pin<Box<dyn Future<Output = ()> + Send>>;
 type Handler = Box<dyn Fn(Socket, Args) -> HandlerFuture + Send + Sync>;
 type ConnectHandler = Box<dyn Fn(Handshake) -> ConnectFuture + Send + Sync>;
+type Check = Box<dyn Fn(Handshake) -> CheckFuture + Send + Sync>;
+type ConnectedHook = Box<dyn Fn(Socket) -> HookFuture + Send + Sync>;
+type DisconnectHook = Box<dyn Fn(Socket, CloseReason) -> HookFuture + Send + Sync>;
 
 /// A namespace and its handlers.
 pub struct Namespace {
     name: std::sync::Arc<str>,
     recovery: bool,
+    checks: Vec<Check>,
     connect: Option<ConnectHandler>,
+    connected: Option<ConnectedHook>,
+    disconnected: Option<DisconnectHook>,
     handlers: HashMap<Box<str>, Handler>,
+    fallback: Option<Handler>,
 }
 
 /// Builds a [`Namespace`].
@@ -31,7 +43,16 @@ pub struct NamespaceBuilder {
 
 impl NamespaceBuilder {
     pub(crate) fn new(name: &str) -> Self {
-        let namespace = Namespace { name: name.into(), recovery: true, connect: None, handlers: HashMap::new() };
+        let namespace = Namespace {
+            name: name.into(),
+            recovery: true,
+            checks: Vec::new(),
+            connect: None,
+            connected: None,
+            disconnected: None,
+            handlers: HashMap::new(),
+            fallback: None,
+        };
         Self { namespace }
     }
 
@@ -40,6 +61,33 @@ impl NamespaceBuilder {
     #[must_use]
     pub fn recovery(mut self, on: bool) -> Self {
         self.namespace.recovery = on;
+        self
+    }
+
+    /// One more thing that a CONNECT has to pass, also when a client resumes, before [`NamespaceBuilder::on_connect`] is asked.
+    /// They run in the order in which they were added; the first refusal stands, and is the client's `connect_error`.
+    ///
+    /// ```no_run
+    /// use serde_json::json;
+    /// use vedfolnir::app::{App, ConnectRefusal, Handshake};
+    ///
+    /// let app = App::builder().namespace("/admin", |ns| {
+    ///     ns.check_connect(|handshake: Handshake| async move {
+    ///         if handshake.request.https {
+    ///             return Ok(());
+    ///         }
+    ///         Err(ConnectRefusal::new("only over TLS").with_data(&json!({"code": "https_required"})))
+    ///     })
+    /// });
+    /// # drop(app.build());
+    /// ```
+    #[must_use]
+    pub fn check_connect<F, R>(mut self, check: F) -> Self
+    where
+        F: Fn(Handshake) -> R + Send + Sync + 'static,
+        R: Future<Output = Result<(), ConnectRefusal>> + Send + 'static,
+    {
+        self.namespace.checks.push(Box::new(move |handshake| Box::pin(check(handshake))));
         self
     }
 
@@ -55,25 +103,85 @@ impl NamespaceBuilder {
         self
     }
 
-    /// Handles an event. The handler runs up to its first wait before the client's next event is looked at.
+    /// What is done once a client is in the namespace, also when it has resumed ([`Socket::recovered`]). It runs up to its
+    /// first wait before the client's first event is looked at.
     #[must_use]
-    pub fn on<F, R, O>(mut self, event: &str, handler: F) -> Self
+    pub fn on_connected<F, R>(mut self, handler: F) -> Self
+    where
+        F: Fn(Socket) -> R + Send + Sync + 'static,
+        R: Future<Output = ()> + Send + 'static,
+    {
+        self.namespace.connected = Some(Box::new(move |socket| Box::pin(handler(socket))));
+        self
+    }
+
+    /// What is done once a client's connection is gone, or it has left the namespace: with the reason, in a task of its own,
+    /// so that it runs to its end, unless the process ends first.
+    ///
+    /// It is about this connection on this node. The client may come back and go on with its session, which is the same
+    /// then; and a node that dies calls nothing. What has to happen exactly once when a session ends is for
+    /// [`ServerHandle::events`](super::ServerHandle::events). What the handler proposes before it first waits is still the
+    /// session's; later emits of one that has ended are refused ([`EmitError::StaleSession`](super::EmitError::StaleSession)).
+    #[must_use]
+    pub fn on_disconnect<F, R>(mut self, handler: F) -> Self
+    where
+        F: Fn(Socket, CloseReason) -> R + Send + Sync + 'static,
+        R: Future<Output = ()> + Send + 'static,
+    {
+        self.namespace.disconnected = Some(Box::new(move |socket, reason| Box::pin(handler(socket, reason))));
+        self
+    }
+
+    /// Handles an event, with its arguments as they came ([`Args`]) or as a tuple; see [`FromArgs`]. The handler runs up to
+    /// its first wait before the client's next event is looked at.
+    #[must_use]
+    pub fn on<A, F, R, O>(mut self, event: &str, handler: F) -> Self
+    where
+        A: FromArgs,
+        F: Fn(Socket, A) -> R + Send + Sync + 'static,
+        R: Future<Output = O> + Send + 'static,
+        O: Into<Reply>,
+    {
+        self.namespace.handlers.insert(event.into(), boxed(handler));
+        self
+    }
+
+    /// Handles every event that no other handler of the namespace does; [`Args::event`] says which it is. Without it they
+    /// are ignored, also if they ask for an ack.
+    #[must_use]
+    pub fn fallback<F, R, O>(mut self, handler: F) -> Self
     where
         F: Fn(Socket, Args) -> R + Send + Sync + 'static,
         R: Future<Output = O> + Send + 'static,
         O: Into<Reply>,
     {
-        let handler: Handler = Box::new(move |socket, args| {
-            let future = handler(socket, args);
-            Box::pin(async move { future.await.into() })
-        });
-        self.namespace.handlers.insert(event.into(), handler);
+        self.namespace.fallback = Some(boxed(handler));
         self
     }
 
     pub(crate) fn build(self) -> Namespace {
         self.namespace
     }
+}
+
+/// A handler that reads its arguments first.
+fn boxed<A, F, R, O>(handler: F) -> Handler
+where
+    A: FromArgs,
+    F: Fn(Socket, A) -> R + Send + Sync + 'static,
+    R: Future<Output = O> + Send + 'static,
+    O: Into<Reply>,
+{
+    Box::new(move |socket, args| match A::from_args(&args) {
+        Ok(args) => {
+            let future = handler(socket, args);
+            Box::pin(async move { future.await.into() })
+        }
+        Err(refused) => {
+            let reply = Reply::error("bad_request", &format!("{}: {refused}", args.event()));
+            Box::pin(std::future::ready(reply))
+        }
+    })
 }
 
 impl Namespace {
@@ -94,6 +202,9 @@ impl Namespace {
     }
 
     pub(crate) async fn connect(&self, handshake: Handshake) -> Result<ConnectAccept, ConnectRefusal> {
+        for check in &self.checks {
+            check(handshake.clone()).await?;
+        }
         match &self.connect {
             Some(handler) => handler(handshake).await,
             None => Ok(ConnectAccept::default()),
@@ -102,12 +213,23 @@ impl Namespace {
 
     /// Whether anybody handles an event.
     pub(crate) fn handles(&self, event: &str) -> bool {
-        self.handlers.contains_key(event)
+        self.fallback.is_some() || self.handlers.contains_key(event)
+    }
+
+    /// Starts what is done once a client is in; `None`: nothing.
+    pub(crate) fn connected(&self, socket: Socket) -> Option<HookFuture> {
+        Some(self.connected.as_ref()?(socket))
+    }
+
+    /// Starts what is done once a client is gone; `None`: nothing.
+    pub(crate) fn disconnected(&self, socket: Socket, reason: CloseReason) -> Option<HookFuture> {
+        Some(self.disconnected.as_ref()?(socket, reason))
     }
 
     /// Starts the handler of an event; `None`: nobody handles it.
     pub(crate) fn handle(&self, event: &str, socket: Socket, args: Args) -> Option<HandlerFuture> {
-        Some(self.handlers.get(event)?(socket, args))
+        let handler = self.handlers.get(event).or(self.fallback.as_ref())?;
+        Some(handler(socket, args))
     }
 }
 
@@ -117,3 +239,8 @@ impl fmt::Debug for Namespace {
         f.debug_struct("Namespace").field("name", &self.name).field("events", &events).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+#[path = "namespace_tests.rs"]
+#[allow(clippy::unwrap_used)]
+mod tests;

@@ -28,17 +28,14 @@ pub fn app() -> App {
                 change(&args, |room| socket.may(Action::Join(&room)).map(|()| socket.join(room))).await
             })
             .on("leave", |socket: Socket, args: Args| async move { change(&args, |room| Ok(socket.leave(room))).await })
-            .on("rooms", |socket: Socket, _: Args| async move {
+            .on("rooms", |socket: Socket, (): ()| async move {
                 let rooms = socket.rooms();
                 Reply::json(&rooms.iter().map(AsRef::as_ref).collect::<Vec<&str>>())
             })
             .on("members", members)
             .on("publish", publish)
             .on("publish_volatile", |socket: Socket, args: Args| async move { publish_volatile(&socket, &args) })
-            .on("echo", |_: Socket, args: Args| async move {
-                let (array, attachments) = args.tail(0);
-                Reply::raw(array, attachments)
-            })
+            .on("echo", |_: Socket, args: Args| async move { args })
         })
         .build()
 }

@@ -4,6 +4,8 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde_json::json;
 
+use super::args::Args;
+
 /// The answer to an event; dropped when the client asked for none.
 ///
 /// Invariant: `args` is a JSON array whose placeholders name `attachments`.
@@ -50,10 +52,13 @@ impl Reply {
     pub fn error(code: &str, message: &str) -> Self {
         Self::json(&json!({"error": {"code": code, "message": message}}))
     }
+}
 
-    /// An ack of a checked array with attachments.
-    pub(crate) const fn raw(args: Bytes, attachments: Vec<Bytes>) -> Self {
-        Self { args: Some(args), attachments }
+/// The same arguments, attachments among them.
+impl From<Args> for Reply {
+    fn from(args: Args) -> Self {
+        let (array, attachments) = args.tail(0);
+        Self { args: Some(array), attachments }
     }
 }
 

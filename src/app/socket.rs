@@ -12,6 +12,7 @@ use vedfolnir_cluster::state::{Command, Response};
 
 use super::emit::{Emission, EmitError, Emitter, Volatile};
 use crate::security::auth::Action;
+use crate::service::EPOCH_OF_NEW;
 use crate::service::session::SessionSocket;
 
 /// A client in a namespace; cheap to clone. What it proposes is refused once its session has another owner.
@@ -66,6 +67,12 @@ impl Socket {
     #[must_use]
     pub fn data(&self) -> &bytes::Bytes {
         &self.inner.data
+    }
+
+    /// Whether the client has come back to its session, rather than begun it.
+    #[must_use]
+    pub fn recovered(&self) -> bool {
+        self.inner.epoch != EPOCH_OF_NEW
     }
 
     /// The rooms, as this node's replica has them; the socket's own id is one of them.

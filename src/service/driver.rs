@@ -17,7 +17,7 @@ use super::resume::Connected;
 use super::session::{Pulled, SessionSocket};
 use super::stats::ServiceStats;
 use super::telling::Told;
-use super::{Inner, affinity, release};
+use super::{Inner, affinity, hooks, release};
 use crate::app::RequestInfo;
 use crate::security::events::SecurityEvent;
 use crate::security::guard::{Budget, Place};
@@ -371,8 +371,9 @@ impl Session {
         if self.counted_as.is_some() {
             self.tell_closed(self.end());
         }
+        let reason = self.end();
         for socket in self.sockets.drain(..) {
-            release::disconnect(&socket);
+            hooks::farewell(&socket, reason, release::disconnect);
             ServiceStats::less(&self.service.stats.sockets_active);
         }
         self.work = None;

@@ -23,6 +23,7 @@ mod forward;
 #[doc(hidden)]
 pub mod fuzzing;
 mod gate;
+mod hooks;
 mod http;
 mod hub;
 mod io;
@@ -83,6 +84,7 @@ pub use link::{CloseCause, Transport};
 pub use listener::Door;
 pub use maintenance::MaintenanceError;
 pub use outbox::OutboxLimits;
+pub(crate) use release::EPOCH_OF_NEW;
 pub use standing::Standing;
 use stats::EventCounts;
 pub use stats::{Distribution, ServiceStats};

@@ -16,7 +16,7 @@ use crate::observability::unix_ms;
 /// Between two attempts while the proposer's queue is full.
 const RETRY_PAUSE: Duration = Duration::from_millis(50);
 /// The epoch of a session that was never resumed.
-const EPOCH_OF_NEW: Epoch = 1;
+pub(crate) const EPOCH_OF_NEW: Epoch = 1;
 
 /// Disconnects and closes that are not committed yet; at most one for each session of this node.
 #[derive(Debug, Default)]

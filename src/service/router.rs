@@ -5,16 +5,16 @@ use std::time::{Instant, SystemTime};
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
-use vedfolnir_protocol::{Event, encode_connect, encode_connect_error};
+use vedfolnir_protocol::{CloseReason, Event, encode_connect, encode_connect_error};
 
 use super::driver::{Done, Session};
 use super::link::CloseCause;
-use super::release;
 use super::resume::{self, Connected};
 use super::session::SessionSocket;
 use super::session_data::Notes;
 use super::stats::ServiceStats;
 use super::telling;
+use super::{hooks, release};
 use crate::app::{Args, Handshake, Namespace, Reply, Socket};
 use crate::observability::traces::{self, ActiveSpan};
 use crate::observability::unix_ms;
@@ -40,7 +40,7 @@ impl Session {
                 if let Some(at) = self.sockets.iter().position(|socket| socket.namespace.name() == &*namespace) {
                     let socket = self.sockets.remove(at);
                     ServiceStats::less(&self.service.stats.sockets_active);
-                    release::end(&socket);
+                    hooks::farewell(&socket, CloseReason::ClientNamespaceDisconnect, release::end);
                 }
             }
             Event::Closed(_) => {}
@@ -109,7 +109,8 @@ impl Session {
                 ServiceStats::one(&self.service.stats.sockets_active);
                 self.tell_joined(&socket);
                 self.sockets.reserve_exact(1);
-                self.sockets.push(socket);
+                self.sockets.push(Arc::clone(&socket));
+                self.greet(&socket);
                 if let Some(remaining) = remaining {
                     self.expires_at(Instant::now() + remaining);
                 }
