@@ -12,6 +12,7 @@
 
 pub mod admin;
 pub mod alerts;
+pub mod api;
 pub mod app;
 pub mod backup;
 pub mod config;

@@ -29,6 +29,7 @@ use vedfolnir_cluster::{Cluster, ClusterConfig, ClusterTls, Notice, StartError, 
 
 use crate::admin;
 use crate::alerts;
+use crate::api;
 use crate::app::App;
 use crate::backup::{self, Backups, RecoveryError};
 use crate::config::{Config, JwksConfig, MonitoringConfig, StopConfig};
@@ -47,6 +48,7 @@ use listeners::{bind, bind_public, bind_tls, local, serve_operators, serve_until
 pub use builder::ServerBuilder;
 pub use reload::Reloader;
 
+const API_SETTING: &str = "--api-addr (WEBSOCKET_API_ADDR)";
 /// While a node cannot serve yet, the reason is logged this often.
 const READY_SAID_EVERY: Duration = Duration::from_secs(5);
 
@@ -61,6 +63,7 @@ pub struct Server {
     reloader: Reloader,
     /// Ends the operators' listeners.
     admin_stop: CancellationToken,
+    /// What serves them, and the HTTP API's, which ends with the public ones.
     admin_doors: Vec<JoinHandle<()>>,
     /// Somebody wants the node to leave its cluster.
     leave_requests: tokio::sync::mpsc::Receiver<LeaveRequest>,
@@ -79,6 +82,8 @@ pub struct StartReport {
     pub metrics_url: Option<String>,
     /// Admin URL, without a trailing slash.
     pub admin_url: String,
+    /// URL of the HTTP API, without a trailing slash, when there is one.
+    pub api_url: Option<String>,
     /// HOST:PORT that peers use.
     pub cluster_addr: String,
     /// Absolute where that could be found out.
@@ -165,6 +170,8 @@ impl Server {
         let tls_door = config.public.tls.as_ref().map(bind_tls).transpose()?;
         let admin_listener = bind("--admin-addr (WEBSOCKET_ADMIN_BIND)", config.admin.bind)?;
 
+        let api_listener = config.api.as_ref().map(|api| bind(API_SETTING, api.bind)).transpose()?;
+
         let tls_port = tls_door.as_ref().map(|door| door.address.port());
         let plain_url = url_of("http", local(&public, config.public.bind));
         let tls_url = tls_door.as_ref().map(|door| url_of("https", door.address));
@@ -199,6 +206,16 @@ impl Server {
             // Who may open the socket may read the node's memory, too.
             admin_doors.push(serve_until(socket, admin::audited(admin_router), admin_stop.clone()));
         }
+        let public_stop = CancellationToken::new();
+        let public_guard = public_stop.clone().drop_guard();
+        let mut api_url = None;
+        let api_keeper = config.api.as_ref().zip(api_listener).map(|(api, listener)| {
+            api_url = Some(url_of("http", local(&listener, api.bind)));
+            let keeper = api::Keeper::new(api.tokens.clone());
+            let routes = api::router(Arc::clone(&node), Arc::clone(&keeper));
+            admin_doors.push(serve_operators(listener, routes, public_stop.clone()));
+            keeper
+        });
         // Ends with this function, however it ends.
         let starting_stop = CancellationToken::new();
         let starting_guard = starting_stop.clone().drop_guard();
@@ -218,7 +235,6 @@ impl Server {
         let authenticator = Arc::clone(&security.authenticator);
         let rules = Arc::new(security.rules.with_tls_port(tls_port));
         let guard = Arc::new(Guard::new(rules, authenticator, config.public.connections_max));
-        let public_stop = CancellationToken::new();
         let tracer = config.monitoring.traces.as_ref().map(|traces| start_traces(traces, &node, public_stop.clone()));
         let service_config = ServiceConfig { tracer: tracer.transpose()?, ..service_config(&config) };
         let service = Service::start(service_config, Arc::clone(&guard), app, cluster.clone(), notices);
@@ -249,6 +265,7 @@ impl Server {
             url: plain_url,
             tls_url,
             admin_url,
+            api_url,
             cluster_addr: identity.cluster_addr.clone(),
             data_dir,
             cluster_id: identity.cluster_id.clone(),
@@ -274,7 +291,7 @@ impl Server {
             listener_tls = Some(Arc::clone(&door.tls));
             doors.push(door.open()?);
         }
-        let reloader = Reloader::new(guard, listener_tls.clone(), tls_port, keeper, Arc::clone(&node));
+        let reloader = Reloader::new(guard, listener_tls.clone(), tls_port, keeper, api_keeper, Arc::clone(&node));
         let (drain_rate, affinity_timeout) = (config.node.stop.rate, config.public.affinity_timeout);
         node.attach(Parts {
             cluster,
@@ -292,6 +309,7 @@ impl Server {
             })
             .collect();
         drop(admin_guard.disarm());
+        drop(public_guard.disarm());
         for warning in &report.warnings {
             tracing::warn!(event_type = "insecure_configuration", "insecure: {warning}");
         }
@@ -299,6 +317,7 @@ impl Server {
             url = report.url,
             tls_url = report.tls_url,
             admin_url = report.admin_url,
+            api_url = report.api_url,
             cluster_addr = report.cluster_addr,
             cluster_id = report.cluster_id,
             node_id = report.node_id,

@@ -3,33 +3,24 @@
 //! Three tokens, three roles: read (GET), operate (also what can be undone), admin (everything). Without any token the
 //! listener is bound to loopback, and whoever reaches it may do everything.
 //!
-//! An address that has shown too many wrong tokens waits: until then no token of its is looked at, so that guessing on tells
-//! nothing, not even by the right guess. That holds for an operator behind the same address, too; the socket in the data
-//! directory asks for no token and knows no waiting.
+//! An address that has shown too many wrong tokens waits (`security::token_door`); the socket in the data directory asks for
+//! no token and knows no waiting.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use arc_swap::ArcSwap;
 use axum::Router;
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use parking_lot::Mutex;
 
 use crate::config::AdminTokens;
 use crate::security::bearer;
-use crate::security::ip_key::IpKey;
-use crate::security::keyed_limit::KeyedLimiter;
-use crate::security::rate_limit::Rate;
+use crate::security::secret::Secret;
+use crate::security::token_door::{Refused, TokenDoor};
 
-/// Wrong tokens of one address before it has to wait, and how long until one more is looked at.
-const WRONG_AT_ONCE: u32 = 5;
-const WRONG_PAUSE: Duration = Duration::from_secs(10);
-/// Addresses that are told apart.
-const ADDRESSES_MAX: usize = 1_024;
 /// What an operator may change besides reading: it can be undone, or hurts nobody.
 const OPERATE_PATHS: [&str; 7] =
     ["/leadership/transfer", "/log-level", "/drain", "/drain/stop", "/maintenance", "/backups", "/backups/verify"];
@@ -66,38 +57,24 @@ impl Role {
 
 /// Judges requests by their tokens.
 pub struct Doorkeeper {
-    tokens: ArcSwap<AdminTokens>,
-    wrong: Option<KeyedLimiter<IpKey>>,
-    /// One token is compared at a time: guesses that come together are counted before the next is looked at.
-    comparing: Mutex<()>,
+    tokens: TokenDoor<Role>,
 }
 
-/// Why nothing is done for a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Refused {
-    /// It shows no token.
-    NoToken,
-    /// Its token is wrong.
-    Wrong,
-    /// There were too many wrong ones; its own was not looked at.
-    Waits {
-        /// Until one is.
-        retry_after_seconds: u64,
-    },
+fn with_roles(tokens: AdminTokens) -> Vec<(Secret, Role)> {
+    let known = [(tokens.admin, Role::Admin), (tokens.operate, Role::Operate), (tokens.read, Role::Read)];
+    known.into_iter().filter_map(|(token, role)| Some((token?, role))).collect()
 }
 
 impl Doorkeeper {
     /// With these tokens; none: everybody is an administrator.
     #[must_use]
     pub fn new(tokens: AdminTokens) -> Arc<Self> {
-        let rate = Rate::new(1, WRONG_PAUSE, WRONG_AT_ONCE).ok();
-        let wrong = rate.map(|rate| KeyedLimiter::new(rate, rate, ADDRESSES_MAX, Instant::now()));
-        Arc::new(Self { tokens: ArcSwap::from_pointee(tokens), wrong, comparing: Mutex::new(()) })
+        Arc::new(Self { tokens: TokenDoor::new(with_roles(tokens)) })
     }
 
     /// From now on these are the tokens.
     pub fn replace(&self, tokens: AdminTokens) {
-        self.tokens.store(Arc::new(tokens));
+        self.tokens.replace(with_roles(tokens));
     }
 
     /// Puts it in front of the routes.
@@ -107,27 +84,7 @@ impl Doorkeeper {
 
     /// Which role a request's token has.
     fn role(&self, headers: &HeaderMap, address: IpAddr, now: Instant) -> Result<Role, Refused> {
-        let tokens = self.tokens.load();
-        if tokens.is_none() {
-            return Ok(Role::Admin);
-        }
-        let shown = bearer::token(headers).ok_or(Refused::NoToken)?;
-        let key = IpKey::from(address);
-        let _alone = self.comparing.lock();
-        let waits = self.wrong.as_ref().and_then(|wrong| wrong.peek(&key, now).retry_after_seconds());
-        if let Some(retry_after_seconds) = waits {
-            return Err(Refused::Waits { retry_after_seconds });
-        }
-        let known = [(&tokens.admin, Role::Admin), (&tokens.operate, Role::Operate), (&tokens.read, Role::Read)];
-        // All are compared, whichever fits.
-        let fitting = known.into_iter().filter_map(|(token, role)| {
-            token.as_ref().is_some_and(|token| bearer::is_same(shown, token)).then_some(role)
-        });
-        fitting.max().ok_or_else(|| {
-            // It was let in by the look before.
-            let _ = self.wrong.as_ref().map(|wrong| wrong.take(key, now));
-            Refused::Wrong
-        })
+        Ok(self.tokens.role(headers, address, now)?.unwrap_or(Role::Admin))
     }
 }
 

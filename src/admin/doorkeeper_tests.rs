@@ -1,9 +1,12 @@
+use std::time::Duration;
+
 use axum::body::Body;
 use axum::http::Request;
 use axum::routing::{get, post};
 use tower::ServiceExt as _;
 
 use super::*;
+use crate::security::token_door::{WRONG_AT_ONCE, WRONG_PAUSE};
 
 fn tokens() -> AdminTokens {
     AdminTokens {

@@ -18,7 +18,7 @@ use super::reply::Reply;
 use super::store::Store;
 use crate::observability::traces::ActiveSpan;
 use crate::service::session::SessionSocket;
-use crate::service::{ServiceStats, deliver_volatile};
+use crate::service::{self, ServiceStats, deliver_volatile};
 
 /// Why an emit, join or leave is not acknowledged.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -114,14 +114,24 @@ impl Committed {
 #[derive(Clone)]
 #[must_use = "an emitter does nothing until it emits"]
 pub struct Emitter {
-    socket: Arc<SessionSocket>,
+    service: Arc<service::Inner>,
+    namespace: Arc<str>,
+    /// On whose behalf it emits, fenced by its epoch; `None`: the server's own.
+    socket: Option<Arc<SessionSocket>>,
     rooms: Vec<Arc<str>>,
     except: Vec<Arc<str>>,
 }
 
 impl Emitter {
+    /// On behalf of a client.
     pub(crate) fn new(socket: Arc<SessionSocket>) -> Self {
-        Self { socket, rooms: Vec::new(), except: Vec::new() }
+        let (service, namespace) = (Arc::clone(&socket.service), Arc::clone(socket.namespace.shared_name()));
+        Self { service, namespace, socket: Some(socket), rooms: Vec::new(), except: Vec::new() }
+    }
+
+    /// On nobody's behalf.
+    pub(crate) fn of_server(service: &Arc<service::Inner>, namespace: Arc<str>) -> Self {
+        Self { service: Arc::clone(service), namespace, socket: None, rooms: Vec::new(), except: Vec::new() }
     }
 
     /// Also to everybody in this room.
@@ -145,41 +155,48 @@ impl Emitter {
     pub fn emit<T: Serialize>(self, event: &str, args: &[T]) -> Emission {
         match EventPayload::new(event, args) {
             Ok(payload) => self.emit_payload(payload),
-            Err(error) => Emission::refused(self.socket, error),
+            Err(error) => self.refused(error),
         }
     }
 
     /// Emits a checked event durably, like [`Emitter::emit`].
-    pub fn emit_payload(self, payload: EventPayload) -> Emission {
-        let from = Some((self.socket.pid, self.socket.epoch));
-        let socket = Arc::clone(&self.socket);
-        let span = socket.service.trace_publish(self.rooms.len());
+    pub fn emit_payload(mut self, payload: EventPayload) -> Emission {
+        let from = self.socket.as_ref().map(|socket| (socket.pid, socket.epoch));
+        let span = self.service.trace_publish(self.rooms.len());
         let trace = span.as_ref().map(ActiveSpan::context);
-        let record = self.record(payload);
-        match socket.service.cluster.propose(Command::Publish(Publish { from, record, trace })) {
-            Ok(ticket) => Emission { socket, proposed: Some(Ok(ticket)), deadline: None, span },
-            Err(error) => Emission::refused(socket, error.into()),
+        let publish = Publish { from, record: self.record(payload), trace };
+        match self.service.cluster.propose(Command::Publish(publish)) {
+            Ok(ticket) => self.emission(Ok(ticket), span),
+            Err(error) => self.refused(error.into()),
         }
+    }
+
+    fn refused(self, error: EmitError) -> Emission {
+        self.emission(Err(error), None)
+    }
+
+    fn emission(self, proposed: Result<Ticket, EmitError>, span: Option<ActiveSpan>) -> Emission {
+        Emission { service: self.service, socket: self.socket, proposed: Some(proposed), deadline: None, span }
     }
 
     /// The replicated key-value store.
     #[must_use]
     pub fn store(&self) -> Store {
-        Store::new(&self.socket.service)
+        Store::new(&self.service)
     }
 
     /// Those whom an emit would go to.
     pub(crate) fn presence(&self) -> Presence {
-        let namespace = Arc::clone(self.socket.namespace.shared_name());
+        let namespace = Arc::clone(&self.namespace);
         let audience = Audience { namespace, rooms: self.rooms.clone(), except: self.except.clone() };
-        Presence::new(&self.socket.service, audience)
+        Presence::new(&self.service, audience)
     }
 
-    fn record(self, payload: EventPayload) -> Arc<Record> {
+    fn record(&mut self, payload: EventPayload) -> Arc<Record> {
         Arc::new(Record {
-            namespace: Arc::clone(self.socket.namespace.shared_name()),
-            rooms: self.rooms,
-            except: self.except,
+            namespace: Arc::clone(&self.namespace),
+            rooms: std::mem::take(&mut self.rooms),
+            except: std::mem::take(&mut self.except),
             payload: payload.into_payload(),
         })
     }
@@ -208,18 +225,19 @@ impl Volatile {
     }
 
     /// Emits a checked event.
-    pub fn emit_payload(self, payload: EventPayload) {
-        let socket = Arc::clone(&self.emitter.socket);
+    pub fn emit_payload(mut self, payload: EventPayload) {
         let record = self.emitter.record(payload);
-        socket.service.cluster.publish_volatile(Arc::clone(&record));
-        deliver_volatile(&socket.service, &record);
+        let service = &self.emitter.service;
+        service.cluster.publish_volatile(Arc::clone(&record));
+        deliver_volatile(service, &record);
     }
 }
 
-/// A durable emit on its way. Dropped, it goes on: the acks of this socket still stand behind it.
+/// A durable emit on its way. Dropped, it goes on: the acks of the socket that made it still stand behind it.
 #[must_use = "the emit goes on without being awaited, but then nobody learns whether a quorum has it"]
 pub struct Emission {
-    socket: Arc<SessionSocket>,
+    service: Arc<service::Inner>,
+    socket: Option<Arc<SessionSocket>>,
     /// `None` once it is settled.
     proposed: Option<Result<Ticket, EmitError>>,
     deadline: Option<Pin<Box<Sleep>>>,
@@ -228,15 +246,13 @@ pub struct Emission {
 }
 
 impl Emission {
-    fn refused(socket: Arc<SessionSocket>, error: EmitError) -> Self {
-        Self { socket, proposed: Some(Err(error)), deadline: None, span: None }
-    }
-
     fn settle(&self, response: Result<Response, ProposeError>) -> Result<Committed, EmitError> {
-        let history = self.socket.service.history_id();
+        let history = self.service.history_id();
         match response {
             Ok(Response::Published { position }) => {
-                self.socket.emitted_at(position.index);
+                if let Some(socket) = &self.socket {
+                    socket.emitted_at(position.index);
+                }
                 Ok(Committed { position: Some(position), history })
             }
             Err(ProposeError::ResponseLost) => Ok(Committed { position: None, history }),
@@ -255,14 +271,14 @@ impl Future for Emission {
             Some(Ok(ticket)) => match Pin::new(ticket).poll(cx) {
                 Poll::Ready(response) => self.settle(response),
                 Poll::Pending => {
-                    let timeout = self.socket.service.config.publish_timeout;
+                    let timeout = self.service.config.publish_timeout;
                     let deadline = self.deadline.get_or_insert_with(|| Box::pin(tokio::time::sleep(timeout)));
                     if deadline.as_mut().poll(cx).is_pending() {
                         return Poll::Pending;
                     }
                     let late = Err(EmitError::NoQuorum(timeout));
                     #[cfg(feature = "planted-bugs")]
-                    let late = crate::service::planted::late(late, self.socket.service.history_id());
+                    let late = crate::service::planted::late(late, self.service.history_id());
                     late
                 }
             },
@@ -275,7 +291,7 @@ impl Future for Emission {
         if let (Some(mut span), Err(error)) = (self.span.take(), &result) {
             span.fail(error);
         }
-        let stats = &self.socket.service.stats;
+        let stats = &self.service.stats;
         ServiceStats::one(if result.is_ok() { &stats.publishes_acked_total } else { &stats.publishes_failed_total });
         Poll::Ready(result)
     }
@@ -283,8 +299,8 @@ impl Future for Emission {
 
 impl Drop for Emission {
     fn drop(&mut self) {
-        if let Some(Ok(ticket)) = self.proposed.take() {
-            self.socket.adopt(ticket);
+        if let (Some(Ok(ticket)), Some(socket)) = (self.proposed.take(), &self.socket) {
+            socket.adopt(ticket);
         }
     }
 }

@@ -55,7 +55,7 @@ pub use reply::Reply;
 pub use server::ServerHandle;
 pub use socket::{RoomChange, Socket};
 pub use store::{Store, StoreError, StoreWrite};
-pub use vedfolnir_cluster::state::{Event, EventId, EventKind, KvEntry, KvPage, LogPosition, SessionRef};
+pub use vedfolnir_cluster::state::{Event, EventId, EventKind, KvEntry, KvPage, LogPosition, SessionRef, SessionView};
 pub use vedfolnir_cluster::state::{Member, MemberCursor, MemberPage, RoomCount, UserPage, UserSessions};
 pub use vedfolnir_cluster::{EventStream, EventsError, EventsFrom};
 

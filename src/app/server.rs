@@ -3,10 +3,12 @@
 use std::fmt;
 use std::sync::Arc;
 
-use vedfolnir_cluster::state::Audience;
+use vedfolnir_cluster::state::{Audience, SessionView};
 use vedfolnir_cluster::{EventStream, EventsFrom};
 
+use super::emit::Emitter;
 use super::presence::Presence;
+use super::read::Read;
 use super::store::Store;
 use crate::service;
 
@@ -25,6 +27,32 @@ impl ServerHandle {
     #[must_use]
     pub fn store(&self) -> Store {
         Store::new(&self.service)
+    }
+
+    /// To everybody in a namespace of the application, on nobody's behalf: narrow it with [`Emitter::to`]. `None`: the
+    /// application has no such namespace.
+    ///
+    /// ```no_run
+    /// # use vedfolnir::app::{EmitError, ServerHandle};
+    /// # async fn example(server: ServerHandle) -> Result<(), EmitError> {
+    /// if let Some(root) = server.of("/") {
+    ///     let committed = root.to("order:42").emit("progress", &[70]).await?;
+    ///     println!("a quorum has it, at {:?}", committed.offset());
+    /// }
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn of(&self, namespace: &str) -> Option<Emitter> {
+        let namespace = Arc::clone(self.service.app.namespace(namespace)?.shared_name());
+        Some(Emitter::of_server(&self.service, namespace))
+    }
+
+    /// The session in a namespace whose client has this `socket.id`, connected or inside its recovery window.
+    pub fn session(&self, namespace: impl Into<Arc<str>>, sid: impl Into<Arc<str>>) -> Read<Option<SessionView>> {
+        let (namespace, sid) = (namespace.into(), sid.into());
+        Read::new(&self.service, move |state| {
+            Ok(state.session_by_sid(&namespace, &sid).and_then(|pid| state.session(&pid)))
+        })
     }
 
     /// Who is in a namespace; narrow it with [`Presence::to`].

@@ -159,6 +159,7 @@ fn start_block(report: &StartReport) -> String {
         ("health", report.health_url.clone().unwrap_or_else(|| "off".to_owned())),
         ("metrics", report.metrics_url.clone().unwrap_or_else(|| "off".to_owned())),
         ("admin", report.admin_url.clone()),
+        ("HTTP API", report.api_url.as_ref().map_or_else(|| "off".to_owned(), |url| format!("{url}/api/v1"))),
         ("cluster", format!("{} (QUIC, UDP)", report.cluster_addr)),
         ("data directory", report.data_dir.display().to_string()),
         ("cluster id", report.cluster_id.clone()),

@@ -42,9 +42,9 @@ pub use layers::{Inputs, Source};
 pub use load_balancer::{LoadBalancer, check_nodes, load_balancer};
 pub use options::{OptionSpec, options};
 pub use parts::{
-    AdminConfig, AdminTokens, CheckConfig, ClusterPart, Config, JwksConfig, LogConfig, LogFormat, MetricFamilies,
-    MetricsConfig, MetricsForm, MonitoringConfig, NodeConfig, PublicConfig, SecurityConfig, StopConfig, TlsConfig,
-    TlsReload,
+    AdminConfig, AdminTokens, ApiConfig, ApiTokens, CheckConfig, ClusterPart, Config, JwksConfig, LogConfig, LogFormat,
+    MetricFamilies, MetricsConfig, MetricsForm, MonitoringConfig, NodeConfig, PublicConfig, SecurityConfig, StopConfig,
+    TlsConfig, TlsReload,
 };
 pub use problem::{ConfigError, Problem, Severity};
 pub use render::{Shown, ShownSetting, Template, json_schema, markdown, template};

@@ -29,6 +29,8 @@ pub struct Config {
     pub public: PublicConfig,
     /// The operators' listener.
     pub admin: AdminConfig,
+    /// The HTTP API's listener; `None`: there is none.
+    pub api: Option<ApiConfig>,
     /// The cluster floor's part.
     pub cluster: ClusterPart,
     /// Who may come in.
@@ -163,6 +165,26 @@ impl AdminTokens {
     pub const fn is_none(&self) -> bool {
         self.admin.is_none() && self.operate.is_none() && self.read.is_none()
     }
+}
+
+/// The HTTP API's listener.
+#[derive(Clone, Debug)]
+pub struct ApiConfig {
+    /// Where it listens.
+    pub bind: SocketAddr,
+    /// Its tokens.
+    pub tokens: ApiTokens,
+}
+
+/// The tokens of programs; none: whoever reaches the listener may do everything.
+#[derive(Clone, Debug, Default)]
+pub struct ApiTokens {
+    /// Everything.
+    pub admin: Option<Secret>,
+    /// Publishing.
+    pub publish: Option<Secret>,
+    /// Reading.
+    pub read: Option<Secret>,
 }
 
 /// Who may come in.

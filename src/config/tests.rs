@@ -349,6 +349,16 @@ fn a_refusal_names_setting_value_reason_and_form() {
             &["WEBSOCKET_CLUSTER_ADDR", "without certificates", "cert init"],
         ),
         (&[("WEBSOCKET_ADMIN_BIND", "0.0.0.0:5002")], &["WEBSOCKET_ADMIN_BIND", "0.0.0.0:5002", "token"]),
+        (&[("WEBSOCKET_API_ADDR", "0.0.0.0:5003")], &["WEBSOCKET_API_ADDR", "beyond this machine", "--api-token-file"]),
+        (
+            &[("WEBSOCKET_API_ADDR", "127.0.0.1:5003"), ("WEBSOCKET_PRODUCTION_MODE", "true")],
+            &["WEBSOCKET_API_ADDR", "in production mode", "needs a token"],
+        ),
+        (&[("WEBSOCKET_API_TOKEN", "short")], &["WEBSOCKET_API_TOKEN", "shorter than 16 bytes"]),
+        (
+            &[("WEBSOCKET_API_TOKEN", "0123456789abcdef"), ("WEBSOCKET_API_READ_TOKEN", "0123456789abcdef")],
+            &["WEBSOCKET_API_READ_TOKEN", "--api-token as well", "of its own"],
+        ),
         (&[("WEBSOCKET_CLUSTER_TLS_CA_FILE", "/nowhere.pem")], &["--tls-ca", "/nowhere.pem", "cannot be read"]),
         (&[("WEBSOCKET_RECOVERY_WINDOW", "0")], &["WEBSOCKET_RECOVERY_WINDOW", "out of range", "1s"]),
         (&[("WEBSOCKET_HISTORY_AGE", "60s")], &["WEBSOCKET_HISTORY_AGE", "60s", "recovery window"]),

@@ -15,6 +15,7 @@ use super::operations::Operations;
 use super::traces::TraceStats;
 use super::watchdog::Watchdog;
 use crate::alerts::{AlertStats, Thresholds};
+use crate::api::ApiStats;
 use crate::backup::Backups;
 use crate::security::secret::Secret;
 use crate::service::{Service, Standing};
@@ -32,6 +33,7 @@ pub struct Node {
     served: AtomicBool,
     checks: Mutex<Checks>,
     operations: Operations,
+    api: ApiStats,
     alerts: Arc<AlertStats>,
     thresholds: ArcSwap<Thresholds>,
     traces: Arc<TraceStats>,
@@ -79,6 +81,7 @@ impl Node {
             served: AtomicBool::new(false),
             checks: Mutex::new(Checks::new(1)),
             operations: Operations::default(),
+            api: ApiStats::default(),
             alerts: Arc::default(),
             thresholds: ArcSwap::default(),
             traces: Arc::default(),
@@ -197,6 +200,12 @@ impl Node {
     #[must_use]
     pub const fn operations(&self) -> &Operations {
         &self.operations
+    }
+
+    /// Requests of the HTTP API.
+    #[must_use]
+    pub const fn api(&self) -> &ApiStats {
+        &self.api
     }
 
     /// Watches over the runtime.

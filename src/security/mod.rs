@@ -37,3 +37,4 @@ pub mod rate_limit;
 pub mod redirect;
 pub mod rules;
 pub mod secret;
+pub(crate) mod token_door;

@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::unix_now;
 use crate::admin;
+use crate::api;
 use crate::config::Config;
 use crate::observability::Node;
 use crate::security::guard::Guard;
@@ -23,6 +24,7 @@ pub struct Reloader {
     /// Where the listener with TLS is.
     tls_port: Option<u16>,
     door: Arc<admin::Doorkeeper>,
+    api: Option<Arc<api::Keeper>>,
     node: Arc<Node>,
 }
 
@@ -32,9 +34,10 @@ impl Reloader {
         tls: Option<Arc<ListenerTls>>,
         tls_port: Option<u16>,
         door: Arc<admin::Doorkeeper>,
+        api: Option<Arc<api::Keeper>>,
         node: Arc<Node>,
     ) -> Self {
-        Self { guard, tls, tls_port, door, node }
+        Self { guard, tls, tls_port, door, api, node }
     }
 
     /// Puts the rules, keys and tokens of a new configuration in force.
@@ -42,6 +45,9 @@ impl Reloader {
         let rules = Arc::new(config.security.rules.with_tls_port(self.tls_port));
         self.guard.replace(rules, &config.security.authenticator);
         self.door.replace(config.admin.tokens.clone());
+        if let (Some(keeper), Some(api)) = (&self.api, &config.api) {
+            keeper.replace(api.tokens.clone());
+        }
         self.node.set_thresholds(config.monitoring.thresholds.clone());
         self.node.set_config_hash(config.hash.clone());
         self.node.set_metrics_token(config.monitoring.metrics_token.clone());

@@ -69,7 +69,7 @@ use tokio::sync::{mpsc, watch};
 use vedfolnir_cluster::state::{Epoch, Incarnation, PidHash, SidKey};
 use vedfolnir_cluster::{Cluster, Notice, Readiness};
 
-use crate::app::App;
+use crate::app::{App, ServerHandle};
 use crate::security::affinity::{AffinityKey, AffinityRule};
 use crate::security::csrf::CsrfGuard;
 use crate::security::events::SecurityCounters;
@@ -197,6 +197,12 @@ impl Service {
 
     pub(crate) fn set_crowded(&self, crowded: bool) {
         self.inner.crowded.store(crowded, Ordering::Relaxed);
+    }
+
+    /// What applications reach beside their clients' sockets.
+    #[must_use]
+    pub fn handle(&self) -> ServerHandle {
+        ServerHandle::new(Arc::clone(&self.inner))
     }
 
     /// The application's namespaces and others that have sockets here, with how many; sorted.

@@ -1,5 +1,6 @@
 //! [`Values`] to [`Config`]: each floor's part beside the settings that it is made of, judged against each other.
 
+mod api;
 mod auth;
 mod backup;
 mod balancer;
@@ -29,6 +30,7 @@ impl Config {
         Self {
             cluster: cluster::compose(values, &node.data_dir),
             admin: security::admin(values),
+            api: api::compose(values, node.production),
             security: security::compose(values, &public, proxies),
             monitoring: monitoring::compose(values, inputs),
             log: log::compose(values),

@@ -17,8 +17,9 @@ use crate::security::proxy::ProxyTrust;
 use crate::security::rate_limit::Rate;
 use crate::security::redirect::{HttpsRedirect, PublicUrl};
 use crate::security::rules::{CsrfRule, HttpsRule, Limits, Rules};
+use crate::security::secret::Secret;
 
-/// Bytes of an operators' token at least.
+/// Bytes of an operators' or program's token at least.
 const TOKEN_BYTES_MIN: usize = 16;
 /// Bytes of a CSRF secret at least.
 const CSRF_SECRET_BYTES_MIN: usize = 32;
@@ -245,23 +246,25 @@ fn limits(values: &Values<'_>, public: &PublicConfig) -> Limits {
     limits
 }
 
+/// A bearer token that nobody guesses.
+pub(super) fn token(values: &Values<'_>, setting: &'static Setting<Text>) -> Option<Secret> {
+    let token = values.given(setting)?;
+    if token.len() < TOKEN_BYTES_MIN {
+        let reason = format!("shorter than {TOKEN_BYTES_MIN} bytes");
+        values.refuse(setting, reason, format!("at least {TOKEN_BYTES_MIN} random bytes"));
+    }
+    Some(token.into())
+}
+
 pub(super) fn admin(values: &Values<'_>) -> AdminConfig {
     let bind = resolve(&values.get(&mode::ADMIN_BIND)).unwrap_or_else(|reason| {
         values.refuse(&mode::ADMIN_BIND, reason, "HOST:PORT, where HOST is an address or name of this machine");
         SocketAddr::from(([127, 0, 0, 1], 0))
     });
-    let token = |setting: &'static Setting<Text>| {
-        let token = values.given(setting)?;
-        if token.len() < TOKEN_BYTES_MIN {
-            let reason = format!("shorter than {TOKEN_BYTES_MIN} bytes");
-            values.refuse(setting, reason, format!("at least {TOKEN_BYTES_MIN} random bytes"));
-        }
-        Some(token.into())
-    };
     let tokens = AdminTokens {
-        admin: token(&schema::ADMIN_TOKEN),
-        operate: token(&schema::ADMIN_OPERATE_TOKEN),
-        read: token(&schema::ADMIN_READ_TOKEN),
+        admin: token(values, &schema::ADMIN_TOKEN),
+        operate: token(values, &schema::ADMIN_OPERATE_TOKEN),
+        read: token(values, &schema::ADMIN_READ_TOKEN),
     };
     if !bind.ip().is_loopback() {
         if tokens.is_none() {

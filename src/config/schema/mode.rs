@@ -98,6 +98,14 @@ settings! {
     .default(DEFAULT_ADMIN_BIND)
     .production(DEFAULT_ADMIN_BIND);
 
+    API_ADDR: HostPort = Setting::new(
+        "WEBSOCKET_API_ADDR",
+        "api-addr",
+        HostPort,
+        "HOST:PORT of the HTTP API (docs/http-api.md); tokens are needed but for loopback in development",
+    )
+    .unset("no HTTP API");
+
     RELAY: Boolean = Setting::new(
         "WEBSOCKET_RELAY",
         "relay",

@@ -358,6 +358,33 @@ settings! {
     .secret()
     .reloads();
 
+    API_TOKEN: Text = Setting::new(
+        "WEBSOCKET_API_TOKEN",
+        "api-token",
+        Text::of("a bearer token of at least 16 bytes", SECRET_BYTES_MAX),
+        "Lets programs do everything at the HTTP API; once any of the three is set, all requests need one",
+    )
+    .secret()
+    .reloads();
+
+    API_PUBLISH_TOKEN: Text = Setting::new(
+        "WEBSOCKET_API_PUBLISH_TOKEN",
+        "api-publish-token",
+        Text::of("a bearer token of at least 16 bytes", SECRET_BYTES_MAX),
+        "Lets them publish, and nothing else",
+    )
+    .secret()
+    .reloads();
+
+    API_READ_TOKEN: Text = Setting::new(
+        "WEBSOCKET_API_READ_TOKEN",
+        "api-read-token",
+        Text::of("a bearer token of at least 16 bytes", SECRET_BYTES_MAX),
+        "Lets them read, and nothing else",
+    )
+    .secret()
+    .reloads();
+
     SECURITY_TXT: Text = Setting::new(
         "WEBSOCKET_SECURITY_TXT",
         "security-txt",

@@ -99,6 +99,8 @@ pub static EVENT_TYPES: &[EventType] = table! {
         Info "client_certificate_shown" "A client showed its certificate" &["client_ip", "subject"];
         Warning "admin_authentication_failed" "A request to the operators' listener had no right token" REFUSED;
         Info "admin_action" "An operator changed something" &["action", "role", "client_ip", "outcome"];
+        Warning "api_authentication_failed" "A request to the HTTP API had no right token" REFUSED;
+        Info "api_action" "A program changed something by the HTTP API, or tried to; what was published is at DEBUG" &["role", "client_ip", "method", "path", "status"];
         Info "join_token_created" "A token by which a node joins was made" &["ttl_ms"];
         Info "signing_keys_fetched" "The keys that sign logins were fetched" &["url", "keys"];
         Warning "signing_keys_not_fetched" "They were not; those at hand stay" &["url", "error", "keys"];

@@ -3,6 +3,7 @@
 //! Nothing is counted here: a page is read from counters that the floors keep anyway.
 
 mod alerts;
+mod api;
 mod backup;
 mod cluster;
 mod connections;
@@ -102,6 +103,7 @@ fn gather(node: &Node, shown: MetricFamilies) -> Vec<MetricFamily> {
     if let Some(backups) = node.backups() {
         backup::of_backups(&mut families, backups);
     }
+    api::of_api(&mut families, node.api());
     traces::of_traces(&mut families, node.traces());
     log::of_log(&mut families, super::log::stats().as_deref());
     if shown.performance {

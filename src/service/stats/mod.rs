@@ -113,7 +113,7 @@ pub struct ServiceStats {
     pub volatile_dropped_total: AtomicU64,
     /// Volatile events handed to sockets.
     pub volatile_delivered_total: AtomicU64,
-    /// Publishes acknowledged as committed.
+    /// Publishes acknowledged as committed: of clients, and by the HTTP API.
     pub publishes_acked_total: AtomicU64,
     /// Publishes that were refused or not acknowledged in time.
     pub publishes_failed_total: AtomicU64,

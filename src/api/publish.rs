@@ -1,0 +1,233 @@
+//! `POST /api/v1/publish` and `/api/v1/batch`: events to rooms, namespaces and sessions, committed before they are answered.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use futures_util::future::join_all;
+use serde::Serialize;
+use serde_json::value::RawValue;
+use vedfolnir_cluster::state::limits;
+
+use super::Api;
+use super::body::{Fields, read_json};
+use super::problem::{Problem, ProblemView, Type};
+use crate::app::{Emission, Emitter, EventPayload, ServerHandle};
+
+/// Publishes in one batch.
+const BATCH_PUBLISHES_MAX: usize = 1_000;
+
+/// What a publish is answered with.
+#[derive(Serialize)]
+struct Published {
+    /// Its offset, as receivers get it; null: committed, but a snapshot swallowed where.
+    offset: Option<String>,
+}
+
+/// What a batch is answered with.
+#[derive(Serialize)]
+struct Results<'a> {
+    results: Vec<ItemResult<'a>>,
+}
+
+/// What became of one publish of a batch.
+#[derive(Serialize)]
+struct ItemResult<'a> {
+    status: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    offset: Option<Option<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    problem: Option<ProblemView<'a>>,
+}
+
+/// A publish that can be made.
+struct Publish {
+    emitter: Emitter,
+    payload: EventPayload,
+    is_volatile: bool,
+}
+
+/// A publish that is made.
+enum Made {
+    Volatile,
+    Durable(Emission),
+}
+
+/// What came of it.
+enum Outcome {
+    Accepted,
+    Committed(Option<String>),
+}
+
+impl Publish {
+    /// It is proposed by this very call.
+    fn make(self) -> Made {
+        let Self { emitter, payload, is_volatile } = self;
+        if is_volatile {
+            emitter.volatile().emit_payload(payload);
+            Made::Volatile
+        } else {
+            Made::Durable(emitter.emit_payload(payload))
+        }
+    }
+}
+
+impl Made {
+    async fn outcome(self) -> Result<Outcome, Problem> {
+        match self {
+            Self::Volatile => Ok(Outcome::Accepted),
+            Self::Durable(emission) => Ok(Outcome::Committed(emission.await?.offset())),
+        }
+    }
+}
+
+pub(super) async fn one(State(api): State<Api>, request: Request) -> Result<Response, Problem> {
+    let body = read_json(request).await?;
+    let publish = Reader::new(api.server()?).publish(Fields::of(&body)?).await?;
+    Ok(match publish.make().outcome().await? {
+        Outcome::Accepted => (StatusCode::ACCEPTED, Json(serde_json::json!({}))).into_response(),
+        Outcome::Committed(offset) => Json(Published { offset }).into_response(),
+    })
+}
+
+pub(super) async fn batch(State(api): State<Api>, request: Request) -> Result<Response, Problem> {
+    let body = read_json(request).await?;
+    let items = items(&body)?;
+    let mut reader = Reader::new(api.server()?);
+    let mut publishes = Vec::with_capacity(items.len());
+    for (index, item) in items.iter().enumerate() {
+        let publish = match Fields::of(item.get().as_bytes()) {
+            Ok(fields) => reader.publish(fields).await,
+            Err(problem) => Err(problem),
+        };
+        publishes.push(publish.map_err(|problem| problem.within(&format!("publishes[{index}]"))));
+    }
+    // All are proposed before the first is waited for: they are committed in their order, most of them together.
+    let made: Vec<_> = publishes.into_iter().map(|publish| publish.map(Publish::make)).collect();
+    let outcomes = join_all(made.into_iter().map(async |made| match made {
+        Ok(made) => made.outcome().await,
+        Err(problem) => Err(problem),
+    }));
+    let outcomes = outcomes.await;
+    Ok(Json(Results { results: outcomes.iter().map(ItemResult::of).collect() }).into_response())
+}
+
+/// The publishes of a batch, each as its JSON text: one that is wrong does not keep the others back.
+fn items(body: &[u8]) -> Result<Vec<Box<RawValue>>, Problem> {
+    let mut fields = Fields::of(body)?;
+    let items: Vec<Box<RawValue>> = fields.required("publishes")?;
+    fields.end()?;
+    if items.is_empty() || items.len() > BATCH_PUBLISHES_MAX {
+        let detail = format!("{} publishes; accepted: 1 to {BATCH_PUBLISHES_MAX} in a batch", items.len());
+        return Err(Problem::invalid("publishes", detail));
+    }
+    Ok(items)
+}
+
+impl<'a> ItemResult<'a> {
+    fn of(outcome: &'a Result<Outcome, Problem>) -> Self {
+        let done = |status: StatusCode, offset| Self { status: status.as_u16(), offset, problem: None };
+        match outcome {
+            Ok(Outcome::Accepted) => done(StatusCode::ACCEPTED, None),
+            Ok(Outcome::Committed(offset)) => done(StatusCode::OK, Some(offset.clone())),
+            Err(problem) => Self { status: problem.status().as_u16(), offset: None, problem: Some(problem.view()) },
+        }
+    }
+}
+
+/// Makes publishes of what requests say.
+struct Reader {
+    server: ServerHandle,
+    /// Whether this node's replica has shown everything that was committed when the request came.
+    is_fresh: bool,
+}
+
+impl Reader {
+    const fn new(server: ServerHandle) -> Self {
+        Self { server, is_fresh: false }
+    }
+
+    async fn publish(&mut self, mut fields: Fields) -> Result<Publish, Problem> {
+        let namespace = fields.optional::<String>("namespace")?.unwrap_or_else(|| "/".to_owned());
+        let room = fields.optional::<Arc<str>>("room")?;
+        let rooms = fields.optional::<Vec<Arc<str>>>("rooms")?;
+        let session = fields.optional::<Arc<str>>("session")?;
+        let except = fields.optional::<Vec<Arc<str>>>("except")?.unwrap_or_default();
+        let event: String = fields.required("event")?;
+        let args = fields.optional::<Vec<Box<RawValue>>>("args")?.unwrap_or_default();
+        let is_volatile = fields.optional::<bool>("volatile")?.unwrap_or_default();
+        fields.end()?;
+
+        let named = [("room", room.is_some()), ("rooms", rooms.is_some()), ("session", session.is_some())];
+        let mut named = named.into_iter().filter_map(|(name, is_there)| is_there.then_some(name));
+        if let (Some(first), Some(second)) = (named.next(), named.next()) {
+            let detail = format!("{first:?} and {second:?}: accepted is one of room, rooms and session, or none");
+            return Err(Problem::invalid(second, detail));
+        }
+        let Some(mut emitter) = self.server.of(&namespace) else {
+            let detail = format!("the application has no namespace {namespace:?}");
+            return Err(Problem::new(Type::UnknownNamespace, detail).about("namespace"));
+        };
+        let payload = payload(&event, &args)?;
+        check_names("rooms", rooms.as_deref())?;
+        check_names("except", Some(&except))?;
+        if let Some(room) = room {
+            check_name("room", &room)?;
+            emitter = emitter.to(room);
+        }
+        if let Some(sid) = session {
+            self.check_session(&namespace, &sid).await?;
+            emitter = emitter.to(sid);
+        }
+        emitter = rooms.unwrap_or_default().into_iter().fold(emitter, Emitter::to);
+        emitter = except.into_iter().fold(emitter, Emitter::except);
+        Ok(Publish { emitter, payload, is_volatile })
+    }
+
+    /// A session that this node does not know may have begun elsewhere just now: a quorum is asked, once for each request.
+    async fn check_session(&mut self, namespace: &str, sid: &Arc<str>) -> Result<(), Problem> {
+        check_name("session", sid)?;
+        let look = || self.server.session(namespace, Arc::clone(sid));
+        let mut found = look().await?;
+        if found.is_none() && !self.is_fresh {
+            found = look().linearizable().await?;
+            self.is_fresh = true;
+        }
+        if found.is_none() {
+            let detail = format!("namespace {namespace:?} has no session {sid:?}: it never had, or it is over");
+            return Err(Problem::new(Type::UnknownSession, detail).about("session"));
+        }
+        Ok(())
+    }
+}
+
+/// An event that clients accept.
+fn payload(event: &str, args: &[Box<RawValue>]) -> Result<EventPayload, Problem> {
+    EventPayload::new(event, args).map_err(|error| {
+        let is_name = EventPayload::new::<()>(event, &[]).is_err();
+        Problem::invalid(if is_name { "event" } else { "args" }, error.to_string())
+    })
+}
+
+fn check_names(field: &str, names: Option<&[Arc<str>]>) -> Result<(), Problem> {
+    let Some(names) = names else { return Ok(()) };
+    // Without any room an event is for the whole namespace: whoever lists rooms does not mean that.
+    if field == "rooms" && names.is_empty() {
+        return Err(Problem::invalid(field, "no room; leave the field out to reach the whole namespace"));
+    }
+    if names.len() > limits::ROOMS_PER_RECORD_MAX {
+        let detail = format!("{} names; accepted: at most {}", names.len(), limits::ROOMS_PER_RECORD_MAX);
+        return Err(Problem::invalid(field, detail));
+    }
+    names.iter().enumerate().try_for_each(|(index, name)| check_name(&format!("{field}[{index}]"), name))
+}
+
+fn check_name(field: &str, name: &str) -> Result<(), Problem> {
+    if name.is_empty() || name.len() > limits::NAME_BYTES_MAX {
+        let detail = format!("a name of {} bytes; accepted: 1 to {} bytes", name.len(), limits::NAME_BYTES_MAX);
+        return Err(Problem::invalid(field, detail));
+    }
+    Ok(())
+}
