@@ -48,6 +48,7 @@ disk-error-swallowed fsync-error disk-full
 marker-ignored truncated-file corrupt-log
 fatal-ignored fsync-error
 slow-reader-drops stalled-readers
+snapshot-unchecked corrupt-snapshot
 slow-reader-unbounded stalled-readers
 TABLE
 }
