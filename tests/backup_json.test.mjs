@@ -134,6 +134,9 @@ describe('a document of a living cluster', { timeout: 120_000 }, () => {
     const created = await imported.json();
     assert.equal(imported.status, 201, JSON.stringify(created));
     assert.deepEqual(created.imported, { connections: 1, sessions: 1, redis_sessions: 1 });
+    // As old as what it holds: nobody takes it for the newest.
+    assert.deepEqual([created.backup_id, created.timestamp], ['full_20250128_103000', EXAMPLE.metadata.timestamp]);
+    assert.equal((await exported(location)).metadata.backup_id, backup_id);
     assert.deepEqual(await exported(location, created.backup_id), EXAMPLE);
     const bad = await post('/backups/import', '{"metadata": {"version": "9.0"');
     assert.equal(bad.status, 422);

@@ -70,6 +70,7 @@ describe('an object store', { timeout: 180_000 }, () => {
 
     // What was not read back yet is no backup, and foreign objects are none.
     await store.put(BUCKET, `${PREFIX}/full_20300101_000000.vfb`, 'half');
+    await store.put(BUCKET, `${PREFIX}/full_20200101_000000.vfb`, 'copied');
     await store.put(BUCKET, `${PREFIX}/notes`, 'foreign');
     await store.put(BUCKET, 'full_20300101_000000.vfb', 'elsewhere');
     const listed = await json(['list', '--json']);
@@ -101,7 +102,7 @@ describe('an object store', { timeout: 180_000 }, () => {
     };
     const made = [await make(), await make(), await make()];
     const kept = made.slice(1).flatMap((id) => [`${PREFIX}/${id}.vfb`, `${PREFIX}/${id}.vfb.sha256`]);
-    const foreign = ['full_20300101_000000.vfb', `${PREFIX}/full_20300101_000000.vfb`, `${PREFIX}/notes`];
+    const foreign = ['full_20300101_000000.vfb', `${PREFIX}/full_20200101_000000.vfb`, `${PREFIX}/full_20300101_000000.vfb`, `${PREFIX}/notes`];
     assert.deepEqual(await store.keys(BUCKET), [...kept, ...foreign].sort());
     const page = await (await fetch(`${node.adminUrl}/status`)).json();
     assert.equal(page.backups?.location ?? page.backup?.location, LOCATION);
@@ -116,7 +117,7 @@ describe('an object store', { timeout: 180_000 }, () => {
     const silent = { WEBSOCKET_BACKUP_S3_ENDPOINT: `http://127.0.0.1:${dead.address().port}`, WEBSOCKET_BACKUP_S3_TIMEOUT: '1' };
     await refused(/the store 127\.0\.0\.1:\d+ does not answer within 1 s/, ['create', '--data-dir', node.dataDir], silent);
     await refused(/404 Not Found, NoSuchBucket/, ['list'], { WEBSOCKET_BACKUP_LOCATION: 's3://another-bucket' });
-    await refused(/there is no backup full_20200101_000000 in s3:\/\/backups/, ['verify', 'full_20200101_000000']);
+    await refused(/there is no backup full_20190101_000000 in s3:\/\/backups/, ['verify', 'full_20190101_000000']);
     const data = path.join(temporaryDirectory(), 'data');
     await refused(/there is no backup in s3:\/\/backups\/empty/, ['restore', 'latest', '--data-dir', data], { WEBSOCKET_BACKUP_LOCATION: 's3://backups/empty' });
     // The node cannot write what it begins: nothing is left of it in the store.

@@ -241,11 +241,8 @@ async fn import(State(node): State<Arc<Node>>, document: Bytes) -> Result<Respon
     let _alone = backups.begin().ok_or_else(busy)?;
     let packing = backups.config().packing.clone();
     let configuration = parts(&node)?.cluster.limits().configuration().map_err(|error| failed(&error))?;
-    let made = in_background(move || {
-        let pending = location.begin(backup::id_of(SystemTime::now()))?;
-        json::import_backup(document.as_ref(), configuration, pending, &packing)
-    });
-    let made = made.await.map_err(|error| failed(&error))?.map_err(|error| refused(&error))?;
+    let import = move || json::import_backup(document.as_ref(), configuration, location.as_ref(), &packing);
+    let made = in_background(import).await.map_err(|error| failed(&error))?.map_err(|error| refused(&error))?;
     Ok((StatusCode::CREATED, Json(made)).into_response())
 }
 

@@ -4,10 +4,8 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
 use clap::{Args, ValueEnum};
-use vedfolnir::backup;
 use vedfolnir::backup::json::{self as document, Exported};
 
 use super::backup::{configured, failed, location_of, named, show};
@@ -96,8 +94,7 @@ pub(super) fn import(arguments: &ImportArgs) -> Result<(), Failure> {
         _ => Box::new(BufReader::new(File::open(file).map_err(|error| of_file(&error))?)),
     };
     let configuration = config.cluster.limits.configuration().map_err(failed)?;
-    let pending = location.begin(backup::id_of(SystemTime::now())).map_err(failed)?;
-    let made = document::import_backup(input, configuration, pending, &config.backup.packing);
+    let made = document::import_backup(input, configuration, location.as_ref(), &config.backup.packing);
     let made = made.map_err(|error| of_file(&error))?;
     if arguments.json {
         return show(&made);

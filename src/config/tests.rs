@@ -549,6 +549,13 @@ fn backups_need_a_place_a_long_key_and_a_directory_that_takes_them() {
     }
     let line = refused(&[("WEBSOCKET_BACKUP_LOCATION", "ftp://bucket/prefix")]);
     assert!(line.contains("it is an address of another kind"), "{line}");
+    let line = refused(&[
+        ("WEBSOCKET_STATE_BACKUP", "true"),
+        ("WEBSOCKET_BACKUP_LOCATION", "/tmp"),
+        ("WEBSOCKET_BACKUP_ARCHIVE_LOG", "true"),
+        ("WEBSOCKET_PERSIST_SESSION_DATA", "false"),
+    ]);
+    assert!(line.contains("WEBSOCKET_BACKUP_ARCHIVE_LOG") && line.contains("the log holds everything"), "{line}");
     let line = refused(&[("WEBSOCKET_BACKUP_ENCRYPTION_KEY", "hunter2")]);
     assert!(line.contains("7 bytes") && !line.contains("hunter2"), "{line}");
     let directory = tempfile::tempdir().unwrap();

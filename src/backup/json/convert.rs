@@ -1,19 +1,19 @@
 //! From a native backup to a document and back.
 
 use std::io::{self, Read, Write};
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 
 use serde::Serialize;
-use vedfolnir_cluster::backup::{About, BackupError, BackupKey, Origin, Packing, load, write_state};
+use vedfolnir_cluster::backup::{About, BackupError, BackupId, BackupKey, Origin, Packing, load, write_state};
 use vedfolnir_cluster::state::Configuration;
 
 use super::export::{ExportError, Exported, Keep, export};
 use super::import::{Counts, ImportError, import};
 use super::layout::{Facts, VERSION};
 use crate::backup::Created;
-use crate::backup::create::{settle, timestamp_of};
-use crate::backup::location::{LocationError, Pending};
-use crate::observability::read_rfc3339_ms;
+use crate::backup::create::settle;
+use crate::backup::location::{Location, LocationError};
+use crate::observability::{read_rfc3339_ms, rfc3339_ms};
 
 /// The server that a backup which was made of a document names.
 pub const DOCUMENT_SOURCE: &str = "a document";
@@ -81,18 +81,21 @@ fn facts(about: &About, sha256: &str) -> Facts {
     })
 }
 
-/// Makes a native backup of a document: read back as a whole, like every other.
+/// Makes a native backup of a document: read back as a whole, like every other. It is called and dated by when the document
+/// was taken: it is no newer than what it holds, for the schedule, for retention and for whoever restores the newest.
 ///
 /// # Errors
 /// [`ConvertError`]; there is no backup then.
 pub fn import_backup(
     document: impl Read,
     configuration: Configuration,
-    mut pending: Box<dyn Pending>,
+    location: &dyn Location,
     packing: &Packing,
 ) -> Result<ImportedBackup, ConvertError> {
     let began = Instant::now();
     let imported = import(document, configuration)?;
+    let taken_at_ms = imported.taken_at_ms;
+    let mut pending = location.begin(BackupId::at(taken_at_ms / 1_000))?;
     let origin = Origin {
         // No cluster has it: sixteen bytes of nothing.
         cluster_id: "0".repeat(32),
@@ -100,7 +103,7 @@ pub fn import_backup(
         server_id: DOCUMENT_SOURCE.to_owned(),
         imported: Some(serde_json::to_value(&imported.facts).map_err(io::Error::other)?),
     };
-    let about = About::of(&imported.state, pending.id(), timestamp_of(SystemTime::now()), origin);
+    let about = About::of(&imported.state, pending.id(), rfc3339_ms(taken_at_ms), origin);
     let (_, report) = write_state(&imported.state, about, packing, &mut pending)?;
     let report = settle(pending, report, packing.key.as_ref())?;
     Ok(ImportedBackup {

@@ -32,6 +32,8 @@ pub struct Imported {
     pub state: State,
     /// What the document says of itself.
     pub facts: Facts,
+    /// When it was taken, in milliseconds since 1970.
+    pub taken_at_ms: u64,
     /// How much it was.
     pub counts: Counts,
 }
@@ -90,7 +92,7 @@ pub fn import(reader: impl Read, configuration: Configuration) -> Result<Importe
     if metadata.version != VERSION {
         return Err(ImportError::Version(metadata.version));
     }
-    instant("metadata.timestamp", &metadata.timestamp)?;
+    let taken_at_ms = instant("metadata.timestamp", &metadata.timestamp)?;
     let counts = Counts {
         connections: connections.len() as u64,
         sessions: sessions.len() as u64,
@@ -113,7 +115,7 @@ pub fn import(reader: impl Read, configuration: Configuration) -> Result<Importe
         }
         writer.put(path, key, value.get().as_bytes().to_vec())?;
     }
-    Ok(Imported { state: writer.end()?, facts: metadata, counts })
+    Ok(Imported { state: writer.end()?, facts: metadata, taken_at_ms, counts })
 }
 
 fn refused(path: impl Into<String>, reason: impl Into<String>) -> ImportError {

@@ -1,5 +1,5 @@
 //! Backups in a bucket: `ID.vfb`, and `ID.vfb.sha256`, which comes last: a backup without it is none, for an object is seen from its
-//! last byte on, but nobody has read it back yet.
+//! last byte on, but nobody has read it back yet. It is left alone: somebody may have copied it there.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
@@ -12,10 +12,6 @@ use vedfolnir_cluster::backup::{BackupError, BackupId, Written};
 use super::{Bucket, Object, S3Error, Upload};
 use crate::backup::directory::{CHECKSUM, CHECKSUM_BYTES_MAX, SEGMENT, SUFFIX, checksum_in, checksum_line};
 use crate::backup::location::{Location, LocationError, Pending, Stored, StoredSegment};
-use crate::observability::unix_ms;
-
-/// What has no checksum and is older than this was left by a process that is gone.
-const ABANDONED_AFTER_SECONDS: u64 = 24 * 3_600;
 
 /// See the module.
 pub(in crate::backup) struct Store {
@@ -97,13 +93,6 @@ impl Location for Store {
 
     fn begin(&self, mut id: BackupId) -> Result<Box<dyn Pending>, LocationError> {
         let found = self.found().map_err(|error| self.failed(error))?;
-        let now_seconds = unix_ms(std::time::SystemTime::now()) / 1_000;
-        for (abandoned, _) in found.iter().filter(|(_, found)| !found.has_checksum) {
-            if abandoned.unix_seconds() + ABANDONED_AFTER_SECONDS < now_seconds {
-                tracing::warn!(backup_id = %abandoned, "an unfinished backup of a process that is gone was removed");
-                self.delete(*abandoned)?;
-            }
-        }
         // Two that begin in the same second have different names only if one sees the other; schedules are one node's.
         while found.contains_key(&id) {
             id = id.next();
