@@ -12,7 +12,7 @@ use crate::client::Endpoint;
 use crate::clock::{SECOND, now};
 use crate::error::HarnessError;
 use crate::http;
-use crate::invariants::{Bounds, Finding, judge};
+use crate::invariants::{Bounds, Finding, Retention, judge};
 use crate::monitor::Monitor;
 use crate::proxy::Network;
 use crate::record::{Mark, MarkKind, Record, StateSeen};
@@ -34,6 +34,8 @@ const WARM_UP: u64 = 100;
 const LOOK: Duration = Duration::from_millis(50);
 /// The recovery window of a cluster that is not told otherwise.
 const RECOVERY_WINDOW: u64 = 120 * SECOND;
+/// What a message comes to in a history besides what it carries: event, room, number.
+const ENVELOPE_BYTES_MAX: u64 = 1024;
 /// A client that hears nothing for longer goes elsewhere: twice the ping interval that the nodes are told.
 const SILENCE_MAX: Duration = Duration::from_secs(4);
 
@@ -89,6 +91,7 @@ pub async fn run(scenario: &'static dyn Scenario, options: Options, eye: &mut Ey
     let clients = Plan {
         listeners: options.clients,
         stalled: 0,
+        stall_ms: 200..8_000,
         rooms: 10,
         room_prefix: "room-".to_owned(),
         publishers: 3,
@@ -166,7 +169,11 @@ pub async fn run(scenario: &'static dyn Scenario, options: Options, eye: &mut Ey
     world.workload.end(&mut record).await?;
     world.cluster.end().await;
     drop(world.tools);
-    let bounds = Bounds { recovery_window: RECOVERY_WINDOW, memory: setup.memory, moving_max };
+    let retention = Retention {
+        history_bytes_max: setup.history_bytes_max,
+        message_bytes_max: setup.clients.payload_bytes as u64 + ENVELOPE_BYTES_MAX,
+    };
+    let bounds = Bounds { recovery_window: RECOVERY_WINDOW, memory: setup.memory, retention, moving_max };
     let findings = judge(&record, &bounds);
     Ok(Run { scenario: scenario.name(), options, record, findings, rounds })
 }
@@ -232,6 +239,7 @@ async fn settle(world: &mut World, record: &mut Record) {
         missing.push(error.to_string());
     }
     let workload = &world.workload;
+    workload.read_on(HEALED_WITHIN).await;
     if wait("", HEALED_WITHIN, || workload.disconnected().is_empty()).await.is_err() {
         missing.push(format!(
             "without a session {} s after the healing: {}",

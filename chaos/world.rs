@@ -33,8 +33,7 @@ const OPERATED_WITHIN: Duration = Duration::from_secs(60);
 /// What nodes keep for replays, so that a node that keeps too much of anything else is not within its bound.
 const HISTORY_BYTES_MAX: u64 = 64 << 20;
 /// What a node may come to: see [`MemoryBound`].
-const MEMORY: MemoryBound =
-    MemoryBound { base_bytes: 256 << 20, bytes_per_connection: 64 << 10, history_bytes: 2 * HISTORY_BYTES_MAX };
+const MEMORY: MemoryBound = MemoryBound { base_bytes: 256 << 20, bytes_per_connection: 64 << 10, history_bytes: 0 };
 /// How often any of this is looked at.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -54,6 +53,8 @@ pub struct Setup {
     pub is_direct: bool,
     /// Whether one round is enough: what costs minutes is made smaller.
     pub is_quick: bool,
+    /// What every node keeps for replays, in bytes.
+    pub history_bytes_max: u64,
     /// What a node's memory may come to.
     pub memory: MemoryBound,
     /// The share of the clients, from 0 to 1, that may be on their way at once; `None`: as many as there are.
@@ -80,11 +81,12 @@ impl Setup {
             seed,
             is_direct: false,
             is_quick,
+            history_bytes_max: HISTORY_BYTES_MAX,
             memory: MEMORY,
             moving_max: None,
             tools: Tools::new(),
         };
-        setup.setting("WEBSOCKET_HISTORY_SIZE", &HISTORY_BYTES_MAX.to_string());
+        setup.history(HISTORY_BYTES_MAX);
         let silence_max = setup.clients.silence_max;
         setup.patience(silence_max);
         setup
@@ -97,6 +99,13 @@ impl Setup {
         let half = format!("{}ms", (silence_max / 2).as_millis());
         self.setting("WEBSOCKET_PING_INTERVAL", &half);
         self.setting("WEBSOCKET_PING_TIMEOUT", &half);
+    }
+
+    /// What every node keeps for replays, in bytes; its index comes to as much at most.
+    pub fn history(&mut self, bytes_max: u64) {
+        self.history_bytes_max = bytes_max;
+        self.memory.history_bytes = 2 * bytes_max;
+        self.setting("WEBSOCKET_HISTORY_SIZE", &bytes_max.to_string());
     }
 
     /// A setting of every node.

@@ -1,11 +1,12 @@
 //! I2, delivery: the oracle's verdict on everything that was published and received.
 
 use super::Finding;
+use super::hole::Holes;
 use crate::history::{History, Membership, Publish, Reception};
 use crate::oracle::check_delivery;
 use crate::record::Record;
 
-pub(super) fn judge(record: &Record) -> Finding {
+pub(super) fn judge(record: &Record, holes: &Holes) -> Finding {
     let mut finding = Finding::new(
         "I2",
         "every acknowledged message reaches every member once, in one order, without a gap; otherwise recovered=false is said",
@@ -23,12 +24,15 @@ pub(super) fn judge(record: &Record) -> Finding {
     let receptions = record
         .listeners
         .iter()
-        .flat_map(|listener| &listener.receptions)
-        .map(|session| Reception {
+        .flat_map(|listener| listener.receptions.iter().zip(holes.of_sessions(listener)))
+        .map(|(session, hole)| Reception {
             memberships: session
                 .rooms
                 .iter()
-                .map(|&(room, joined_at, left_at)| Membership { room, joined_at, left_at })
+                .map(|&(room, joined_at, left_at)| {
+                    let left_at = [left_at, hole].into_iter().flatten().min();
+                    Membership { room, joined_at, left_at }
+                })
                 .collect(),
             deliveries: session.deliveries.iter().map(|&(id, _)| id).collect(),
         })

@@ -3,6 +3,7 @@
 
 mod delivery;
 mod failover;
+mod hole;
 mod leadership;
 mod liveness;
 mod memory;
@@ -15,8 +16,10 @@ mod split_brain;
 use serde::Serialize;
 
 use crate::record::Record;
+use hole::Holes;
 
 pub use failover::{Resume, ResumeTimes, resumes, times};
+pub use hole::Retention;
 pub use leadership::{Moves, moves};
 pub use memory::MemoryBound;
 pub use moving::{Moving, moving};
@@ -59,6 +62,8 @@ pub struct Bounds {
     pub recovery_window: u64,
     /// What a node's memory may come to.
     pub memory: MemoryBound,
+    /// Who has missed more than this has a hole, and is told so.
+    pub retention: Retention,
     /// The share of the clients, from 0 to 1, that may be on their way at once; `None`: as many as there are.
     pub moving_max: Option<f64>,
 }
@@ -66,10 +71,11 @@ pub struct Bounds {
 /// Every invariant's finding.
 #[must_use]
 pub fn judge(record: &Record, bounds: &Bounds) -> Vec<Finding> {
+    let holes = Holes::of(record, bounds.retention);
     let mut findings = vec![
         registry::judge(record),
-        delivery::judge(record),
-        session::judge(record, bounds),
+        delivery::judge(record, &holes),
+        session::judge(record, bounds, &holes),
         owner::judge(record),
         split_brain::judge(record),
         failover::judge(record),

@@ -1,6 +1,7 @@
 //! A client of the harness's own that listens: it joins its rooms once, and takes its session up again on the next node
 //! whenever its connection breaks, at once.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,9 +19,8 @@ const RETRY_PAUSE: Duration = Duration::from_millis(20);
 const CONNECT_WITHIN: Duration = Duration::from_secs(2);
 /// A join that is not answered by then is tried on another connection.
 const JOIN_WITHIN: Duration = Duration::from_secs(5);
-/// How long a client reads before it stops reading, and how long it then does not, in milliseconds.
+/// How long a client reads before it stops reading, in milliseconds.
 const STALL_AFTER_MS: std::ops::Range<u64> = 500..4_000;
-const STALL_MS: std::ops::Range<u64> = 200..8_000;
 
 /// See the module.
 pub(super) struct Listener {
@@ -28,6 +28,8 @@ pub(super) struct Listener {
     kind: ListenerKind,
     log: Arc<Log>,
     session: Option<Session>,
+    /// How long it does not read, when it does not, in milliseconds.
+    stall_ms: Range<u64>,
     shared: Arc<Shared>,
     random: fastrand::Rng,
 }
@@ -37,11 +39,12 @@ impl Listener {
         index: usize,
         kind: ListenerKind,
         rooms: Vec<u32>,
+        stall_ms: Range<u64>,
         shared: Arc<Shared>,
         random: fastrand::Rng,
     ) -> Self {
         let log = Arc::new(Log::new(format!("listener {index}"), kind, rooms));
-        Self { index, kind, log, session: None, shared, random }
+        Self { index, kind, log, session: None, stall_ms, shared, random }
     }
 
     pub(super) fn log(&self) -> Arc<Log> {
@@ -126,11 +129,11 @@ impl Listener {
         if let Ok(ended) = timeout(read_for, reading).await {
             return ended;
         }
-        let stall = sleep(Duration::from_millis(self.random.u64(STALL_MS)));
+        let stall = sleep(Duration::from_millis(self.random.u64(self.stall_ms.clone())));
         let shared = Arc::clone(&self.shared);
         tokio::select! {
             () = stall => {}
-            () = shared.reached(Stage::Settling) => {}
+            () = shared.reached(Stage::Reading) => {}
         }
         Ok(())
     }

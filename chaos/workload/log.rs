@@ -80,6 +80,10 @@ impl Log {
         self.inner.lock().log.name.clone()
     }
 
+    pub(super) fn kind(&self) -> ListenerKind {
+        self.inner.lock().log.kind
+    }
+
     pub(super) fn is_connected(&self) -> bool {
         self.inner.lock().is_connected
     }
@@ -88,6 +92,11 @@ impl Log {
     pub(super) fn has_fences(&self) -> bool {
         let inner = self.inner.lock();
         self.rooms.iter().all(|room| inner.fences.contains(room))
+    }
+
+    /// Whether this message has come, or a later one of its publisher.
+    pub(super) fn has_come_to(&self, id: MessageId) -> bool {
+        self.inner.lock().highest.get(&id.publisher).is_some_and(|highest| *highest > id.sequence)
     }
 
     pub(super) fn take(&self) -> ListenerLog {

@@ -17,6 +17,7 @@ mod shared;
 mod usurper;
 
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,6 +33,9 @@ use crate::record::{ListenerKind, Record};
 use listener::Listener;
 use publisher::Publisher;
 
+/// How often any of this is looked at.
+const LOOK: Duration = Duration::from_millis(20);
+
 /// How many of each there are.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -39,6 +43,8 @@ pub struct Plan {
     pub listeners: usize,
     /// Of them, those that stop reading now and then.
     pub stalled: usize,
+    /// For how long those do not read, in milliseconds.
+    pub stall_ms: Range<u64>,
     /// Rooms; each listener is in one, every fourth in two.
     pub rooms: u32,
     /// What their names begin with; a number follows.
@@ -85,7 +91,8 @@ impl Workload {
         let mut listeners = Vec::new();
         for index in 0..plan.listeners {
             let kind = if index < plan.stalled { ListenerKind::Stalled } else { ListenerKind::Own };
-            let listener = Listener::new(index, kind, rooms_of(index, plan.rooms), Arc::clone(&shared), random.fork());
+            let (rooms, stall_ms) = (rooms_of(index, plan.rooms), plan.stall_ms.clone());
+            let listener = Listener::new(index, kind, rooms, stall_ms, Arc::clone(&shared), random.fork());
             listeners.push(listener.log());
             tasks.spawn(listener.run());
         }
@@ -124,6 +131,18 @@ impl Workload {
     pub fn behind_the_fence(&self) -> Vec<String> {
         let own = self.listeners.iter().filter(|log| !log.has_fences()).map(|log| log.name());
         own.chain(self.official.iter().flat_map(official::Official::behind_the_fence)).collect()
+    }
+
+    /// Has everybody read again who stopped reading now and then, and waits, but not for long, until they have come to what is
+    /// published now: whoever has missed too much is told so then, and not after the rooms' last messages.
+    pub async fn read_on(&self, within: Duration) {
+        self.shared.enter(Stage::Reading);
+        let stalled: Vec<_> = self.listeners.iter().filter(|log| log.kind() == ListenerKind::Stalled).collect();
+        let Some(now) = self.shared.last_published().filter(|_| !stalled.is_empty()) else { return };
+        let until = tokio::time::Instant::now() + within;
+        while tokio::time::Instant::now() < until && !stalled.iter().all(|log| log.has_come_to(now)) {
+            tokio::time::sleep(LOOK).await;
+        }
     }
 
     /// Clients that listen and have no session now.

@@ -107,7 +107,7 @@ impl Publisher {
     /// Until all is said.
     async fn live(&mut self, mut client: Client) -> Result<(), LinkError> {
         let shared = Arc::clone(&self.shared);
-        while shared.stage() == Stage::Running {
+        while shared.stage() < Stage::Settling {
             tokio::select! {
                 _ = self.ticks.tick(), if self.unanswered.len() < UNANSWERED_MAX => {
                     let room = self.next_room % shared.rooms();

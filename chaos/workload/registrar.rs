@@ -33,7 +33,7 @@ struct Seen {
 /// Runs until all is over.
 pub(super) async fn run(index: u32, shared: Arc<Shared>, mut random: fastrand::Rng) {
     for number in 0..SESSIONS_MAX {
-        if shared.stage() != Stage::Running {
+        if shared.stage() >= Stage::Settling {
             return;
         }
         let session = index * SESSIONS_MAX + number;

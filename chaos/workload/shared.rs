@@ -18,6 +18,8 @@ use crate::record::{PublishLog, Record, RegistryAct, StaleAct, StaleDelivery};
 pub enum Stage {
     /// Messages flow.
     Running,
+    /// The same, and those that stopped reading read again.
+    Reading,
     /// Nothing new but one last message to each room.
     Settling,
     /// Everybody goes.
@@ -150,6 +152,11 @@ impl Shared {
         let mut publishes = self.publishes.lock();
         publishes.push(PublishLog { id, room, invoked_at, outcome });
         publishes.len() - 1
+    }
+
+    /// The last that was published.
+    pub(super) fn last_published(&self) -> Option<MessageId> {
+        self.publishes.lock().last().map(|publish| publish.id)
     }
 
     /// What became of it.

@@ -29,7 +29,7 @@ const PAUSE: Duration = Duration::from_millis(150);
 /// Runs until all is over.
 pub(super) async fn run(index: usize, shared: Arc<Shared>) {
     let mut number = index;
-    while shared.stage() == Stage::Running {
+    while shared.stage() < Stage::Settling {
         let round = one(&mut number, &shared);
         tokio::select! {
             ended = round => if ended.is_err() { sleep(RETRY_PAUSE).await },
