@@ -53,7 +53,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 fn conforming(ns: NamespaceBuilder) -> NamespaceBuilder {
     ns.on_connect(|handshake: Handshake| async move {
         let data = handshake.auth.unwrap_or(Bytes::from_static(b"{}"));
-        Ok::<_, ConnectRefusal>(ConnectAccept { user: None, data })
+        Ok::<_, ConnectRefusal>(ConnectAccept { data, ..ConnectAccept::default() })
     })
     .on_connected(|socket: Socket| async move {
         let auth = [b"[", &socket.data()[..], b"]"].concat();

@@ -31,6 +31,7 @@ use crate::admin;
 use crate::alerts;
 use crate::api;
 use crate::app::App;
+use crate::backend::Backend;
 use crate::backup::{self, Backups, RecoveryError};
 use crate::config::{Config, JwksConfig, MonitoringConfig, StopConfig};
 use crate::observability::monitor::Monitor;
@@ -162,7 +163,7 @@ pub enum ServerError {
 }
 
 impl Server {
-    async fn start(config: Config, app: App) -> Result<Self, ServerError> {
+    async fn start(config: Config, app: App, backend: Option<Arc<Backend>>) -> Result<Self, ServerError> {
         prepare_data_dir(&config.node.data_dir)?;
         let data_dir = std::path::absolute(&config.node.data_dir).unwrap_or_else(|_| config.node.data_dir.clone());
         let admin_socket = admin::bind_socket(&data_dir).await.map(Some).or_else(tolerate_long_path)?;
@@ -291,7 +292,11 @@ impl Server {
             listener_tls = Some(Arc::clone(&door.tls));
             doors.push(door.open()?);
         }
-        let reloader = Reloader::new(guard, listener_tls.clone(), tls_port, keeper, api_keeper, Arc::clone(&node));
+        if let Some(backend) = &backend {
+            node.set_backend(Arc::clone(backend.stats()));
+        }
+        let keepers = (keeper, api_keeper);
+        let reloader = Reloader::new(guard, listener_tls.clone(), tls_port, keepers, backend, Arc::clone(&node));
         let (drain_rate, affinity_timeout) = (config.node.stop.rate, config.public.affinity_timeout);
         node.attach(Parts {
             cluster,

@@ -8,7 +8,6 @@
 //! These alerts are a node's own; `cluster/` has those of the whole cluster, which its leader tells. That there is no
 //! leader nobody could tell: the rules under `deploy/monitoring` do.
 
-mod address;
 mod book;
 mod cluster;
 mod message;
@@ -27,7 +26,6 @@ use rustls::ClientConfig;
 use crate::security::endpoint::Endpoint;
 use crate::security::secret::Secret;
 
-pub(crate) use address::is_private;
 pub use cluster::{ClusterAlert, ClusterAlertConfig, ClusterCondition};
 pub(crate) use cluster::{Ledger, run as run_cluster};
 pub(crate) use run::run;

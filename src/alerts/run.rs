@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::book::{Book, Word};
 use super::message::{Message, Speaker};
+use super::post::Receiver;
 use super::window::{Reading, Window};
 use super::{AlertConfig, AlertStats, Condition, sender};
 use crate::observability::logging::unix_ms;
@@ -17,7 +18,7 @@ use crate::observability::{Node, connection_errors, message_errors, resident_byt
 pub(crate) async fn run(node: Arc<Node>, config: AlertConfig, stop: CancellationToken) {
     let (queue, messages) = mpsc::channel(sender::MESSAGES_MAX);
     let stats = Arc::clone(node.alerts());
-    tokio::spawn(sender::run(config.clone(), Arc::clone(&stats), messages, stop.clone()));
+    tokio::spawn(sender::run(Receiver::new(&config), Arc::clone(&stats), messages, stop.clone()));
     let (mut window, mut book) = (Window::new(config.window), Book::new(config.repeat));
     let mut interval = tokio::time::interval(window.step());
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);

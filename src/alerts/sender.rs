@@ -6,9 +6,9 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use super::AlertStats;
 use super::message::Message;
-use super::post::{PostError, post};
-use super::{AlertConfig, AlertStats};
+use super::post::{PostError, Receiver};
 use crate::observability::log::random;
 use crate::observability::logging::Backoff;
 use crate::security::guard::unix_now;
@@ -24,7 +24,7 @@ const WAIT_MAX: Duration = Duration::from_secs(60);
 
 /// Sends until `stop`.
 pub(super) async fn run(
-    config: AlertConfig,
+    receiver: Receiver,
     stats: Arc<AlertStats>,
     mut messages: mpsc::Receiver<Message>,
     stop: CancellationToken,
@@ -36,17 +36,17 @@ pub(super) async fn run(
         };
         let Some(message) = message else { return };
         tokio::select! {
-            () = deliver(&config, &stats, &message) => {}
+            () = deliver(&receiver, &stats, &message) => {}
             () = stop.cancelled() => return,
         }
     }
 }
 
 /// Until it is taken or given up; both are counted.
-pub(super) async fn deliver(config: &AlertConfig, stats: &AlertStats, message: &Message) {
+pub(super) async fn deliver(receiver: &Receiver, stats: &AlertStats, message: &Message) {
     let mut backoff = Backoff::new(WAIT_FIRST, WAIT_MAX);
     for attempt in 1..=ATTEMPTS_MAX {
-        let error = match post(config, message, unix_now()).await {
+        let error = match receiver.post(message, unix_now()).await {
             Ok(()) => {
                 AlertStats::one(&stats.delivered_total);
                 return;
@@ -60,7 +60,7 @@ pub(super) async fn deliver(config: &AlertConfig, stats: &AlertStats, message: &
                 event_type = "alert_not_delivered",
                 alert = message.alert,
                 status = message.status,
-                endpoint = %config.endpoint,
+                endpoint = %receiver.endpoint(),
                 attempt,
                 %error,
                 "the alerts' receiver does not take a message: it is given up"

@@ -50,28 +50,33 @@ fn is_json(headers: &HeaderMap) -> bool {
 
 /// The fields of an object that nobody has taken yet.
 #[derive(Debug)]
-pub(super) struct Fields(BTreeMap<String, Box<RawValue>>);
+pub(crate) struct Fields(BTreeMap<String, Box<RawValue>>);
 
 impl Fields {
     /// Of a JSON text.
-    pub(super) fn of(text: &[u8]) -> Result<Self, Problem> {
+    pub(crate) fn of(text: &[u8]) -> Result<Self, Problem> {
         let fields = serde_json::from_slice(text);
         fields.map(Self).map_err(|error| Problem::new(Type::Malformed, format!("not a JSON object: {error}")))
     }
 
+    /// Of an object without any.
+    pub(crate) const fn none() -> Self {
+        Self(BTreeMap::new())
+    }
+
     /// The field, if it is there and not null.
-    pub(super) fn optional<T: DeserializeOwned>(&mut self, name: &str) -> Result<Option<T>, Problem> {
+    pub(crate) fn optional<T: DeserializeOwned>(&mut self, name: &str) -> Result<Option<T>, Problem> {
         let Some(value) = self.0.remove(name) else { return Ok(None) };
         serde_json::from_str(value.get()).map_err(|error| Problem::invalid(name, format!("{name:?}: {error}")))
     }
 
     /// The field, which must be there.
-    pub(super) fn required<T: DeserializeOwned>(&mut self, name: &str) -> Result<T, Problem> {
+    pub(crate) fn required<T: DeserializeOwned>(&mut self, name: &str) -> Result<T, Problem> {
         self.optional(name)?.ok_or_else(|| Problem::invalid(name, format!("{name:?} is missing")))
     }
 
     /// Nothing is left that nobody knows.
-    pub(super) fn end(self) -> Result<(), Problem> {
+    pub(crate) fn end(self) -> Result<(), Problem> {
         match self.0.into_keys().next() {
             None => Ok(()),
             Some(name) => {

@@ -26,8 +26,11 @@ use tokio::sync::Semaphore;
 use crate::app::ServerHandle;
 use crate::observability::{Node, readiness_reason};
 
+pub(crate) use body::Fields;
 pub use keeper::{Keeper, Role};
-use problem::{Problem, Type};
+pub(crate) use problem::Problem;
+use problem::Type;
+pub(crate) use publish::{Made, Publish, Reader, check_names};
 pub use stats::{ApiRoute, ApiStats, StatusClass};
 
 /// Requests that are served at once, each with a body in memory; who comes while there are so many is told to come back.

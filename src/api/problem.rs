@@ -12,7 +12,7 @@ const TYPE_PREFIX: &str = "urn:vedfolnir:problem:";
 
 /// A type of problem: programs go by it, so that it keeps its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Type {
+pub(crate) enum Type {
     Malformed,
     Invalid,
     Unauthorized,
@@ -61,7 +61,7 @@ impl Type {
 
 /// Why a request, or a part of a batch, is not done.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Problem {
+pub(crate) struct Problem {
     kind: Type,
     detail: String,
     field: Option<String>,
@@ -70,7 +70,7 @@ pub(super) struct Problem {
 
 /// As it is written.
 #[derive(Serialize)]
-pub(super) struct ProblemView<'a> {
+pub(crate) struct ProblemView<'a> {
     r#type: String,
     title: &'static str,
     status: u16,
@@ -81,38 +81,48 @@ pub(super) struct ProblemView<'a> {
 
 impl Problem {
     /// With what is wrong this time, for people.
-    pub(super) fn new(kind: Type, detail: impl Into<String>) -> Self {
+    pub(crate) fn new(kind: Type, detail: impl Into<String>) -> Self {
         Self { kind, detail: detail.into(), field: None, retry_after_seconds: None }
     }
 
     /// A field is not as it must be.
-    pub(super) fn invalid(field: impl Into<String>, detail: impl Into<String>) -> Self {
+    pub(crate) fn invalid(field: impl Into<String>, detail: impl Into<String>) -> Self {
         Self::new(Type::Invalid, detail).about(field)
     }
 
     /// It is this field, or header, that is wrong.
-    pub(super) fn about(self, field: impl Into<String>) -> Self {
+    pub(crate) fn about(self, field: impl Into<String>) -> Self {
         Self { field: Some(field.into()), ..self }
     }
 
     /// The same in a part of the request.
-    pub(super) fn within(self, part: &str) -> Self {
+    pub(crate) fn within(self, part: &str) -> Self {
         let field = Some(self.field.map_or_else(|| part.to_owned(), |field| format!("{part}.{field}")));
         Self { field, ..self }
     }
 
     /// It may be otherwise later.
-    pub(super) fn retry_after(self, seconds: u64) -> Self {
+    pub(crate) fn retry_after(self, seconds: u64) -> Self {
         Self { retry_after_seconds: Some(seconds), ..self }
     }
 
+    /// What is wrong, for people.
+    pub(crate) fn detail(&self) -> &str {
+        &self.detail
+    }
+
+    /// Its type as the code that clients of the service see.
+    pub(crate) fn code(&self) -> String {
+        self.kind.parts().0.replace('-', "_")
+    }
+
     /// The answer's status.
-    pub(super) const fn status(&self) -> StatusCode {
+    pub(crate) const fn status(&self) -> StatusCode {
         self.kind.parts().1
     }
 
     /// As it is written.
-    pub(super) fn view(&self) -> ProblemView<'_> {
+    pub(crate) fn view(&self) -> ProblemView<'_> {
         let (name, status, title) = self.kind.parts();
         ProblemView {
             r#type: format!("{TYPE_PREFIX}{name}"),

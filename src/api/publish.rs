@@ -43,27 +43,27 @@ struct ItemResult<'a> {
 }
 
 /// A publish that can be made.
-struct Publish {
+pub(crate) struct Publish {
     emitter: Emitter,
     payload: EventPayload,
     is_volatile: bool,
 }
 
 /// A publish that is made.
-enum Made {
+pub(crate) enum Made {
     Volatile,
     Durable(Emission),
 }
 
 /// What came of it.
-enum Outcome {
+pub(crate) enum Outcome {
     Accepted,
     Committed(Option<String>),
 }
 
 impl Publish {
     /// It is proposed by this very call.
-    fn make(self) -> Made {
+    pub(crate) fn make(self) -> Made {
         let Self { emitter, payload, is_volatile } = self;
         if is_volatile {
             emitter.volatile().emit_payload(payload);
@@ -75,7 +75,7 @@ impl Publish {
 }
 
 impl Made {
-    async fn outcome(self) -> Result<Outcome, Problem> {
+    pub(crate) async fn outcome(self) -> Result<Outcome, Problem> {
         match self {
             Self::Volatile => Ok(Outcome::Accepted),
             Self::Durable(emission) => Ok(Outcome::Committed(emission.await?.offset())),
@@ -137,20 +137,27 @@ impl<'a> ItemResult<'a> {
     }
 }
 
-/// Makes publishes of what requests say.
-struct Reader {
+/// Makes publishes of what requests say, and of what a backend answers.
+pub(crate) struct Reader {
     server: ServerHandle,
+    /// Where what names no namespace goes.
+    namespace: String,
     /// Whether this node's replica has shown everything that was committed when the request came.
     is_fresh: bool,
 }
 
 impl Reader {
-    const fn new(server: ServerHandle) -> Self {
-        Self { server, is_fresh: false }
+    fn new(server: ServerHandle) -> Self {
+        Self::within(server, "/")
     }
 
-    async fn publish(&mut self, mut fields: Fields) -> Result<Publish, Problem> {
-        let namespace = fields.optional::<String>("namespace")?.unwrap_or_else(|| "/".to_owned());
+    /// What names no namespace is for this one.
+    pub(crate) fn within(server: ServerHandle, namespace: &str) -> Self {
+        Self { server, namespace: namespace.to_owned(), is_fresh: false }
+    }
+
+    pub(crate) async fn publish(&mut self, mut fields: Fields) -> Result<Publish, Problem> {
+        let namespace = fields.optional::<String>("namespace")?.unwrap_or_else(|| self.namespace.clone());
         let room = fields.optional::<Arc<str>>("room")?;
         let rooms = fields.optional::<Vec<Arc<str>>>("rooms")?;
         let session = fields.optional::<Arc<str>>("session")?;
@@ -211,7 +218,7 @@ fn payload(event: &str, args: &[Box<RawValue>]) -> Result<EventPayload, Problem>
     })
 }
 
-fn check_names(field: &str, names: Option<&[Arc<str>]>) -> Result<(), Problem> {
+pub(crate) fn check_names(field: &str, names: Option<&[Arc<str>]>) -> Result<(), Problem> {
     let Some(names) = names else { return Ok(()) };
     // Without any room an event is for the whole namespace: whoever lists rooms does not mean that.
     if field == "rooms" && names.is_empty() {

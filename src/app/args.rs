@@ -17,6 +17,7 @@ pub struct Args {
     array: Bytes,
     attachments: Vec<Bytes>,
     named: bool,
+    wants_ack: bool,
 }
 
 /// An argument is missing or not what was expected.
@@ -33,12 +34,23 @@ pub enum ArgsRefused {
 impl Args {
     /// Of a checked event.
     pub(crate) const fn new(array: Bytes, attachments: Vec<Bytes>) -> Self {
-        Self { array, attachments, named: true }
+        Self { array, attachments, named: true, wants_ack: false }
     }
 
     /// Of a checked ack, which names no event.
     pub(crate) const fn of_ack(array: Bytes, attachments: Vec<Bytes>) -> Self {
-        Self { array, attachments, named: false }
+        Self { array, attachments, named: false, wants_ack: false }
+    }
+
+    /// The same of an event that asks for an ack, or does not.
+    pub(crate) fn asking(self, wants_ack: bool) -> Self {
+        Self { wants_ack, ..self }
+    }
+
+    /// Whether the client asked for an ack.
+    #[must_use]
+    pub const fn wants_ack(&self) -> bool {
+        self.wants_ack
     }
 
     /// The event's name; empty of an ack.

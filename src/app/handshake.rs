@@ -70,22 +70,32 @@ pub struct ConnectAccept {
     pub user: Option<Arc<str>>,
     /// The application's data, committed with a new session. A resumed session keeps its own.
     pub data: Bytes,
+    /// Rooms that a new session is in before its client hears of it. A resumed session has its own.
+    pub rooms: Vec<Arc<str>>,
 }
 
-/// The client may not connect, for good: it does not try again by itself.
+/// The client may not connect, for good: it does not try again by itself, unless it is [`ConnectRefusal::not_now`].
 #[derive(Clone, Debug)]
 pub struct ConnectRefusal {
     /// Why.
     pub message: String,
     /// More about it, JSON.
     pub data: Option<Box<RawValue>>,
+    pub(crate) is_for_now: bool,
 }
 
 impl ConnectRefusal {
     /// A refusal without data.
     #[must_use]
     pub fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), data: None }
+        Self { message: message.into(), data: None, is_for_now: false }
+    }
+
+    /// It cannot be decided now: the transport closes, with all that is on it, and the client comes back by itself. It is not
+    /// told why.
+    #[must_use]
+    pub fn not_now(message: impl Into<String>) -> Self {
+        Self { is_for_now: true, ..Self::new(message) }
     }
 
     /// With data for programs: what `error.data` of the client's `connect_error` is. What JSON cannot express is left out.
@@ -98,6 +108,6 @@ impl ConnectRefusal {
     /// A refusal whose data are `{"code": code}`, for programs. The code is letters and underscores.
     pub(crate) fn with_code(message: &str, code: &'static str) -> Self {
         let data = RawValue::from_string(format!("{{\"code\":\"{code}\"}}")).ok();
-        Self { message: message.to_owned(), data }
+        Self { message: message.to_owned(), data, is_for_now: false }
     }
 }

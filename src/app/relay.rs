@@ -15,29 +15,31 @@
 
 use std::sync::Arc;
 
-use super::{Action, App, Args, ArgsRefused, EmitError, EventPayload, Reply, Socket};
+use super::{Action, App, Args, ArgsRefused, EmitError, EventPayload, NamespaceBuilder, Reply, Socket};
 use serde::Deserialize;
 use serde_json::json;
 
 /// The relay on the root namespace.
 #[must_use]
 pub fn app() -> App {
-    App::builder()
-        .namespace("/", |ns| {
-            ns.on("join", |socket: Socket, args: Args| async move {
-                change(&args, |room| socket.may(Action::Join(&room)).map(|()| socket.join(room))).await
-            })
-            .on("leave", |socket: Socket, args: Args| async move { change(&args, |room| Ok(socket.leave(room))).await })
-            .on("rooms", |socket: Socket, (): ()| async move {
-                let rooms = socket.rooms();
-                Reply::json(&rooms.iter().map(AsRef::as_ref).collect::<Vec<&str>>())
-            })
-            .on("members", members)
-            .on("publish", publish)
-            .on("publish_volatile", |socket: Socket, args: Args| async move { publish_volatile(&socket, &args) })
-            .on("echo", |_: Socket, args: Args| async move { args })
-        })
-        .build()
+    App::builder().namespace("/", handlers).build()
+}
+
+/// Its handlers in a namespace.
+#[must_use]
+pub fn handlers(ns: NamespaceBuilder) -> NamespaceBuilder {
+    ns.on("join", |socket: Socket, args: Args| async move {
+        change(&args, |room| socket.may(Action::Join(&room)).map(|()| socket.join(room))).await
+    })
+    .on("leave", |socket: Socket, args: Args| async move { change(&args, |room| Ok(socket.leave(room))).await })
+    .on("rooms", |socket: Socket, (): ()| async move {
+        let rooms = socket.rooms();
+        Reply::json(&rooms.iter().map(AsRef::as_ref).collect::<Vec<&str>>())
+    })
+    .on("members", members)
+    .on("publish", publish)
+    .on("publish_volatile", |socket: Socket, args: Args| async move { publish_volatile(&socket, &args) })
+    .on("echo", |_: Socket, args: Args| async move { args })
 }
 
 async fn change(args: &Args, change: impl FnOnce(Arc<str>) -> Result<super::RoomChange, EmitError>) -> Reply {

@@ -13,20 +13,23 @@ use super::args::Args;
 pub struct Reply {
     pub(crate) args: Option<Bytes>,
     pub(crate) attachments: Vec<Bytes>,
+    pub(crate) disconnects: bool,
 }
 
 impl Reply {
     /// No answer, even if one was asked for.
     #[must_use]
     pub const fn none() -> Self {
-        Self { args: None, attachments: Vec::new() }
+        Self { args: None, attachments: Vec::new(), disconnects: false }
     }
 
     /// An ack with one argument. What JSON cannot express becomes an `internal` error.
     #[must_use]
     pub fn json<T: Serialize + ?Sized>(value: &T) -> Self {
         match serde_json::to_string(value) {
-            Ok(value) => Self { args: Some(Bytes::from(format!("[{value}]"))), attachments: Vec::new() },
+            Ok(value) => {
+                Self { args: Some(Bytes::from(format!("[{value}]"))), attachments: Vec::new(), disconnects: false }
+            }
             Err(error) => Self::error("internal", &error.to_string()),
         }
     }
@@ -35,7 +38,9 @@ impl Reply {
     #[must_use]
     pub fn args<T: Serialize>(args: &T) -> Self {
         match serde_json::to_string(args) {
-            Ok(args) if args.starts_with('[') => Self { args: Some(Bytes::from(args)), attachments: Vec::new() },
+            Ok(args) if args.starts_with('[') => {
+                Self { args: Some(Bytes::from(args)), attachments: Vec::new(), disconnects: false }
+            }
             Ok(_) => Self::error("internal", "the arguments of an ack are a tuple or a list"),
             Err(error) => Self::error("internal", &error.to_string()),
         }
@@ -44,7 +49,13 @@ impl Reply {
     /// An ack without arguments.
     #[must_use]
     pub const fn empty() -> Self {
-        Self { args: Some(Bytes::from_static(b"[]")), attachments: Vec::new() }
+        Self { args: Some(Bytes::from_static(b"[]")), attachments: Vec::new(), disconnects: false }
+    }
+
+    /// The same, and behind it the client is disconnected: its session ends, and it is told `io server disconnect`.
+    #[must_use]
+    pub fn and_disconnect(self) -> Self {
+        Self { disconnects: true, ..self }
     }
 
     /// An ack `{error: {code, message}}`.
@@ -58,7 +69,7 @@ impl Reply {
 impl From<Args> for Reply {
     fn from(args: Args) -> Self {
         let (array, attachments) = args.tail(0);
-        Self { args: Some(array), attachments }
+        Self { args: Some(array), attachments, disconnects: false }
     }
 }
 

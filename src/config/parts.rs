@@ -9,6 +9,7 @@ use vedfolnir_cluster::state::Format;
 use vedfolnir_cluster::{ClusterTls, RaftTiming, ReplicatedLimits};
 
 use crate::alerts::{AlertConfig, Thresholds};
+use crate::backend::BackendConfig;
 use crate::backup::BackupConfig;
 use crate::observability::logging::{HttpConfig, Levels, Pii, Rotation, SyslogConfig, Target};
 use crate::observability::traces::TraceConfig;
@@ -41,6 +42,8 @@ pub struct Config {
     pub log: LogConfig,
     /// Backups.
     pub backup: BackupConfig,
+    /// The backend proxy; `None`: no backend is asked.
+    pub backend: Option<BackendConfig>,
     /// Names what applies: SHA-256, in hexadecimal digits, of every setting's name and text as `config show` has them. Of
     /// secrets it tells only whether they are given.
     pub hash: String,

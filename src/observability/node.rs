@@ -16,6 +16,7 @@ use super::traces::TraceStats;
 use super::watchdog::Watchdog;
 use crate::alerts::{AlertStats, Thresholds};
 use crate::api::ApiStats;
+use crate::backend::BackendStats;
 use crate::backup::Backups;
 use crate::security::secret::Secret;
 use crate::service::{Service, Standing};
@@ -42,6 +43,7 @@ pub struct Node {
     config_hash: ArcSwap<String>,
     watchdog: Arc<Watchdog>,
     backups: OnceLock<Arc<Backups>>,
+    backend: OnceLock<Arc<BackendStats>>,
     parts: OnceLock<Parts>,
 }
 
@@ -89,6 +91,7 @@ impl Node {
             config_hash: ArcSwap::default(),
             watchdog: Arc::default(),
             backups: OnceLock::new(),
+            backend: OnceLock::new(),
             parts: OnceLock::new(),
         }
     }
@@ -223,6 +226,17 @@ impl Node {
     /// How it makes backups; later calls change nothing.
     pub(crate) fn set_backups(&self, backups: Arc<Backups>) {
         let _ = self.backups.set(backups);
+    }
+
+    /// Requests to the backend; `None`: none is asked.
+    #[must_use]
+    pub fn backend(&self) -> Option<&Arc<BackendStats>> {
+        self.backend.get()
+    }
+
+    /// A backend is asked; later calls change nothing.
+    pub(crate) fn set_backend(&self, stats: Arc<BackendStats>) {
+        let _ = self.backend.set(stats);
     }
 
     /// Names the configuration that was read last.

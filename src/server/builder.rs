@@ -1,7 +1,10 @@
 //! How a node comes to be: a configuration, and whose namespaces its clients are to find.
 
+use std::sync::Arc;
+
 use super::{Server, ServerError};
 use crate::app::{App, relay};
+use crate::backend::Backend;
 use crate::config::Config;
 
 /// A node that is to start.
@@ -13,8 +16,8 @@ pub struct ServerBuilder {
 }
 
 impl Server {
-    /// A node of this configuration. Unless [`ServerBuilder::app`] gives an application, it runs the relay, or nothing,
-    /// as the configuration says.
+    /// A node of this configuration. Unless [`ServerBuilder::app`] gives an application, it runs the backend proxy, the relay,
+    /// or nothing, as the configuration says.
     ///
     /// ```no_run
     /// use vedfolnir::app::{App, Args, Reply, Socket};
@@ -36,9 +39,10 @@ impl Server {
 }
 
 impl ServerBuilder {
-    /// The application that clients connect to, in place of the relay.
+    /// The application that clients connect to, in place of the relay and of the backend proxy.
     pub fn app(mut self, app: App) -> Self {
         self.config.node.relay = false;
+        self.config.backend = None;
         self.app = Some(app);
         self
     }
@@ -50,8 +54,13 @@ impl ServerBuilder {
     /// # Errors
     /// One line that names the setting or peer, the value, the reason and the fix.
     pub async fn start(self) -> Result<Server, ServerError> {
-        let Self { config, app } = self;
-        let app = app.unwrap_or_else(|| if config.node.relay { relay::app() } else { App::default() });
-        Server::start(config, app).await
+        let Self { mut config, app } = self;
+        let backend = config.backend.take().map(|config| Arc::new(Backend::new(config)));
+        let app = app.unwrap_or_else(|| match &backend {
+            Some(backend) => backend.app(config.node.relay),
+            None if config.node.relay => relay::app(),
+            None => App::default(),
+        });
+        Server::start(config, app, backend).await
     }
 }

@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::unix_now;
 use crate::admin;
 use crate::api;
+use crate::backend::Backend;
 use crate::config::Config;
 use crate::observability::Node;
 use crate::security::guard::Guard;
@@ -25,19 +26,20 @@ pub struct Reloader {
     tls_port: Option<u16>,
     door: Arc<admin::Doorkeeper>,
     api: Option<Arc<api::Keeper>>,
+    backend: Option<Arc<Backend>>,
     node: Arc<Node>,
 }
 
 impl Reloader {
-    pub(super) const fn new(
+    pub(super) fn new(
         guard: Arc<Guard>,
         tls: Option<Arc<ListenerTls>>,
         tls_port: Option<u16>,
-        door: Arc<admin::Doorkeeper>,
-        api: Option<Arc<api::Keeper>>,
+        (door, api): (Arc<admin::Doorkeeper>, Option<Arc<api::Keeper>>),
+        backend: Option<Arc<Backend>>,
         node: Arc<Node>,
     ) -> Self {
-        Self { guard, tls, tls_port, door, api, node }
+        Self { guard, tls, tls_port, door, api, backend, node }
     }
 
     /// Puts the rules, keys and tokens of a new configuration in force.
@@ -47,6 +49,9 @@ impl Reloader {
         self.door.replace(config.admin.tokens.clone());
         if let (Some(keeper), Some(api)) = (&self.api, &config.api) {
             keeper.replace(api.tokens.clone());
+        }
+        if let (Some(backend), Some(config)) = (&self.backend, &config.backend) {
+            backend.replace_secret(config.secret.clone());
         }
         self.node.set_thresholds(config.monitoring.thresholds.clone());
         self.node.set_config_hash(config.hash.clone());

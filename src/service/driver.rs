@@ -359,11 +359,22 @@ impl Session {
                 }
             }
         }
+        self.part();
         if let Some(cause) = lost {
             // The client is told the truth when it resumes.
             self.link.close(cause);
         }
         room == 0
+    }
+
+    /// Lets go of sockets that the server has ended, once their clients have been written everything.
+    fn part(&mut self) {
+        while let Some(at) = self.sockets.iter().position(|socket| socket.is_ended() && socket.outbox.is_drained()) {
+            let socket = self.sockets.remove(at);
+            self.connection.namespace_closed(socket.namespace.name());
+            ServiceStats::less(&self.service.stats.sockets_active);
+            hooks::farewell(&socket, CloseReason::ServerNamespaceDisconnect, release::end);
+        }
     }
 
     /// Ends the session: its sockets are released at once, before the transport has said goodbye.
@@ -373,7 +384,8 @@ impl Session {
         }
         let reason = self.end();
         for socket in self.sockets.drain(..) {
-            hooks::farewell(&socket, reason, release::disconnect);
+            let release = if socket.is_ended() { release::end } else { release::disconnect };
+            hooks::farewell(&socket, reason, release);
             ServiceStats::less(&self.service.stats.sockets_active);
         }
         self.work = None;

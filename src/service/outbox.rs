@@ -182,6 +182,12 @@ impl Outbox {
         (queue.mode == Mode::CatchingUp && queue.frames.is_empty()).then_some(queue.cursor)
     }
 
+    /// Whether nothing waits, nor is held behind what is still to come.
+    pub(crate) fn is_drained(&self) -> bool {
+        let queue = self.queue.lock();
+        queue.frames.is_empty() && queue.held.is_empty()
+    }
+
     /// Bytes that wait.
     pub(crate) fn bytes(&self) -> usize {
         self.queue.lock().bytes

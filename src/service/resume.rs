@@ -20,7 +20,7 @@ use super::session::{OpenedSession, SessionSocket};
 use super::session_data::{self, Notes};
 use super::stats::ServiceStats;
 use super::traced;
-use crate::app::{ConnectAccept, ConnectRefusal, Handshake, Namespace};
+use crate::app::{ConnectAccept, ConnectRefusal, Handshake, Namespace, Socket};
 use crate::observability::traces::Parent;
 use crate::security::auth::Identity;
 use crate::security::events::{ConnectionScope, SecurityEvent};
@@ -100,6 +100,7 @@ async fn open(
     };
     let mut accept = match namespace.connect(handshake).await {
         Ok(accept) => accept,
+        Err(refusal) if refusal.is_for_now => return Err(CloseCause::NotOpened),
         Err(refusal) => return Ok(Connected::Refused(refusal)),
     };
     // Who the token names stands, whatever the application says: the policy goes by it as well.
@@ -120,13 +121,32 @@ async fn open(
     if has_enough_sessions(&service, &namespace, user.as_ref()) {
         return Ok(refused());
     }
+    let rooms = std::mem::take(&mut accept.rooms);
     let registered = register(&service, &namespace, accept, notes).await?;
     let Registered { pid, opened, position, user_sessions } = registered;
     if is_beyond_limit(&service, user_sessions) {
         release::unheard(&service, opened.pid, opened.epoch);
         return Ok(refused());
     }
-    attach(service, namespace, link, Owner { opened, identity, trace }, position, Some(pid))
+    let connected = attach(service, namespace, link, Owner { opened, identity, trace }, position, Some(pid))?;
+    enter(&connected, rooms).await?;
+    Ok(connected)
+}
+
+/// A new session enters the rooms that it is let into, before its client hears of it. One that cannot ends: its client comes
+/// back.
+async fn enter(connected: &Connected, rooms: Vec<Arc<str>>) -> Result<(), CloseCause> {
+    let Connected::Accepted { socket: SocketGuard(Some(socket)), .. } = connected else { return Ok(()) };
+    let socket = Socket::new(Arc::clone(socket));
+    // All are proposed before the first is waited for.
+    let changes: Vec<_> = rooms.into_iter().map(|room| socket.join(room)).collect();
+    for change in changes {
+        if let Err(error) = change.await {
+            tracing::warn!(%error, "a new session could not enter the rooms that it was to be in");
+            return Err(CloseCause::NotOpened);
+        }
+    }
+    Ok(())
 }
 
 /// Whether a user has as many sessions as one may, by what this node's replica knows: what is plain needs no commit. Only
@@ -313,7 +333,7 @@ async fn register(
     let pid_text = random::text::<24>();
     let pid = hash(&pid_text);
     let sid: Arc<str> = random::text::<15>().into();
-    let ConnectAccept { user, data } = accept;
+    let ConnectAccept { user, data, rooms: _ } = accept;
     let command = Command::Register(Register {
         pid,
         sid: Arc::clone(&sid),

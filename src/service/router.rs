@@ -27,7 +27,7 @@ impl Session {
             Event::Event { namespace, args, attachments, ack_id } => {
                 ServiceStats::one(&self.service.stats.events_in_total);
                 if let Some(socket) = self.socket(&namespace) {
-                    self.route_event(socket, Args::new(args, attachments), ack_id);
+                    self.route_event(socket, Args::new(args, attachments).asking(ack_id.is_some()), ack_id);
                 }
             }
             Event::Ack { namespace, id, args, attachments } => {
@@ -48,7 +48,7 @@ impl Session {
     }
 
     fn socket(&self, namespace: &str) -> Option<Arc<SessionSocket>> {
-        self.sockets.iter().find(|socket| socket.namespace.name() == namespace).cloned()
+        self.sockets.iter().find(|socket| socket.namespace.name() == namespace && !socket.is_ended()).cloned()
     }
 
     fn route_connect(&mut self, name: &str, auth: Option<Bytes>) {
@@ -192,5 +192,8 @@ fn handled(
 fn answer(socket: &SessionSocket, ack_id: Option<u64>, reply: Reply) {
     if let (Some(id), Some(args)) = (ack_id, reply.args) {
         socket.push_ack(id, &args, &reply.attachments);
+    }
+    if reply.disconnects {
+        socket.end();
     }
 }

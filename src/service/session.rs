@@ -1,13 +1,13 @@
 //! A namespace socket that this node owns: one client in one namespace under one epoch.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
 use vedfolnir_cluster::Ticket;
 use vedfolnir_cluster::state::{Epoch, LogPosition, Payload, PidHash, Record, Response};
-use vedfolnir_protocol::{EncodedEvent, encode_ack, encode_event, encode_offset};
+use vedfolnir_protocol::{EncodedEvent, encode_ack, encode_disconnect, encode_event, encode_offset};
 
 use super::Inner;
 use super::asks::Asks;
@@ -46,6 +46,8 @@ pub(crate) struct SessionSocket {
     orphans: Mutex<Vec<Ticket>>,
     /// The highest log index that an emit of this socket is known to have.
     emitted: AtomicU64,
+    /// The server has ended the session: what tells the client so is in the outbox.
+    ended: AtomicBool,
 }
 
 /// What a pull from the history came to.
@@ -72,9 +74,25 @@ impl SessionSocket {
     ) -> Self {
         let OpenedSession { pid, epoch, sid, user, data, replay_after } = opened;
         let outbox = Outbox::new(service.config.outbox, replay_after);
-        let (orphans, emitted) = (Mutex::new(Vec::new()), AtomicU64::new(0));
+        let (orphans, emitted, ended) = (Mutex::new(Vec::new()), AtomicU64::new(0), AtomicBool::new(false));
         let asks = Asks::new(epoch);
-        Self { service, namespace, pid, epoch, sid, user, identity, data, outbox, link, asks, trace, orphans, emitted }
+        Self {
+            service,
+            namespace,
+            pid,
+            epoch,
+            sid,
+            user,
+            identity,
+            data,
+            outbox,
+            link,
+            asks,
+            trace,
+            orphans,
+            emitted,
+            ended,
+        }
     }
 
     /// Whether clients of the namespace can resume.
@@ -132,6 +150,22 @@ impl SessionSocket {
             // Too late, or for an earlier connection, or made up.
             ServiceStats::one(&self.service.stats.acks_unexpected_total);
         }
+    }
+
+    /// The server ends the session, for good: the client is told so behind everything that is written to it, its events are
+    /// ignored from now on, and its connection's task lets go of it.
+    pub(crate) fn end(&self) {
+        if self.ended.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let farewell = EncodedEvent { text: encode_disconnect(self.namespace.name()), attachments: Vec::new() };
+        let pushed = self.outbox.push_ack(self.emitted.load(Ordering::Acquire), farewell);
+        self.wake_after(pushed);
+    }
+
+    /// Whether the server has ended it.
+    pub(crate) fn is_ended(&self) -> bool {
+        self.ended.load(Ordering::Acquire)
     }
 
     /// Nothing is written or waited for any more.

@@ -10,6 +10,7 @@ use vedfolnir_cluster::state::{Command, KvExpected, KvPut, LogPosition, Response
 use vedfolnir_cluster::{Cluster, ClusterStatus};
 
 use super::super::message::Message;
+use super::super::post::Receiver;
 use super::super::{AlertConfig, AlertStats, sender};
 use super::ClusterAlertConfig;
 use super::ledger::{KEY, Ledger, Speaker, Told};
@@ -58,6 +59,7 @@ struct Plan {
 
 /// Watches until `stop`.
 pub(crate) async fn run(node: Arc<Node>, config: AlertConfig, cluster: ClusterAlertConfig, stop: CancellationToken) {
+    let receiver = Receiver::new(&config);
     let mut duty: Option<Duty> = None;
     let mut interval = tokio::time::interval(LOOK_EVERY);
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -80,7 +82,7 @@ pub(crate) async fn run(node: Arc<Node>, config: AlertConfig, cluster: ClusterAl
             _ => duty.insert(Duty::new(status.term)),
         };
         tokio::select! {
-            () = look(&node, &parts.cluster, &status, &config, &cluster, current) => {}
+            () = look(&node, &parts.cluster, &status, (&config, &receiver), &cluster, current) => {}
             () = stop.cancelled() => return,
         }
     }
@@ -102,7 +104,7 @@ async fn look(
     node: &Node,
     cluster: &Cluster,
     status: &ClusterStatus,
-    config: &AlertConfig,
+    (config, receiver): (&AlertConfig, &Receiver),
     bounds: &ClusterAlertConfig,
     duty: &mut Duty,
 ) {
@@ -142,9 +144,9 @@ async fn look(
     duty.under_way.retain(|key| pending.contains_key(key));
     for (key, message) in pending {
         if duty.under_way.insert(key.clone()) {
-            let (config, stats) = (config.clone(), Arc::clone(node.alerts()));
+            let (receiver, stats) = (receiver.clone(), Arc::clone(node.alerts()));
             duty.sending.spawn(async move {
-                sender::deliver(&config, &stats, &message).await;
+                sender::deliver(&receiver, &stats, &message).await;
                 key
             });
         }

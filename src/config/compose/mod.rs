@@ -2,6 +2,7 @@
 
 mod api;
 mod auth;
+mod backend;
 mod backup;
 mod balancer;
 mod cluster;
@@ -35,6 +36,7 @@ impl Config {
             monitoring: monitoring::compose(values, inputs),
             log: log::compose(values),
             backup: backup::compose(values),
+            backend: backend::compose(values),
             hash: Shown::of(values).hash(),
             public,
             node,

@@ -1,10 +1,11 @@
 //! Category 5: where health and metrics are served.
 
-use crate::alerts::{AlertConfig, ClusterAlertConfig, Condition, Thresholds, is_private};
+use crate::alerts::{AlertConfig, ClusterAlertConfig, Condition, Thresholds};
 use crate::config::problem::Severity;
 use crate::config::schema::{Setting, balancer, kind::UrlPath, monitoring as schema, performance};
 use crate::config::values::Values;
 use crate::config::{CheckConfig, Inputs, MetricFamilies, MetricsConfig, MonitoringConfig};
+use crate::http_client::is_private;
 use crate::observability::logging::client_tls;
 use crate::security::endpoint::Endpoint;
 use crate::service::Distribution;

@@ -6,6 +6,7 @@
 
 pub(crate) mod address;
 pub(crate) mod alias;
+pub(crate) mod backend;
 pub(crate) mod backup;
 pub(crate) mod balancer;
 pub(crate) mod cluster;
@@ -242,8 +243,9 @@ pub(crate) struct Category {
     pub(crate) settings: &'static [&'static dyn Describe],
 }
 
-/// The eight categories of the production document in its order; traces and the cluster, which it does not have.
-pub(crate) static CATEGORIES: [Category; 10] = [
+/// The eight categories of the production document in its order; traces, the cluster and what is told others, which it does not
+/// have.
+pub(crate) static CATEGORIES: [Category; 11] = [
     Category { title: "Production Mode Settings", settings: mode::ALL },
     Category { title: "SSL/TLS Configuration", settings: tls::ALL },
     Category { title: "Load Balancer Configuration", settings: balancer::ALL },
@@ -254,6 +256,7 @@ pub(crate) static CATEGORIES: [Category; 10] = [
     Category { title: "Performance Optimization", settings: performance::ALL },
     Category { title: "Security Settings", settings: security::ALL },
     Category { title: "Cluster Configuration", settings: cluster::ALL },
+    Category { title: "Backend Proxy", settings: backend::ALL },
 ];
 
 /// Every setting.

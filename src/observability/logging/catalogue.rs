@@ -131,6 +131,7 @@ pub static EVENT_TYPES: &[EventType] = table! {
         Error "backup_failed" "A backup was not made" FAILED;
         Error "backup_archive_failed" "What is committed between backups was not archived" FAILED;
         Error "backup_not_restored" "A new cluster could not start from a backup" &["backup_id", "error"];
+        Error "backend_failed" "The backend has not decided about a client or an event; the client is told. One line in ten seconds at most" &["hook", "endpoint", "error_code", "error", "unsaid"];
         Error "alert_not_delivered" "An alert's receiver does not take it" FAILED;
     }
     System {

@@ -4,6 +4,7 @@
 
 mod alerts;
 mod api;
+mod backend;
 mod backup;
 mod cluster;
 mod connections;
@@ -34,6 +35,7 @@ use super::health::readiness_reason;
 use super::node::{Node, Parts};
 use super::{json, openmetrics};
 use crate::alerts::Ledger;
+use crate::backend::BackendStats;
 use crate::config::{MetricFamilies, MetricsConfig, MetricsForm};
 use crate::security::events::SecurityCounters;
 use crate::service::ServiceStats;
@@ -104,6 +106,10 @@ fn gather(node: &Node, shown: MetricFamilies) -> Vec<MetricFamily> {
         backup::of_backups(&mut families, backups);
     }
     api::of_api(&mut families, node.api());
+    match node.backend() {
+        Some(stats) => backend::of_backend(&mut families, stats),
+        None => backend::of_backend(&mut families, &BackendStats::default()),
+    }
     traces::of_traces(&mut families, node.traces());
     log::of_log(&mut families, super::log::stats().as_deref());
     if shown.performance {

@@ -1,4 +1,4 @@
-//! Addresses that are not on the public network: a webhook's name that resolves to one of them may be a way into ours.
+//! Addresses that are not on the public network: a name that resolves to one of them may be a way into ours.
 
 use std::net::{IpAddr, Ipv4Addr};
 
