@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde_json::value::RawValue;
 
+use super::pattern::NamespaceParams;
 use crate::security::auth::{Identity, OpeningRequest};
 
 /// The HTTP request that opened the connection, as far as it is kept.
@@ -45,6 +46,8 @@ impl OpeningRequest for RequestInfo {
 pub struct Handshake {
     /// Which namespace.
     pub namespace: Arc<str>,
+    /// What its pattern captured of the name, of a dynamic one.
+    pub params: NamespaceParams,
     /// The raw JSON object that the client authenticates with.
     pub auth: Option<Bytes>,
     /// The request that opened the connection.
@@ -54,6 +57,12 @@ pub struct Handshake {
 }
 
 impl Handshake {
+    /// What stood in a place of the namespace's pattern; `None`: it has no such place.
+    #[must_use]
+    pub fn param(&self, name: &str) -> Option<&str> {
+        self.params.get(name)
+    }
+
     /// The auth object, deserialised.
     ///
     /// # Errors

@@ -22,6 +22,7 @@
 
 mod args;
 mod ask;
+mod dynamic;
 mod emit;
 mod extract;
 #[cfg(feature = "fuzzing")]
@@ -29,6 +30,7 @@ mod extract;
 pub mod fuzzing;
 mod handshake;
 mod namespace;
+mod pattern;
 mod payload;
 mod placeholder;
 mod presence;
@@ -42,12 +44,18 @@ mod store;
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock, Weak};
 
+use dynamic::Dynamic;
+use namespace::Behaviour;
+use vedfolnir_protocol::socket_io::namespace::is_valid;
+
 pub use args::{Args, ArgsRefused};
 pub use ask::{ACK_TIMEOUT, AckError, EmitWithAck};
+pub use dynamic::DYNAMIC_NAMESPACES_MAX;
 pub use emit::{Committed, Emission, EmitError, Emitter, Volatile};
 pub use extract::FromArgs;
 pub use handshake::{ConnectAccept, ConnectRefusal, Handshake, RequestInfo};
 pub use namespace::{Namespace, NamespaceBuilder};
+pub use pattern::{BadPattern, NamespaceParams, NamespacePattern};
 pub use payload::EventPayload;
 pub use presence::{FetchSockets, FetchUsers, Presence};
 pub use read::{Read, ReadError};
@@ -67,21 +75,37 @@ pub use crate::security::auth::{Action, Identity};
 #[derive(Clone, Debug, Default)]
 pub struct App {
     namespaces: Arc<HashMap<Box<str>, Arc<Namespace>>>,
+    dynamic: Arc<Dynamic>,
     /// Set once, when a service runs it.
     service: Arc<OnceLock<Weak<crate::service::Inner>>>,
 }
 
 /// Builds an [`App`].
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct AppBuilder {
     namespaces: HashMap<Box<str>, Arc<Namespace>>,
+    dynamic: Vec<(NamespacePattern, Arc<Behaviour>)>,
+    dynamic_namespaces_max: usize,
+}
+
+/// Why a client cannot enter a namespace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NoNamespace {
+    /// The application does not have it.
+    Unknown,
+    /// Clients of this node are in as many dynamic ones as may be.
+    Full,
 }
 
 impl App {
     /// An application without namespaces: every CONNECT is answered "Invalid namespace".
     #[must_use]
     pub fn builder() -> AppBuilder {
-        AppBuilder::default()
+        AppBuilder {
+            namespaces: HashMap::new(),
+            dynamic: Vec::new(),
+            dynamic_namespaces_max: DYNAMIC_NAMESPACES_MAX,
+        }
     }
 
     /// What the application reaches beside its clients' sockets; `None` until a service runs it, and after that has ended.
@@ -95,14 +119,33 @@ impl App {
         let _ = self.service.set(service);
     }
 
-    /// The names of its namespaces.
+    /// The names of its namespaces, dynamic ones left out.
     pub(crate) fn namespaces(&self) -> impl Iterator<Item = Arc<str>> + '_ {
         self.namespaces.values().map(|namespace| Arc::clone(namespace.shared_name()))
     }
 
-    /// The namespace of that name.
-    pub(crate) fn namespace(&self, name: &str) -> Option<&Arc<Namespace>> {
-        self.namespaces.get(name)
+    /// What its namespaces are counted under: their names, and one label for each pattern.
+    pub(crate) fn labels(&self) -> impl Iterator<Item = Arc<str>> + '_ {
+        self.namespaces().chain(self.dynamic.labels().cloned())
+    }
+
+    /// What a namespace is counted under.
+    pub(crate) fn label(&self, name: &Arc<str>) -> Arc<str> {
+        let pattern = if self.namespaces.contains_key(&**name) { None } else { self.dynamic.label(name) };
+        Arc::clone(pattern.unwrap_or(name))
+    }
+
+    /// Whether it has a namespace of that name.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.namespaces.contains_key(name) || (is_valid(name) && self.dynamic.has(name))
+    }
+
+    /// The namespace of that name, for a client that wants to be in it.
+    pub(crate) fn enter(&self, name: &str) -> Result<Arc<Namespace>, NoNamespace> {
+        if let Some(namespace) = self.namespaces.get(name) {
+            return Ok(Arc::clone(namespace));
+        }
+        self.dynamic.enter(name).ok_or(NoNamespace::Unknown)?.map_err(|_| NoNamespace::Full)
     }
 }
 
@@ -110,15 +153,65 @@ impl AppBuilder {
     /// Adds a namespace, or replaces it.
     #[must_use]
     pub fn namespace(mut self, name: &str, build: impl FnOnce(NamespaceBuilder) -> NamespaceBuilder) -> Self {
-        let namespace = build(NamespaceBuilder::new(name)).build();
+        let namespace = Namespace::fixed(name, build(NamespaceBuilder::new()).build());
         self.namespaces.insert(name.into(), Arc::new(namespace));
+        self
+    }
+
+    /// Adds all namespaces whose names fit a pattern: they share their handlers, and nothing else. A name that
+    /// [`AppBuilder::namespace`] has is that one's; of several patterns the first that fits has it.
+    ///
+    /// They need no creating: a name is there for whoever connects to it or emits to it ([`ServerHandle::of`]), on every node
+    /// that runs the application, and clients resume in it as in any other. A node forgets it with its last client there.
+    /// Metrics count all names of a pattern together.
+    ///
+    /// ```no_run
+    /// use vedfolnir::app::{App, BadPattern, ConnectRefusal, Handshake, Socket};
+    ///
+    /// # fn app() -> Result<App, BadPattern> {
+    /// let app = App::builder().dynamic_namespace("/tenant-{id}".parse()?, |ns| {
+    ///     ns.check_connect(|handshake: Handshake| async move {
+    ///         match handshake.param("id") {
+    ///             Some("closed") => Err(ConnectRefusal::new("no such tenant")),
+    ///             _ => Ok(()),
+    ///         }
+    ///     })
+    ///     .on("whoami", |socket: Socket, (): ()| async move {
+    ///         vedfolnir::app::Reply::json(&socket.param("id"))
+    ///     })
+    /// });
+    /// # Ok(app.build()) }
+    /// ```
+    #[must_use]
+    pub fn dynamic_namespace(
+        mut self,
+        pattern: NamespacePattern,
+        build: impl FnOnce(NamespaceBuilder) -> NamespaceBuilder,
+    ) -> Self {
+        self.dynamic.push((pattern, build(NamespaceBuilder::new()).build()));
+        self
+    }
+
+    /// How many names of dynamic namespaces clients of one node may be in at once, all patterns together;
+    /// [`DYNAMIC_NAMESPACES_MAX`] unless said. A CONNECT to one more is refused (`connect_error`, `data.code` is
+    /// `too_many_namespaces`); a name has at most 256 bytes, as every namespace has.
+    #[must_use]
+    pub const fn dynamic_namespaces_max(mut self, names_max: usize) -> Self {
+        self.dynamic_namespaces_max = names_max;
         self
     }
 
     /// The application.
     #[must_use]
     pub fn build(self) -> App {
-        App { namespaces: Arc::new(self.namespaces), service: Arc::default() }
+        let dynamic = Dynamic::new(self.dynamic, self.dynamic_namespaces_max);
+        App { namespaces: Arc::new(self.namespaces), dynamic: Arc::new(dynamic), service: Arc::default() }
+    }
+}
+
+impl Default for AppBuilder {
+    fn default() -> Self {
+        App::builder()
     }
 }
 

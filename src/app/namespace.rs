@@ -4,12 +4,15 @@ use std::collections::HashMap;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use vedfolnir_protocol::CloseReason;
 
 use super::args::Args;
+use super::dynamic::Live;
 use super::extract::FromArgs;
 use super::handshake::{ConnectAccept, ConnectRefusal, Handshake};
+use super::pattern::NamespaceParams;
 use super::reply::Reply;
 use super::socket::Socket;
 
@@ -23,9 +26,17 @@ type Check = Box<dyn Fn(Handshake) -> CheckFuture + Send + Sync>;
 type ConnectedHook = Box<dyn Fn(Socket) -> HookFuture + Send + Sync>;
 type DisconnectHook = Box<dyn Fn(Socket, CloseReason) -> HookFuture + Send + Sync>;
 
-/// A namespace and its handlers.
+/// A namespace: a name, and what clients find under it.
 pub struct Namespace {
-    name: std::sync::Arc<str>,
+    name: Arc<str>,
+    params: NamespaceParams,
+    behaviour: Arc<Behaviour>,
+    /// Where a dynamic one is forgotten with its last client.
+    live: Option<Arc<Live>>,
+}
+
+/// What happens in a namespace, or in all those of a pattern.
+pub(super) struct Behaviour {
     recovery: bool,
     checks: Vec<Check>,
     connect: Option<ConnectHandler>,
@@ -35,16 +46,15 @@ pub struct Namespace {
     fallback: Option<Handler>,
 }
 
-/// Builds a [`Namespace`].
+/// Builds a namespace, or all those of a pattern.
 #[derive(Debug)]
 pub struct NamespaceBuilder {
-    namespace: Namespace,
+    behaviour: Behaviour,
 }
 
 impl NamespaceBuilder {
-    pub(crate) fn new(name: &str) -> Self {
-        let namespace = Namespace {
-            name: name.into(),
+    pub(super) fn new() -> Self {
+        let behaviour = Behaviour {
             recovery: true,
             checks: Vec::new(),
             connect: None,
@@ -53,14 +63,14 @@ impl NamespaceBuilder {
             handlers: HashMap::new(),
             fallback: None,
         };
-        Self { namespace }
+        Self { behaviour }
     }
 
     /// Whether clients can resume (connection state recovery): on by default. It adds an offset as one more argument to
     /// every event without an ack.
     #[must_use]
     pub fn recovery(mut self, on: bool) -> Self {
-        self.namespace.recovery = on;
+        self.behaviour.recovery = on;
         self
     }
 
@@ -87,7 +97,7 @@ impl NamespaceBuilder {
         F: Fn(Handshake) -> R + Send + Sync + 'static,
         R: Future<Output = Result<(), ConnectRefusal>> + Send + 'static,
     {
-        self.namespace.checks.push(Box::new(move |handshake| Box::pin(check(handshake))));
+        self.behaviour.checks.push(Box::new(move |handshake| Box::pin(check(handshake))));
         self
     }
 
@@ -99,7 +109,7 @@ impl NamespaceBuilder {
         F: Fn(Handshake) -> R + Send + Sync + 'static,
         R: Future<Output = Result<ConnectAccept, ConnectRefusal>> + Send + 'static,
     {
-        self.namespace.connect = Some(Box::new(move |handshake| Box::pin(handler(handshake))));
+        self.behaviour.connect = Some(Box::new(move |handshake| Box::pin(handler(handshake))));
         self
     }
 
@@ -111,7 +121,7 @@ impl NamespaceBuilder {
         F: Fn(Socket) -> R + Send + Sync + 'static,
         R: Future<Output = ()> + Send + 'static,
     {
-        self.namespace.connected = Some(Box::new(move |socket| Box::pin(handler(socket))));
+        self.behaviour.connected = Some(Box::new(move |socket| Box::pin(handler(socket))));
         self
     }
 
@@ -128,7 +138,7 @@ impl NamespaceBuilder {
         F: Fn(Socket, CloseReason) -> R + Send + Sync + 'static,
         R: Future<Output = ()> + Send + 'static,
     {
-        self.namespace.disconnected = Some(Box::new(move |socket, reason| Box::pin(handler(socket, reason))));
+        self.behaviour.disconnected = Some(Box::new(move |socket, reason| Box::pin(handler(socket, reason))));
         self
     }
 
@@ -142,7 +152,7 @@ impl NamespaceBuilder {
         R: Future<Output = O> + Send + 'static,
         O: Into<Reply>,
     {
-        self.namespace.handlers.insert(event.into(), boxed(handler));
+        self.behaviour.handlers.insert(event.into(), boxed(handler));
         self
     }
 
@@ -155,12 +165,12 @@ impl NamespaceBuilder {
         R: Future<Output = O> + Send + 'static,
         O: Into<Reply>,
     {
-        self.namespace.fallback = Some(boxed(handler));
+        self.behaviour.fallback = Some(boxed(handler));
         self
     }
 
-    pub(crate) fn build(self) -> Namespace {
-        self.namespace
+    pub(super) fn build(self) -> Arc<Behaviour> {
+        Arc::new(self.behaviour)
     }
 }
 
@@ -185,58 +195,96 @@ where
 }
 
 impl Namespace {
+    /// With one name.
+    pub(super) fn fixed(name: &str, behaviour: Arc<Behaviour>) -> Self {
+        Self { name: name.into(), params: NamespaceParams::default(), behaviour, live: None }
+    }
+
+    /// One of a pattern's; `live` is told of its end.
+    pub(super) const fn dynamic(
+        name: Arc<str>,
+        params: NamespaceParams,
+        behaviour: Arc<Behaviour>,
+        live: Arc<Live>,
+    ) -> Self {
+        Self { name, params, behaviour, live: Some(live) }
+    }
+
     /// Its name.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    pub(crate) fn shared_name(&self) -> &std::sync::Arc<str> {
+    pub(crate) const fn shared_name(&self) -> &Arc<str> {
         &self.name
+    }
+
+    /// What its pattern captured of the name.
+    #[must_use]
+    pub const fn params(&self) -> &NamespaceParams {
+        &self.params
     }
 
     /// Whether clients can resume.
     #[must_use]
-    pub const fn recovery(&self) -> bool {
-        self.recovery
+    pub fn recovery(&self) -> bool {
+        self.behaviour.recovery
     }
 
     pub(crate) async fn connect(&self, handshake: Handshake) -> Result<ConnectAccept, ConnectRefusal> {
-        for check in &self.checks {
+        for check in &self.behaviour.checks {
             check(handshake.clone()).await?;
         }
-        match &self.connect {
+        match &self.behaviour.connect {
             Some(handler) => handler(handshake).await,
             None => Ok(ConnectAccept::default()),
         }
     }
 
-    /// Whether anybody handles an event.
-    pub(crate) fn handles(&self, event: &str) -> bool {
-        self.fallback.is_some() || self.handlers.contains_key(event)
-    }
-
     /// Starts what is done once a client is in; `None`: nothing.
     pub(crate) fn connected(&self, socket: Socket) -> Option<HookFuture> {
-        Some(self.connected.as_ref()?(socket))
+        Some(self.behaviour.connected.as_ref()?(socket))
     }
 
     /// Starts what is done once a client is gone; `None`: nothing.
     pub(crate) fn disconnected(&self, socket: Socket, reason: CloseReason) -> Option<HookFuture> {
-        Some(self.disconnected.as_ref()?(socket, reason))
+        Some(self.behaviour.disconnected.as_ref()?(socket, reason))
+    }
+
+    /// Whether anybody handles an event.
+    pub(crate) fn handles(&self, event: &str) -> bool {
+        self.behaviour.fallback.is_some() || self.behaviour.handlers.contains_key(event)
     }
 
     /// Starts the handler of an event; `None`: nobody handles it.
     pub(crate) fn handle(&self, event: &str, socket: Socket, args: Args) -> Option<HandlerFuture> {
-        let handler = self.handlers.get(event).or(self.fallback.as_ref())?;
+        let handler = self.behaviour.handlers.get(event).or(self.behaviour.fallback.as_ref())?;
         Some(handler(socket, args))
+    }
+}
+
+impl Drop for Namespace {
+    fn drop(&mut self) {
+        if let Some(live) = &self.live {
+            live.ended(&self.name);
+        }
     }
 }
 
 impl fmt::Debug for Namespace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Namespace")
+            .field("name", &self.name)
+            .field("behaviour", &self.behaviour)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Behaviour {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let events: Vec<&str> = self.handlers.keys().map(AsRef::as_ref).collect();
-        f.debug_struct("Namespace").field("name", &self.name).field("events", &events).finish_non_exhaustive()
+        f.debug_struct("Behaviour").field("events", &events).finish_non_exhaustive()
     }
 }
 

@@ -15,13 +15,19 @@ fn handshake() -> Handshake {
         query: Box::default(),
         headers: Box::default(),
     };
-    Handshake { namespace: "/".into(), auth: None, request: Arc::new(request), identity: None }
+    Handshake {
+        namespace: "/".into(),
+        params: NamespaceParams::default(),
+        auth: None,
+        request: Arc::new(request),
+        identity: None,
+    }
 }
 
 /// A namespace with three checks, of which one refuses, and what was asked.
 async fn asked(refuses: &'static str) -> (Vec<&'static str>, Result<ConnectAccept, ConnectRefusal>) {
     let seen: Arc<Mutex<Vec<&'static str>>> = Arc::default();
-    let mut builder = NamespaceBuilder::new("/");
+    let mut builder = NamespaceBuilder::new();
     for name in ["first", "second"] {
         let seen = Arc::clone(&seen);
         builder = builder.check_connect(move |_| {
@@ -39,7 +45,7 @@ async fn asked(refuses: &'static str) -> (Vec<&'static str>, Result<ConnectAccep
         last.lock().push("decided");
         async { Ok(ConnectAccept { user: Some("ada".into()), ..ConnectAccept::default() }) }
     });
-    let connected = namespace.build().connect(handshake()).await;
+    let connected = Namespace::fixed("/", namespace.build()).connect(handshake()).await;
     let seen = seen.lock().clone();
     (seen, connected)
 }

@@ -29,8 +29,8 @@ impl ServerHandle {
         Store::new(&self.service)
     }
 
-    /// To everybody in a namespace of the application, on nobody's behalf: narrow it with [`Emitter::to`]. `None`: the
-    /// application has no such namespace.
+    /// To everybody in a namespace of the application, on nobody's behalf: narrow it with [`Emitter::to`]. A dynamic one
+    /// needs no client on this node, nor any. `None`: the application has no such namespace.
     ///
     /// ```no_run
     /// # use vedfolnir::app::{EmitError, ServerHandle};
@@ -43,8 +43,7 @@ impl ServerHandle {
     /// ```
     #[must_use]
     pub fn of(&self, namespace: &str) -> Option<Emitter> {
-        let namespace = Arc::clone(self.service.app.namespace(namespace)?.shared_name());
-        Some(Emitter::of_server(&self.service, namespace))
+        self.service.app.has(namespace).then(|| Emitter::of_server(&self.service, namespace.into()))
     }
 
     /// The session in a namespace whose client has this `socket.id`, connected or inside its recovery window.

@@ -42,6 +42,12 @@ impl Socket {
         self.inner.namespace.name()
     }
 
+    /// What stood in a place of the namespace's pattern; `None`: it has no such place.
+    #[must_use]
+    pub fn param(&self, name: &str) -> Option<&str> {
+        self.inner.namespace.params().get(name)
+    }
+
     /// Who it authenticated as.
     #[must_use]
     pub fn user(&self) -> Option<&str> {

@@ -213,6 +213,18 @@ impl Service {
         namespaces.into_iter().collect()
     }
 
+    /// The same with all dynamic namespaces of a pattern together under its label, so that clients cannot make more of them.
+    #[must_use]
+    pub fn labelled_namespaces(&self) -> Vec<(Arc<str>, u64)> {
+        let app = &self.inner.app;
+        let mut labels: BTreeMap<Arc<str>, u64> = app.labels().map(|label| (label, 0)).collect();
+        let sizes: Vec<_> = self.inner.hub.read().sizes().collect();
+        for (name, count) in sizes {
+            *labels.entry(app.label(&name)).or_default() += count;
+        }
+        labels.into_iter().collect()
+    }
+
     /// What was refused.
     #[must_use]
     pub fn security_counters(&self) -> &SecurityCounters {

@@ -15,7 +15,7 @@ use super::session_data::Notes;
 use super::stats::ServiceStats;
 use super::telling;
 use super::{hooks, release};
-use crate::app::{Args, Handshake, Namespace, Reply, Socket};
+use crate::app::{Args, ConnectRefusal, Handshake, Namespace, NoNamespace, Reply, Socket};
 use crate::observability::traces::{self, ActiveSpan};
 use crate::observability::unix_ms;
 
@@ -52,11 +52,13 @@ impl Session {
     }
 
     fn route_connect(&mut self, name: &str, auth: Option<Bytes>) {
-        let Some(namespace) = self.service.app.namespace(name).cloned() else {
-            ServiceStats::one(&self.service.stats.connects_refused_total);
-            self.connection.connect_refused(name);
-            self.control.push(encode_connect_error(name, "Invalid namespace", None));
-            return;
+        let namespace = match self.service.app.enter(name) {
+            Ok(namespace) => namespace,
+            Err(NoNamespace::Unknown) => return self.refuse(name, &ConnectRefusal::new("Invalid namespace")),
+            Err(NoNamespace::Full) => {
+                let refusal = ConnectRefusal::with_code("too many namespaces on this node", "too_many_namespaces");
+                return self.refuse(name, &refusal);
+            }
         };
         if self.is_new() && resume::is_postponed(&self.service, &namespace, auth.as_deref()) {
             self.link.close(CloseCause::Crowded);
@@ -64,6 +66,7 @@ impl Session {
         }
         let handshake = Handshake {
             namespace: Arc::clone(namespace.shared_name()),
+            params: namespace.params().clone(),
             auth,
             request: Arc::clone(&self.request),
             identity: None,
@@ -115,14 +118,15 @@ impl Session {
                     self.expires_at(Instant::now() + remaining);
                 }
             }
-            Connected::Refused(refusal) => {
-                ServiceStats::one(&self.service.stats.connects_refused_total);
-                self.connection.connect_refused(namespace.name());
-                let data = refusal.data.as_deref();
-                self.control.push(encode_connect_error(namespace.name(), &refusal.message, data));
-            }
+            Connected::Refused(refusal) => self.refuse(namespace.name(), &refusal),
             Connected::Close(cause) => self.link.close(cause),
         }
+    }
+
+    fn refuse(&mut self, namespace: &str, refusal: &ConnectRefusal) {
+        ServiceStats::one(&self.service.stats.connects_refused_total);
+        self.connection.connect_refused(namespace);
+        self.control.push(encode_connect_error(namespace, &refusal.message, refusal.data.as_deref()));
     }
 
     fn route_event(&mut self, socket: Arc<SessionSocket>, args: Args, ack_id: Option<u64>) {

@@ -82,7 +82,7 @@ fn gather(node: &Node, shown: MetricFamilies) -> Vec<MetricFamily> {
             let namespaces = service.namespaces();
             let users = cluster
                 .read(|state| namespaces.iter().map(|(namespace, _)| state.room_count(namespace, None).users).sum());
-            connections::of_namespaces(&mut families, &namespaces, users);
+            connections::of_namespaces(&mut families, &service.labelled_namespaces(), users);
             tls::of_tls(&mut families, parts.tls.as_deref());
             cluster::of_cluster(&mut families, cluster.metrics());
             storage::of_storage(&mut families, cluster.storage_metrics());
