@@ -23,6 +23,7 @@ use vedfolnir_state::{Format, KeyHash, Payload, Record, TokenHash};
 use vedfolnir_storage::SnapshotId;
 
 use crate::identity::IdentityRecord;
+use crate::question::{Answer, Question};
 use crate::snapshot_transfer::{SnapshotAnswer, SnapshotOffer};
 use crate::type_config::{EntryBytes, LogId, SnapshotMeta, StoredMembership, TypeConfig, Vote};
 use crate::wire::{
@@ -224,9 +225,27 @@ fn added_by_format_2() -> Vec<Case> {
     ]
 }
 
+/// What nodes of format 4 ask each other; one that does not know it is a node that does not answer.
+fn added_by_format_4() -> Vec<Case> {
+    let event = Payload { text: Bytes::from_static(b"[\"e\",1]"), attachments: vec![Bytes::from_static(&[0, 0xff])] };
+    let record =
+        Record { namespace: "/".into(), rooms: vec!["room".into()], except: Vec::new(), payload: event.clone() };
+    let acks = vec![("sid".into(), Payload { text: Bytes::from_static(b"[2]"), attachments: Vec::new() })];
+    vec![
+        case("question_clients", &Question::Clients { record, within_ms: 10_000 }),
+        case("question_application", &Question::Application { event: event.clone(), within_ms: Some(10_000) }),
+        case("question_application_told", &Question::Application { event: event.clone(), within_ms: None }),
+        case("answer_clients", &Answer::Clients { acks, silent: vec!["gone".into()] }),
+        case("answer_application", &Answer::Application(Some(event))),
+        case("answer_application_none", &Answer::Application(None)),
+        case("answer_refused", &Answer::Refused("no".to_owned())),
+    ]
+}
+
 fn cases(format: u8) -> Vec<Case> {
-    let added = if format >= 2 { added_by_format_2() } else { Vec::new() };
-    raft_cases().into_iter().chain(cluster_cases()).chain(added).collect()
+    let added_2 = if format >= 2 { added_by_format_2() } else { Vec::new() };
+    let added_4 = if format >= 4 { added_by_format_4() } else { Vec::new() };
+    raft_cases().into_iter().chain(cluster_cases()).chain(added_2).chain(added_4).collect()
 }
 
 #[test]

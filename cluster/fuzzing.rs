@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 use vedfolnir_state::{NodeId, Record};
 use vedfolnir_storage::fuzzing::record_again;
 
+use crate::question::{Answer, Question};
 use crate::snapshot_transfer::{SnapshotAnswer, SnapshotOffer};
 use crate::type_config::{LogId, SnapshotMeta, StoredMembership, TypeConfig, Vote};
 use crate::wire::{
@@ -49,6 +50,8 @@ pub const BODIES: &[Again] = &[
     again::<Option<String>>,
     again::<u64>,
     again::<Record>,
+    again::<Question>,
+    again::<Answer>,
 ];
 
 /// What Raft asks and answers, and what stands around its snapshots.

@@ -79,6 +79,8 @@ pub(crate) struct Inner {
     pub(crate) readiness: watch::Receiver<Readiness>,
     /// What answers the services of other nodes; set once by the floor above.
     pub(crate) peer_service: OnceLock<Arc<dyn PeerService>>,
+    /// Places for questions of other nodes that are being answered.
+    pub(crate) questions: tokio::sync::Semaphore,
     /// Set once, when the node must stop.
     pub(crate) fatal: watch::Sender<Option<String>>,
 }

@@ -47,6 +47,7 @@ pub mod probe;
 mod propose_driver;
 mod proposer;
 mod proposer_lines;
+pub mod question;
 mod raft;
 mod raft_network;
 mod readiness;

@@ -6,12 +6,16 @@ use vedfolnir_state::NodeId;
 
 use crate::handle::Cluster;
 use crate::network::{FrameReceiver, FrameSender, Lane};
+use crate::question::{Answer, Question};
 use crate::wire::kind;
 
 /// Answers the services of other nodes.
 pub trait PeerService: Send + Sync + 'static {
     /// Serves a stream that began with `header`, until it returns.
     fn serve(&self, header: Bytes, stream: PeerStream) -> BoxFuture<'_, ()>;
+
+    /// Answers a question, within the time that it says. Dropped with the node.
+    fn answer(&self, from: NodeId, question: Question) -> BoxFuture<'_, Answer>;
 }
 
 /// Frames in both directions, in order; each at most 16 MiB. Dropping it ends both.

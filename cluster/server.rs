@@ -21,7 +21,8 @@ use crate::wire::{
     self, FormationPlan, JoinRequest, MembershipRequest, PromiseReply, SignRequest, SystemReply, WireError, kind,
 };
 use crate::{
-    admission, bootstrap, doctor, enrol, incarnation, join, membership, reads, remove, server_id, snapshot_transfer,
+    admission, bootstrap, doctor, enrol, incarnation, join, membership, question, reads, remove, server_id,
+    snapshot_transfer,
 };
 
 /// The peers' counterpart. It holds the node weakly: the endpoint must not keep a stopped node alive.
@@ -154,6 +155,7 @@ impl Inner {
             }
             kind::SERVER_ID => server_id::answer(&self, from.node_id, body).await.map_err(text),
             kind::CLOCK => wire::encode("clock", &doctor::unix_ms()).map_err(text),
+            kind::QUESTION => question::answer(&self, from, body).await,
             kind::READ_INDEX => wire::encode("read index", &reads::answer(&self).await).map_err(text),
             kind::MEMBERSHIP => {
                 let request: MembershipRequest = wire::decode("membership request", body).map_err(text)?;

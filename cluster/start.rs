@@ -128,6 +128,7 @@ pub(crate) async fn start(mut config: ClusterConfig) -> Result<(Cluster, mpsc::R
         snapshot_refusal: parking_lot::Mutex::new(None),
         readiness,
         peer_service: std::sync::OnceLock::new(),
+        questions: tokio::sync::Semaphore::new(crate::question::QUESTIONS_MAX),
         fatal: watch::channel(None).0,
     });
     let weak = Arc::downgrade(&inner);

@@ -33,6 +33,8 @@ pub(crate) mod kind {
     /// The same; Unix time in milliseconds, for people to compare.
     pub(crate) const CLOCK: u8 = 18;
     pub(crate) const SERVICE_STREAM: u8 = 32;
+    /// May be unknown to a node of the same format.
+    pub(crate) const QUESTION: u8 = 33;
 }
 
 /// A body that cannot be read or written.

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
+use vedfolnir_cluster::state::Payload;
 use vedfolnir_protocol::socket_io::args;
 
 use super::placeholder;
@@ -119,6 +120,11 @@ impl Args {
     /// Whether a text stands anywhere in the arguments, as it is written there.
     pub(crate) fn mention(&self, text: &str) -> bool {
         std::str::from_utf8(&self.array).is_ok_and(|array| array.contains(text))
+    }
+
+    /// As it travels.
+    pub(crate) fn into_payload(self) -> Payload {
+        Payload { text: self.array, attachments: self.attachments }
     }
 
     /// Bytes that it holds.

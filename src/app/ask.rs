@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
+use vedfolnir_cluster::state::Payload;
 
 use super::args::Args;
 use super::emit::EmitError;
@@ -110,17 +111,26 @@ impl EmitWithAck {
 
     async fn answer(self) -> Result<Args, AckError> {
         let Self { socket, payload, timeout } = self;
-        let mut counted = Counted { socket: &socket, settled: false };
-        let answered = match payload {
-            Ok(payload) => match tokio::time::timeout(timeout, exchange(&socket, payload)).await {
-                Ok(answered) => answered,
-                Err(_) => Err(AckError::TimedOut(timeout)),
-            },
-            Err(error) => Err(error.into()),
-        };
-        counted.settle(&answered);
-        answered
+        ask(&socket, payload, timeout).await
     }
+}
+
+/// Asks one client, and counts how it ended.
+pub(crate) async fn ask(
+    socket: &SessionSocket,
+    payload: Result<EventPayload, EmitError>,
+    timeout: Duration,
+) -> Result<Args, AckError> {
+    let mut counted = Counted { socket, settled: false };
+    let answered = match payload {
+        Ok(payload) => match tokio::time::timeout(timeout, exchange(socket, payload.into_payload())).await {
+            Ok(answered) => answered,
+            Err(_) => Err(AckError::TimedOut(timeout)),
+        },
+        Err(error) => Err(error.into()),
+    };
+    counted.settle(&answered);
+    answered
 }
 
 impl IntoFuture for EmitWithAck {
@@ -133,7 +143,7 @@ impl IntoFuture for EmitWithAck {
 }
 
 /// Sends it behind the emits made before it, and waits.
-async fn exchange(socket: &SessionSocket, payload: EventPayload) -> Result<Args, AckError> {
+async fn exchange(socket: &SessionSocket, payload: Payload) -> Result<Args, AckError> {
     let mut ask = socket.asks.begin().map_err(|not_asked| match not_asked {
         NotAsked::Full => AckError::Refused(EmitError::LimitExceeded),
         NotAsked::Closed => AckError::Disconnected,
@@ -145,7 +155,7 @@ async fn exchange(socket: &SessionSocket, payload: EventPayload) -> Result<Args,
             answer = ask.answer() => return answer.ok_or(AckError::Disconnected),
         }
     }
-    if !socket.push_ask(ask.id, &payload.into_payload()) {
+    if !socket.push_ask(ask.id, &payload) {
         return Err(AckError::Refused(EmitError::LimitExceeded));
     }
     ask.answer().await.ok_or(AckError::Disconnected)

@@ -146,9 +146,21 @@ impl Emitter {
         self
     }
 
-    /// Only to those connected right now, without an offset of its own in the log: it may be lost.
+    /// Only to those connected right now, on all nodes, without an offset of its own in the log: it may be lost.
     pub fn volatile(self) -> Volatile {
-        Volatile { emitter: self }
+        Volatile { emitter: self, is_local: false }
+    }
+
+    /// Only to those connected to this node right now. It is volatile: what is durable is in the log, which is every node's.
+    pub fn local(self) -> Volatile {
+        self.volatile().local()
+    }
+
+    /// For code that comes from socket.io: changes nothing. This server compresses nothing on its way to clients, neither
+    /// WebSocket messages (permessage-deflate is not negotiated) nor answers to polls, so there is nothing to turn off for
+    /// one event, and `true` does not turn it on.
+    pub const fn compress(self, _compress: bool) -> Self {
+        self
     }
 
     /// Emits durably. It is proposed by this very call; the future tells when a quorum has it.
@@ -207,12 +219,33 @@ impl Emitter {
 #[must_use = "an emitter does nothing until it emits"]
 pub struct Volatile {
     emitter: Emitter,
+    is_local: bool,
 }
 
 impl Volatile {
     /// Also to everybody in this room.
     pub fn to(self, room: impl Into<Arc<str>>) -> Self {
-        Self { emitter: self.emitter.to(room) }
+        Self { emitter: self.emitter.to(room), ..self }
+    }
+
+    /// But not to anybody in this room.
+    pub fn except(self, room: impl Into<Arc<str>>) -> Self {
+        Self { emitter: self.emitter.except(room), ..self }
+    }
+
+    /// Only to those connected to this node.
+    pub fn local(self) -> Self {
+        Self { is_local: true, ..self }
+    }
+
+    pub(crate) const fn is_local(&self) -> bool {
+        self.is_local
+    }
+
+    /// What is to be delivered, and by whom.
+    pub(crate) fn addressed(mut self, payload: EventPayload) -> (Arc<service::Inner>, Arc<Record>) {
+        let record = self.emitter.record(payload);
+        (self.emitter.service, record)
     }
 
     /// Emits.
@@ -225,11 +258,13 @@ impl Volatile {
     }
 
     /// Emits a checked event.
-    pub fn emit_payload(mut self, payload: EventPayload) {
-        let record = self.emitter.record(payload);
-        let service = &self.emitter.service;
-        service.cluster.publish_volatile(Arc::clone(&record));
-        deliver_volatile(service, &record);
+    pub fn emit_payload(self, payload: EventPayload) {
+        let is_local = self.is_local;
+        let (service, record) = self.addressed(payload);
+        if !is_local {
+            service.cluster.publish_volatile(Arc::clone(&record));
+        }
+        deliver_volatile(&service, &record);
     }
 }
 

@@ -22,6 +22,7 @@
 
 mod args;
 mod ask;
+mod broadcast;
 mod dynamic;
 mod emit;
 mod extract;
@@ -38,18 +39,23 @@ mod read;
 pub mod relay;
 mod reply;
 mod server;
+mod server_side;
 mod socket;
 mod store;
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::{Arc, OnceLock, Weak};
 
 use dynamic::Dynamic;
-use namespace::Behaviour;
+use namespace::{Behaviour, HandlerFuture};
+use server_side::ServerSideHandler;
 use vedfolnir_protocol::socket_io::namespace::is_valid;
 
 pub use args::{Args, ArgsRefused};
+pub(crate) use ask::ask;
 pub use ask::{ACK_TIMEOUT, AckError, EmitWithAck};
+pub use broadcast::{BroadcastAcks, BroadcastWithAcks};
 pub use dynamic::DYNAMIC_NAMESPACES_MAX;
 pub use emit::{Committed, Emission, EmitError, Emitter, Volatile};
 pub use extract::FromArgs;
@@ -61,6 +67,7 @@ pub use presence::{FetchSockets, FetchUsers, Presence};
 pub use read::{Read, ReadError};
 pub use reply::Reply;
 pub use server::ServerHandle;
+pub use server_side::{ServerSide, ServerSideAcks, ServerSideEmit};
 pub use socket::{RoomChange, Socket};
 pub use store::{Store, StoreError, StoreWrite};
 pub use vedfolnir_cluster::state::{Event, EventId, EventKind, KvEntry, KvPage, LogPosition, SessionRef, SessionView};
@@ -72,20 +79,22 @@ pub use vedfolnir_protocol::CloseReason;
 pub use crate::security::auth::{Action, Identity};
 
 /// An application: its namespaces and their handlers. Cheap to clone.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct App {
     namespaces: Arc<HashMap<Box<str>, Arc<Namespace>>>,
     dynamic: Arc<Dynamic>,
+    /// What other nodes' applications say, by event.
+    server_side: Arc<HashMap<Box<str>, ServerSideHandler>>,
     /// Set once, when a service runs it.
     service: Arc<OnceLock<Weak<crate::service::Inner>>>,
 }
 
 /// Builds an [`App`].
-#[derive(Debug)]
 pub struct AppBuilder {
     namespaces: HashMap<Box<str>, Arc<Namespace>>,
     dynamic: Vec<(NamespacePattern, Arc<Behaviour>)>,
     dynamic_namespaces_max: usize,
+    server_side: HashMap<Box<str>, ServerSideHandler>,
 }
 
 /// Why a client cannot enter a namespace.
@@ -105,6 +114,7 @@ impl App {
             namespaces: HashMap::new(),
             dynamic: Vec::new(),
             dynamic_namespaces_max: DYNAMIC_NAMESPACES_MAX,
+            server_side: HashMap::new(),
         }
     }
 
@@ -112,6 +122,12 @@ impl App {
     #[must_use]
     pub fn server(&self) -> Option<ServerHandle> {
         self.service.get()?.upgrade().map(ServerHandle::new)
+    }
+
+    /// Starts the handler of what another node's application says; `None`: nobody handles it.
+    pub(crate) fn server_side(&self, side: ServerSide, args: Args) -> Option<HandlerFuture> {
+        let handler = self.server_side.get(&*args.event())?;
+        Some(handler(side, args))
     }
 
     /// A service runs it; the first one stands.
@@ -205,7 +221,28 @@ impl AppBuilder {
     #[must_use]
     pub fn build(self) -> App {
         let dynamic = Dynamic::new(self.dynamic, self.dynamic_namespaces_max);
-        App { namespaces: Arc::new(self.namespaces), dynamic: Arc::new(dynamic), service: Arc::default() }
+        App {
+            namespaces: Arc::new(self.namespaces),
+            dynamic: Arc::new(dynamic),
+            server_side: Arc::new(self.server_side),
+            service: Arc::default(),
+        }
+    }
+}
+
+impl fmt::Debug for App {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("App")
+            .field("namespaces", &self.namespaces)
+            .field("dynamic", &self.dynamic)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for AppBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (namespaces, dynamic) = (&self.namespaces, &self.dynamic);
+        f.debug_struct("AppBuilder").field("namespaces", namespaces).field("dynamic", dynamic).finish_non_exhaustive()
     }
 }
 

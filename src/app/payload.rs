@@ -49,6 +49,11 @@ impl EventPayload {
         Ok(Self { payload: Payload { text: Bytes::from(text), attachments } })
     }
 
+    /// One that was checked where it was made.
+    pub(crate) const fn checked(payload: Payload) -> Self {
+        Self { payload }
+    }
+
     pub(crate) fn into_payload(self) -> Payload {
         self.payload
     }

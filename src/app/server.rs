@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use vedfolnir_cluster::state::{Audience, SessionView};
+use vedfolnir_cluster::state::{Audience, NodeId, SessionView};
 use vedfolnir_cluster::{EventStream, EventsFrom};
 
 use super::emit::Emitter;
@@ -21,6 +21,16 @@ pub struct ServerHandle {
 impl ServerHandle {
     pub(crate) const fn new(service: Arc<service::Inner>) -> Self {
         Self { service }
+    }
+
+    pub(crate) const fn service(&self) -> &Arc<service::Inner> {
+        &self.service
+    }
+
+    /// This node, 16 hexadecimal digits.
+    #[must_use]
+    pub fn node(&self) -> String {
+        node_name(self.service.cluster.incarnation().node)
     }
 
     /// The replicated key-value store.
@@ -86,6 +96,11 @@ impl ServerHandle {
     pub fn events(&self, from: EventsFrom) -> EventStream {
         self.service.cluster.events(from)
     }
+}
+
+/// As operators know a node.
+pub(super) fn node_name(node: NodeId) -> String {
+    format!("{node:016x}")
 }
 
 impl fmt::Debug for ServerHandle {

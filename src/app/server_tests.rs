@@ -3,11 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use vedfolnir_cluster::state::{Command, KvExpected, KvPut, PidHash, Register, Response, limits};
+use vedfolnir_cluster::question::{Answer, Question};
+use vedfolnir_cluster::state::{Command, KvExpected, KvPut, Payload, PidHash, Register, Response, limits};
 use vedfolnir_cluster::{Cluster, ClusterConfig};
 
-use super::{App, EventKind, EventsError, EventsFrom, ReadError, ServerHandle, StoreError};
+use super::{
+    App, EmitError, EventKind, EventsError, EventsFrom, ReadError, Reply, ServerHandle, ServerSide, StoreError,
+};
 use crate::security::guard::Guard;
+use crate::service::questions::{self, ASKING_MAX, HANDLED_MAX};
 use crate::service::{Service, ServiceConfig};
 
 /// Nothing here takes longer unless it is broken.
@@ -21,10 +25,13 @@ struct Node {
 }
 
 async fn node() -> (Node, ServerHandle) {
+    node_of(App::builder().build()).await
+}
+
+async fn node_of(app: App) -> (Node, ServerHandle) {
     let dir = tempfile::tempdir().unwrap();
     let (cluster, notices) =
         Cluster::start(ClusterConfig::on_loopback(dir.path(), "127.0.0.1:0".parse().unwrap())).await.unwrap();
-    let app = App::builder().build();
     assert!(app.server().is_none(), "nothing runs it yet");
     let service =
         Service::start(ServiceConfig::default(), Arc::new(Guard::open()), app.clone(), cluster.clone(), notices);
@@ -174,4 +181,53 @@ async fn events_come_up_to_the_application() {
     let end = tokio::time::timeout(CEILING, events.next()).await.expect("the end is said");
     assert_eq!(end, Err(EventsError::Closed));
     assert!(node.app.server().is_some(), "the service is still there to be asked");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_application_asks_of_all_nodes_is_bounded_before_anything_is_sent() {
+    let (_node, server) = node_of(App::builder().namespace("/", |ns| ns).build()).await;
+    let root = || server.of("/").expect("it is there");
+    let nobody = root().emit_with_acks("e", &[1]).await.unwrap();
+    assert!(nobody.is_complete() && nobody.acks.is_empty());
+    let large = ["x".repeat(vedfolnir_cluster::question::QUESTION_BYTES_MAX)];
+    assert!(matches!(root().emit_with_acks("e", &large).await, Err(EmitError::BadRequest(_))));
+    assert!(matches!(server.server_side_emit("e", &large), Err(EmitError::BadRequest(_))));
+    assert!(matches!(server.server_side_emit::<()>("disconnect", &[]), Err(EmitError::BadRequest(_))), "reserved");
+    let places = server.service().asking.try_acquire_many(ASKING_MAX as u32).unwrap();
+    assert_eq!(root().emit_with_acks("e", &[1]).await.unwrap_err(), EmitError::Overloaded);
+    assert_eq!(root().local().emit_with_acks("e", &[1]).await.unwrap_err(), EmitError::Overloaded);
+    assert_eq!(server.server_side_emit("e", &[1]), Err(EmitError::Overloaded));
+    assert_eq!(server.server_side_emit_with_acks("e", &[1]).await.unwrap_err(), EmitError::Overloaded);
+    drop(places);
+    assert!(server.server_side_emit_with_acks("e", &[1]).await.unwrap().is_complete(), "a node alone asks nobody");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_question_of_another_node_is_answered_refused_or_left_without_an_answer() {
+    let app = App::builder()
+        .on_server_side(
+            "add",
+            |side: ServerSide, (a, b): (u32, u32)| async move { Reply::args(&(side.from_node(), a + b)) },
+        )
+        .on_server_side("never", |_: ServerSide, (): ()| std::future::pending::<()>());
+    let (_node, server) = node_of(app.build()).await;
+    let ask = async |text: &'static str, within_ms| {
+        let event = Payload { text: text.as_bytes().into(), attachments: Vec::new() };
+        questions::answer(server.service(), 10, Question::Application { event, within_ms }).await
+    };
+    let said = |text: &'static str| {
+        Answer::Application(Some(Payload { text: text.as_bytes().into(), attachments: Vec::new() }))
+    };
+    assert_eq!(ask(r#"["add",1,2]"#, Some(60_000)).await, said(r#"["000000000000000a",3]"#));
+    assert_eq!(ask(r#"["nobody handles this"]"#, Some(60_000)).await, Answer::Application(None));
+    let Answer::Application(Some(refused)) = ask(r#"["add",1]"#, Some(60_000)).await else { panic!("an answer") };
+    let refused = String::from_utf8(refused.text.to_vec()).unwrap();
+    assert!(refused.contains("bad_request") && refused.contains("argument 1 is missing"), "{refused}");
+    assert!(matches!(ask(r#"["never"]"#, Some(1)).await, Answer::Refused(_)), "too late");
+    assert_eq!(ask(r#"["never"]"#, None).await, Answer::Application(None), "who only tells does not wait");
+    let free = server.service().handling.available_permits();
+    assert_eq!(free, HANDLED_MAX - 1, "what is handled still keeps its place");
+    let places = server.service().handling.try_acquire_many(free as u32).unwrap();
+    assert!(matches!(ask(r#"["add",1,2]"#, Some(60_000)).await, Answer::Refused(_)));
+    drop(places);
 }

@@ -11,6 +11,7 @@ use vedfolnir_cluster::ProposeError;
 use vedfolnir_cluster::state::{Command, Response};
 
 use super::emit::{Emission, EmitError, Emitter, Volatile};
+use super::server::ServerHandle;
 use crate::security::auth::Action;
 use crate::service::EPOCH_OF_NEW;
 use crate::service::session::SessionSocket;
@@ -140,6 +141,12 @@ impl Socket {
     /// To the namespace, this client included: narrow it with [`Emitter::to`].
     pub fn server(&self) -> Emitter {
         Emitter::new(Arc::clone(&self.inner))
+    }
+
+    /// What the application reaches beside this client.
+    #[must_use]
+    pub fn handle(&self) -> ServerHandle {
+        ServerHandle::new(Arc::clone(&self.inner.service))
     }
 
     /// To the namespace, but not to this client, without the log: narrow it with [`Volatile::to`].

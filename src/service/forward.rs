@@ -18,6 +18,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::future::BoxFuture;
 use hyper::body::Incoming;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use vedfolnir_cluster::question::{Answer, Question};
 use vedfolnir_cluster::state::NodeId;
 use vedfolnir_cluster::{PeerReceiver, PeerSender, PeerService, PeerStream};
 use vedfolnir_protocol::{ENGINE_SID_LEN, EngineSid, HandshakeError};
@@ -28,7 +29,7 @@ use super::io::Io;
 use super::link::CloseCause;
 use super::stats::ServiceStats;
 use super::tunnels::Tunnel;
-use super::{Inner, respond, trace, upgrade, vitals, websocket};
+use super::{Inner, questions, respond, trace, upgrade, vitals, websocket};
 
 /// The version of headers and answers.
 const VERSION: u8 = 1;
@@ -232,6 +233,15 @@ impl PeerService for Forwarded {
             let Some((verb, sid)) = parse_header(&header) else { return };
             ServiceStats::one(&service.stats.forwarded_here_total);
             serve(&service, verb, &sid, stream).await;
+        })
+    }
+
+    fn answer(&self, from: NodeId, question: Question) -> BoxFuture<'_, Answer> {
+        Box::pin(async move {
+            match self.0.upgrade() {
+                Some(service) => questions::answer(&service, from, question).await,
+                None => Answer::Refused("the service has ended".to_owned()),
+            }
         })
     }
 }

@@ -37,6 +37,7 @@ mod outbox;
 pub(crate) mod planted;
 mod polling;
 mod progress;
+pub(crate) mod questions;
 mod random;
 mod registry;
 mod release;
@@ -113,6 +114,10 @@ pub(crate) struct Inner {
     pub(crate) registry: registry::Registry,
     pub(crate) stats: ServiceStats,
     pub(crate) releases: release::Releases,
+    /// Places for what this node's application asks of all nodes.
+    pub(crate) asking: Arc<tokio::sync::Semaphore>,
+    /// Places for what the applications on other nodes say to this one's.
+    pub(crate) handling: Arc<tokio::sync::Semaphore>,
     /// What an operator may ask about resumes.
     pub(crate) journal: journal::Journal,
     readiness: watch::Receiver<Readiness>,
@@ -159,6 +164,8 @@ impl Service {
             registry: registry::Registry::default(),
             stats,
             releases: release::Releases::default(),
+            asking: Arc::new(tokio::sync::Semaphore::new(questions::ASKING_MAX)),
+            handling: Arc::new(tokio::sync::Semaphore::new(questions::HANDLED_MAX)),
             journal: journal::Journal::default(),
             drains: drain::Drains::default(),
             tunnels: tunnels::Tunnels::default(),
