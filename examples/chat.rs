@@ -27,14 +27,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     log::init(&config.log, "chat")?;
     let server = Server::builder(config).app(chat(introduce_within()?)).start().await?;
     println!("chat on {}", server.report().url);
-    server
-        .run_until(async {
-            // A handler that cannot be installed leaves the signal as it was: it ends the process.
-            if tokio::signal::ctrl_c().await.is_err() {
-                std::future::pending().await
-            }
-        })
-        .await?;
+    server.run().await?;
     log::stop();
     Ok(())
 }

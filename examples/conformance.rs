@@ -35,17 +35,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let config = load(&inputs)?.config;
     log::init(&config.log, "conformance")?;
     let behaves = |ns: NamespaceBuilder| conforming(ns.recovery(recovery));
-    let app = App::builder().namespace("/", behaves).namespace("/custom", behaves).build();
-    let server = Server::builder(config).app(app).start().await?;
+    let app = App::builder().namespace("/", behaves).namespace("/custom", behaves);
+    let server = Server::builder(config).app(app.build()).start().await?;
     println!("conformance on {}", server.report().url);
-    server
-        .run_until(async {
-            // A handler that cannot be installed leaves the signal as it was: it ends the process.
-            if tokio::signal::ctrl_c().await.is_err() {
-                std::future::pending().await
-            }
-        })
-        .await?;
+    server.run().await?;
     log::stop();
     Ok(())
 }

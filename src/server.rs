@@ -9,6 +9,7 @@
 mod builder;
 mod listeners;
 mod reload;
+mod run;
 mod stop;
 
 use std::fs::DirBuilder;
@@ -151,6 +152,9 @@ pub enum ServerError {
     /// Traces cannot be sent as the configuration wants it.
     #[error("traces: {0}")]
     Traces(io::Error),
+    /// The process cannot be told to stop.
+    #[error("handlers of SIGINT and SIGTERM cannot be installed: {0}")]
+    Signals(io::Error),
     /// A listener ended while the node was running.
     #[error("the public listener failed: {0}")]
     Listener(io::Error),

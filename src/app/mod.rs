@@ -19,6 +19,27 @@
 //!
 //! Handlers of one client start in the order of its events: what a handler proposes before it first waits is committed
 //! in that order too. A handler's ack stands behind the emits that it made.
+//!
+//! # What becomes of an emit
+//!
+//! What is durable and what is not stands in the type: a durable emit is an [`Emission`], which a quorum's word turns into a
+//! [`Committed`] offset; a volatile one gives nothing to wait for, or the answers that came in time.
+//!
+//! | call | reaches | class | gives |
+//! |---|---|---|---|
+//! | [`Socket::emit`] | this client, also after it has resumed on another node | durable | [`Emission`] → [`Committed`], its offset |
+//! | [`Emitter::emit`]: [`Socket::server`], [`Socket::to`], [`Socket::broadcast`], [`ServerHandle::of`] | who is addressed, on all nodes, also after resuming | durable | [`Emission`] → [`Committed`], its offset |
+//! | [`Volatile::emit`]: [`Emitter::volatile`], [`Socket::volatile`] | who is addressed and connected now, on all nodes | volatile | `()` |
+//! | [`Volatile::emit`] behind [`Emitter::local`], [`Volatile::local`] | the same, of this node only | volatile | `()` |
+//! | [`Socket::emit_with_ack`] | this client, on the connection that stands | volatile | [`EmitWithAck`] → the arguments of its ack |
+//! | [`Emitter::emit_with_acks`], [`Volatile::emit_with_acks`] | who is addressed and connected now, on all nodes, or on this one | volatile | [`BroadcastWithAcks`] → [`BroadcastAcks`]: who answered what, who did not |
+//! | [`ServerHandle::server_side_emit`] | this application on the other nodes | volatile | `()` |
+//! | [`ServerHandle::server_side_emit_with_acks`] | the same | volatile | [`ServerSideEmit`] → [`ServerSideAcks`] |
+//! | [`Socket::join`], [`Socket::leave`] | the session, on whichever node it is | durable | [`RoomChange`] |
+//!
+//! Durable: committed by a quorum before it is delivered, in one order on all nodes, replayed to who resumes; it may take as
+//! long as an election, and says so when there is no quorum. Volatile: past the log, at once, never twice; lost with a
+//! connection, a node or an overfull queue. Time-outs are `.timeout(duration)` on what is waited for, 10 s unless said.
 
 mod args;
 mod ask;

@@ -29,7 +29,7 @@ impl Server {
     /// let config = load(&Inputs::of_this_process())?.config;
     /// let app = App::builder().namespace("/", |ns| ns.on("ping", |_: Socket, _: Args| async { Reply::json("pong") }));
     /// let server = Server::builder(config).app(app.build()).start().await?;
-    /// server.run_until(async { let _ = tokio::signal::ctrl_c().await; }).await?;
+    /// server.run().await?;
     /// # Ok(())
     /// # }
     /// ```
