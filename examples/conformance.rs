@@ -1,10 +1,11 @@
-//! A server for conformance suites of Socket.IO: says what it was told.
+//! A server for conformance suites of Socket.IO and of Engine.IO: says what it was told.
 //!
 //! ```sh
 //! WEBSOCKET_DATA_DIR=/tmp/conformance cargo run --example conformance -- --port 3000 --ping-interval 300ms --ping-timeout 200ms
 //! ```
 //!
-//! In the namespaces `/` and `/custom` each client gets `auth` with what it authenticated with, right after its CONNECT.
+//! On the path `/engine.io/` it speaks Engine.IO alone, and each message, text or binary, comes back. On `/socket.io/`, in the
+//! namespaces `/` and `/custom`, each client gets `auth` with what it authenticated with, right after its CONNECT.
 //! `message(…)` comes back as `message-back(…)`, `message-with-ack(…)` is acknowledged with its arguments, anything else is
 //! not answered. `--recovery on` lets clients resume; suites expect it to be off, since it adds an offset to events. All
 //! other options are those of `vedfolnir start`.
@@ -35,7 +36,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let config = load(&inputs)?.config;
     log::init(&config.log, "conformance")?;
     let behaves = |ns: NamespaceBuilder| conforming(ns.recovery(recovery));
-    let app = App::builder().namespace("/", behaves).namespace("/custom", behaves);
+    let app = App::builder().engine_io("/engine.io/", Some).namespace("/", behaves).namespace("/custom", behaves);
     let server = Server::builder(config).app(app.build()).start().await?;
     println!("conformance on {}", server.report().url);
     server.run().await?;

@@ -1,43 +1,19 @@
 // Programs of examples/, which embed the server, with official clients.
 
 import assert from 'node:assert/strict';
-import { mkdir } from 'node:fs/promises';
-import path from 'node:path';
 import { before, test } from 'node:test';
 
 import { io } from 'socket.io-client';
 
 import { atEnd } from './support/cleanup.mjs';
-import { BINARY, Node, portsOfNode, temporaryDirectory } from './support/cluster.mjs';
+import { startExamples } from './support/examples.mjs';
 import { next, until } from './support/wait.mjs';
 
-const EXAMPLES = path.join(path.dirname(BINARY), 'examples');
 /** More than may wait for their acks at once. */
 const ACKS_AWAITED_MAX = 256;
 
 /** An example as a node of its own, ready. */
-async function start(name, args = [], env = {}) {
-  const directory = temporaryDirectory();
-  await mkdir(directory, { recursive: true });
-  const ports = await portsOfNode();
-  const node = new Node({
-    name,
-    directory,
-    binary: path.join(EXAMPLES, name),
-    args,
-    url: `http://127.0.0.1:${ports.service}`,
-    env: {
-      WEBSOCKET_DATA_DIR: path.join(directory, 'data'),
-      WEBSOCKET_PORT: String(ports.service),
-      WEBSOCKET_CLUSTER_ADDR: `127.0.0.1:${ports.cluster}`,
-      WEBSOCKET_ADMIN_BIND: `127.0.0.1:${ports.admin}`,
-      ...env,
-    },
-  });
-  node.spawn();
-  atEnd(() => node.kill('SIGKILL'));
-  return node.ready();
-}
+const start = async (name, args = []) => (await startExamples(name, 1, { args }))[0];
 
 const open = new Set();
 atEnd(() => {

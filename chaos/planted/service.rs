@@ -70,7 +70,7 @@ pub(super) fn polled(queued: &mut Vec<Frame>, probing: bool) {
 
 /// What is written next.
 pub(super) fn written(batch: &mut [Frame]) {
-    let is_event = |frame: &Frame| frame.event().text.starts_with(b"42");
+    let is_event = |frame: &Frame| frame.event().is_some_and(|event| event.text.starts_with(b"42"));
     if is(Bug::TwoWriters)
         && let [.., a, b] = batch
         && is_event(a)

@@ -425,8 +425,8 @@ fn pump(service: &Service, socket: &SessionSocket, end: &ServerEnd) -> bool {
         }
         let mut frames = Vec::new();
         socket.outbox.take(&mut frames, usize::MAX);
-        for frame in &frames {
-            end.send(Reply::Event(frame.event().text.clone()));
+        for event in frames.iter().filter_map(|frame| frame.event()) {
+            end.send(Reply::Event(event.text.clone()));
         }
         let Some(cursor) = socket.outbox.pull_from() else { return true };
         let replay = service.cluster.read(|state| {

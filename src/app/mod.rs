@@ -55,6 +55,7 @@ mod namespace;
 mod pattern;
 mod payload;
 mod placeholder;
+mod plain;
 mod presence;
 mod read;
 pub mod relay;
@@ -84,6 +85,8 @@ pub use handshake::{ConnectAccept, ConnectRefusal, Handshake, RequestInfo};
 pub use namespace::{Namespace, NamespaceBuilder};
 pub use pattern::{BadPattern, NamespaceParams, NamespacePattern};
 pub use payload::EventPayload;
+pub(crate) use plain::PlainHandler;
+pub use plain::PlainMessage;
 pub use presence::{FetchSockets, FetchUsers, Presence};
 pub use read::{Read, ReadError};
 pub use reply::Reply;
@@ -106,6 +109,8 @@ pub struct App {
     dynamic: Arc<Dynamic>,
     /// What other nodes' applications say, by event.
     server_side: Arc<HashMap<Box<str>, ServerSideHandler>>,
+    /// Engine.IO alone, by the beginning of the path.
+    plain: Arc<[(Box<str>, Arc<PlainHandler>)]>,
     /// Set once, when a service runs it.
     service: Arc<OnceLock<Weak<crate::service::Inner>>>,
 }
@@ -116,6 +121,7 @@ pub struct AppBuilder {
     dynamic: Vec<(NamespacePattern, Arc<Behaviour>)>,
     dynamic_namespaces_max: usize,
     server_side: HashMap<Box<str>, ServerSideHandler>,
+    plain: Vec<(Box<str>, Arc<PlainHandler>)>,
 }
 
 /// Why a client cannot enter a namespace.
@@ -136,6 +142,7 @@ impl App {
             dynamic: Vec::new(),
             dynamic_namespaces_max: DYNAMIC_NAMESPACES_MAX,
             server_side: HashMap::new(),
+            plain: Vec::new(),
         }
     }
 
@@ -149,6 +156,11 @@ impl App {
     pub(crate) fn server_side(&self, side: ServerSide, args: Args) -> Option<HandlerFuture> {
         let handler = self.server_side.get(&*args.event())?;
         Some(handler(side, args))
+    }
+
+    /// What answers the messages of connections whose requests have this path.
+    pub(crate) fn plain(&self, path: &str) -> Option<&Arc<PlainHandler>> {
+        self.plain.iter().find(|(begin, _)| path.starts_with(&**begin)).map(|(_, answer)| answer)
     }
 
     /// A service runs it; the first one stands.
@@ -246,6 +258,7 @@ impl AppBuilder {
             namespaces: Arc::new(self.namespaces),
             dynamic: Arc::new(dynamic),
             server_side: Arc::new(self.server_side),
+            plain: self.plain.into(),
             service: Arc::default(),
         }
     }

@@ -13,12 +13,13 @@ use vedfolnir_protocol::{CloseReason, Connection, ConnectionConfig, EncodedEvent
 
 use super::link::{CloseCause, Link, Transport};
 use super::outbox::Frame;
+use super::plain::Plain;
 use super::resume::Connected;
 use super::session::{Pulled, SessionSocket};
 use super::stats::ServiceStats;
 use super::telling::Told;
 use super::{Inner, affinity, hooks, release};
-use crate::app::RequestInfo;
+use crate::app::{PlainHandler, RequestInfo};
 use crate::security::events::SecurityEvent;
 use crate::security::guard::{Budget, Place};
 
@@ -55,6 +56,8 @@ pub(crate) struct Session {
     inbox: VecDeque<Packet>,
     /// Refusals of CONNECT: at most one for each CONNECT handled.
     pub(super) control: Vec<Bytes>,
+    /// It speaks Engine.IO alone.
+    plain: Option<Box<Plain>>,
     /// CONNECTs and handlers in flight; allocated when there is a first one.
     work: Option<Box<FuturesUnordered<BoxFuture<'static, Done>>>>,
     handlers_in_flight: usize,
@@ -78,11 +81,18 @@ pub(crate) struct Session {
 
 impl Session {
     /// A session that has just been opened.
-    pub(crate) fn new(service: Arc<Inner>, link: Arc<Link>, request: Arc<RequestInfo>, place: Place) -> Self {
+    pub(crate) fn new(
+        service: Arc<Inner>,
+        link: Arc<Link>,
+        request: Arc<RequestInfo>,
+        place: Place,
+        plain: Option<Arc<PlainHandler>>,
+    ) -> Self {
         let config = ConnectionConfig {
             ping_interval_ms: millis(service.config.ping_interval),
             ping_timeout_ms: millis(service.config.ping_timeout),
-            connect_timeout_ms: millis(service.config.connect_timeout),
+            // Without namespaces there is none to join.
+            connect_timeout_ms: plain.as_ref().map_or_else(|| millis(service.config.connect_timeout), |_| u64::MAX),
             max_payload: service.config.max_http_buffer_size,
             ..ConnectionConfig::default()
         };
@@ -99,6 +109,7 @@ impl Session {
             sockets: Vec::new(),
             inbox: VecDeque::new(),
             control: Vec::new(),
+            plain: plain.map(|answer| Box::new(Plain::new(answer))),
             work: None,
             handlers_in_flight: 0,
             handlers_bytes: 0,
@@ -195,6 +206,15 @@ impl Session {
         }
         while self.connection.closed().is_none() && self.may_handle() {
             let Some(packet) = self.inbox.pop_front() else { break };
+            let packet = match (packet, &mut self.plain) {
+                (Packet::Message(message), Some(plain))
+                    if message.len() <= self.service.config.max_http_buffer_size =>
+                {
+                    plain.take(message);
+                    continue;
+                }
+                (packet, _) => packet,
+            };
             let now = self.now_ms();
             // An error comes as an event too.
             let _ = self.connection.handle_packet(now, packet);
@@ -218,7 +238,8 @@ impl Session {
     }
 
     fn unwritten_bytes(&self) -> usize {
-        self.sockets.iter().map(|socket| socket.outbox.bytes()).sum()
+        let plain = self.plain.as_ref().map_or(0, |plain| plain.bytes());
+        self.sockets.iter().map(|socket| socket.outbox.bytes()).sum::<usize>() + plain
     }
 
     /// Ends a session that is to leave once nothing that its client asked is unanswered. Its transport has been read as far
@@ -330,6 +351,9 @@ impl Session {
         }
         out.extend(self.control.drain(..).map(own));
         let mut room = bytes_max;
+        if let Some(plain) = &mut self.plain {
+            room = room.saturating_sub(plain.collect(out, room));
+        }
         let mut pulls = 0;
         let mut lost = None;
         for socket in &self.sockets {

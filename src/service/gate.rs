@@ -52,7 +52,7 @@ pub(super) async fn handle(
     let host = rules.hosts.judge(&uri, &headers, client.host, asking.https);
     let mut response = match admit(&service, rules, asking, &host, &request) {
         Err(refused) => *refused,
-        Ok(()) if uri.path().starts_with(&service.config.path) => {
+        Ok(()) if service.serves(uri.path()) => {
             let own = own_host(host.as_ref().ok(), client.port, asking.https);
             // From here on the host is the one that the client asked for, not the proxy's.
             if let Some(Ok(told)) = client.host.map(HeaderValue::from_str) {

@@ -189,10 +189,11 @@ fn handshake(service: &Arc<Inner>, asking: Asking, transport: Transport, request
         Err(refused) => return respond::too_many(&refused),
     };
     let info = Arc::new(request_info(asking, &request));
+    let plain = service.plain(request.uri().path()).cloned();
     match transport {
         Transport::Polling => {
             let (sender, receiver) = mpsc::channel(polling::REQUESTS_MAX);
-            let session = Session::new(Arc::clone(service), Arc::new(Link::polling(sender)), info, place);
+            let session = Session::new(Arc::clone(service), Arc::new(Link::polling(sender)), info, place, plain);
             let open = vedfolnir_protocol::engine_io::payload::encode([&session.open_packet()]);
             tokio::spawn(polling::drive(session, receiver));
             respond::payload(open)
@@ -201,7 +202,7 @@ fn handshake(service: &Arc<Inner>, asking: Asking, transport: Transport, request
             let service = Arc::clone(service);
             let accepted = accept_websocket(request, move |io, read_ahead| async move {
                 let stream = websocket::stream(io, read_ahead, &service.config).await;
-                let session = Session::new(service, Arc::new(Link::websocket()), info, place);
+                let session = Session::new(service, Arc::new(Link::websocket()), info, place, plain);
                 websocket::open(websocket::Connected::new(session, stream)).await;
             });
             accepted.unwrap_or_else(respond::error)

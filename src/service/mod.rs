@@ -32,6 +32,7 @@ mod link;
 mod listener;
 mod maintenance;
 mod outbox;
+mod plain;
 #[cfg(feature = "planted-bugs")]
 #[path = "../../chaos/planted/service.rs"]
 pub(crate) mod planted;
@@ -70,7 +71,7 @@ use tokio::sync::{mpsc, watch};
 use vedfolnir_cluster::state::{Epoch, Incarnation, PidHash, SidKey};
 use vedfolnir_cluster::{Cluster, Notice, Readiness};
 
-use crate::app::{App, ServerHandle};
+use crate::app::{App, PlainHandler, ServerHandle};
 use crate::security::affinity::{AffinityKey, AffinityRule};
 use crate::security::csrf::CsrfGuard;
 use crate::security::events::SecurityCounters;
@@ -301,6 +302,16 @@ impl Service {
 impl Inner {
     pub(crate) fn readiness(&self) -> watch::Receiver<Readiness> {
         self.readiness.clone()
+    }
+
+    /// Whether requests with this path are Engine.IO's.
+    pub(crate) fn serves(&self, path: &str) -> bool {
+        path.starts_with(&self.config.path) || self.app.plain(path).is_some()
+    }
+
+    /// What answers those whose path is not that of Socket.IO.
+    pub(crate) fn plain(&self, path: &str) -> Option<&Arc<PlainHandler>> {
+        if path.starts_with(&self.config.path) { None } else { self.app.plain(path) }
     }
 
     pub(crate) fn is_draining(&self) -> bool {

@@ -48,6 +48,8 @@ pub(crate) enum Frame {
     Own(EncodedEvent),
     /// Shared, and somebody wants to know when it was written.
     Watched(Box<(Arc<EncodedEvent>, OnWritten)>),
+    /// No packet of Socket.IO.
+    Plain(Message),
 }
 
 /// Called once its frame was written; dropped uncalled when it never was.
@@ -60,11 +62,13 @@ impl std::fmt::Debug for OnWritten {
 }
 
 impl Frame {
-    pub(crate) fn event(&self) -> &EncodedEvent {
+    /// The packet of Socket.IO, if it is one.
+    pub(crate) fn event(&self) -> Option<&EncodedEvent> {
         match self {
-            Self::Shared(event) => event,
-            Self::Own(event) => event,
-            Self::Watched(watched) => &watched.0,
+            Self::Shared(event) => Some(event),
+            Self::Own(event) => Some(event),
+            Self::Watched(watched) => Some(&watched.0),
+            Self::Plain(_) => None,
         }
     }
 
@@ -72,18 +76,27 @@ impl Frame {
     pub(crate) fn into_watcher(self) -> Option<OnWritten> {
         match self {
             Self::Watched(watched) => Some(watched.1),
-            Self::Shared(_) | Self::Own(_) => None,
+            Self::Shared(_) | Self::Own(_) | Self::Plain(_) => None,
         }
     }
 
-    fn len(&self) -> usize {
-        self.event().len()
+    /// Its bytes.
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::Plain(message) => message.len(),
+            _ => self.event().map_or(0, EncodedEvent::len),
+        }
     }
 
     /// Its messages: the text, then the attachments.
     pub(crate) fn messages(&self) -> impl Iterator<Item = Message> {
         let event = self.event();
-        std::iter::once(Message::Text(event.text.clone())).chain(event.attachments.iter().cloned().map(Message::Binary))
+        let first = match self {
+            Self::Plain(message) => Some(message.clone()),
+            _ => event.map(|event| Message::Text(event.text.clone())),
+        };
+        let attachments = event.into_iter().flat_map(|event| event.attachments.iter().cloned().map(Message::Binary));
+        first.into_iter().chain(attachments)
     }
 }
 

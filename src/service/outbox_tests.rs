@@ -15,7 +15,7 @@ fn at(index: u64) -> LogPosition {
 fn drain(outbox: &Outbox) -> Vec<String> {
     let mut out = Vec::new();
     outbox.take(&mut out, usize::MAX);
-    out.iter().map(|frame| String::from_utf8(frame.event().text.to_vec()).unwrap()).collect()
+    out.iter().map(|frame| String::from_utf8(frame.event().unwrap().text.to_vec()).unwrap()).collect()
 }
 
 fn live(limits: OutboxLimits) -> Outbox {

@@ -69,6 +69,8 @@ struct Poller {
     upgrade_check: Instant,
     /// Taken from the outboxes and not sent yet.
     queued: Vec<Frame>,
+    /// The client knows that the session is over: its POST was refused for it.
+    told: bool,
 }
 
 /// Drives a polling session to its end, or to its upgrade and from there on over WebSocket.
@@ -81,6 +83,7 @@ pub(crate) async fn drive(session: Session, requests: mpsc::Receiver<PollingRequ
         upgrade: None,
         upgrade_check: Instant::now(),
         queued: Vec::new(),
+        told: false,
     };
     match poller.run().await {
         Some(stream) => {
@@ -185,6 +188,7 @@ impl Poller {
             Err(error) => {
                 tracing::debug!(sid = ?self.session.sid, %error, "a polling payload was refused");
                 let _ = answer.send(PostAnswer::Refused);
+                self.told = true;
                 self.session.close(CloseReason::ParseError);
             }
         }
@@ -247,10 +251,12 @@ impl Poller {
 
     async fn requests_until_told(&mut self) {
         let told = Instant::now() + CLOSE_WAIT;
-        let by_client = matches!(
-            self.session.closed(),
-            Some(CloseReason::TransportClose | CloseReason::TransportError | CloseReason::PingTimeout)
-        );
+        let left = self.session.closed() == Some(CloseReason::TransportClose);
+        let by_client = left
+            || self.told
+            || matches!(self.session.closed(), Some(CloseReason::TransportError | CloseReason::PingTimeout));
+        // Who has said so itself is not told: its poll returns, and that is all.
+        let last: &[&Packet] = if left { &[&Packet::Noop] } else { &[&Packet::Noop, &Packet::Close] };
         if let Some(post) = self.post.take() {
             let _ = post.send(PostAnswer::Taken);
         }
@@ -258,7 +264,7 @@ impl Poller {
             if self.poll.is_some() && !self.queued.is_empty() {
                 self.send_queued();
             } else if self.poll.is_some() {
-                self.send(PollAnswer::Payload(payload::encode([&Packet::Noop, &Packet::Close])));
+                self.send(PollAnswer::Payload(payload::encode(last.iter().copied())));
                 return;
             }
             if by_client {

@@ -212,8 +212,8 @@ impl ServiceStats {
     pub(crate) fn count_out(&self, frames: &[Frame]) {
         let (mut events, mut acks, mut control, mut bytes) = (0, 0, 0, 0);
         for frame in frames {
-            let event = frame.event();
-            bytes += event.len() as u64;
+            bytes += frame.len() as u64;
+            let Some(event) = frame.event() else { continue };
             // An Engine.IO message (`4`) and the packet's type in it (Socket.IO protocol v5): EVENT and BINARY_EVENT, ACK and
             // BINARY_ACK.
             match event.text.get(..2) {
