@@ -153,7 +153,8 @@ pub(crate) async fn answer(service: &Arc<Inner>, from: NodeId, question: Questio
 }
 
 fn payload(reply: Reply) -> Option<Payload> {
-    let Reply { args, attachments } = reply;
+    // No client has asked: there is none to be disconnected.
+    let Reply { args, attachments, .. } = reply;
     Some(Payload { text: args?, attachments })
 }
 
