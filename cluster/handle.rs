@@ -137,6 +137,9 @@ pub enum ProposeError {
     /// The node is shutting down: whether the command was committed is unknown.
     #[error("the node is shutting down")]
     ShuttingDown,
+    /// The cluster still writes a format that has no such command: nothing was proposed.
+    #[error("a node of an older release is still a member of the cluster; this is there once all nodes are upgraded")]
+    OldFormat,
 }
 
 /// What comes up from the cluster floor, in the one total order, over one bounded channel.
@@ -324,7 +327,7 @@ impl Cluster {
     ///
     /// # Errors
     /// [`ProposeError::Overloaded`] when the bounded queue is full, [`ProposeError::Fenced`] while this life of the
-    /// node is not known to be live, [`ProposeError::ShuttingDown`].
+    /// node is not known to be live, [`ProposeError::OldFormat`], [`ProposeError::ShuttingDown`].
     pub fn propose(&self, command: Command) -> Result<Ticket, ProposeError> {
         #[cfg(feature = "planted-bugs")]
         if let Some(ticket) = crate::planted::answered_early(&self.inner.proposer, &command) {

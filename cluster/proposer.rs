@@ -21,7 +21,9 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
-use vedfolnir_state::{Command, Format, Incarnation, Origin, Outcome, Proposal, Response, encode_proposal};
+use vedfolnir_state::{
+    Command, Format, Incarnation, Origin, Outcome, Proposal, PublishOnce, Response, encode_proposal,
+};
 
 use crate::handle::{ProposeError, Ticket};
 use crate::proposer_lines::{Lines, Pending, Reply};
@@ -137,6 +139,10 @@ impl Proposer {
             }
             if queue.fenced {
                 return Err(ProposeError::Fenced);
+            }
+            // A trace is left out where there is no room for it; another command would make its whole batch unreadable.
+            if !matches!(command, Command::Publish(_)) && command.since() > queue.format {
+                return Err(ProposeError::OldFormat);
             }
             let pending = queue.cut_commands + queue.waiting.len();
             if pending >= PENDING_COMMANDS_MAX
@@ -383,7 +389,7 @@ fn forget_traces(commands: &mut [Command]) {
 fn estimated_bytes(command: &Command) -> usize {
     const FLAT: usize = 96;
     FLAT + match command {
-        Command::Publish(publish) => {
+        Command::Publish(publish) | Command::PublishOnce(PublishOnce { publish, .. }) => {
             let record = &publish.record;
             let names = record.rooms.iter().chain(&record.except).map(|name| name.len() + 8).sum::<usize>();
             names

@@ -5,7 +5,7 @@ use std::collections::{HashMap, VecDeque};
 
 use slab::Slab;
 use tokio::sync::oneshot;
-use vedfolnir_state::{Command, PidHash, Response};
+use vedfolnir_state::{Command, PidHash, PublishOnce, Response};
 
 use crate::handle::ProposeError;
 
@@ -136,7 +136,9 @@ fn line_of(command: &Command) -> Line {
         | Command::Join { pid, .. }
         | Command::Leave { pid, .. }
         | Command::SetData { pid, .. } => Some(*pid),
-        Command::Publish(publish) => publish.from.map(|(pid, _)| pid),
+        Command::Publish(publish) | Command::PublishOnce(PublishOnce { publish, .. }) => {
+            publish.from.map(|(pid, _)| pid)
+        }
         _ => None,
     }
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use vedfolnir_state::{
-    Command, Configuration, Format, Incarnation, LogPosition, NodeInfo, Origin, Payload, PidHash, Proposal, Publish,
-    Record, Register, Response, State, encode_proposal,
+    Command, Configuration, ContentHash, Format, Incarnation, LogPosition, NodeInfo, OnceKey, Origin, Payload, PidHash,
+    Proposal, Publish, PublishOnce, Record, Register, Response, State, encode_proposal,
 };
 
 use super::*;
@@ -335,6 +335,21 @@ fn a_fenced_life_fails_what_waits_and_takes_nothing_more() {
     proposer.begin(next);
     assert!(proposer.propose(publish(3)).is_ok());
     assert_eq!(proposer.incarnation(), next);
+}
+
+#[test]
+fn what_the_clusters_format_has_no_word_for_is_not_proposed() {
+    let proposer = proposer();
+    let Command::Publish(publish) = publish(0) else { unreachable!("it is one") };
+    let (key, content) = (OnceKey([1; 16]), ContentHash([1; 16]));
+    let once = Command::PublishOnce(PublishOnce { publish, key, content });
+    proposer.set_format(Format::TRACED);
+    assert_eq!(proposer.propose(once.clone()).map(|_| ()), Err(ProposeError::OldFormat));
+    assert!(proposer.next_batch().is_none(), "nothing waits");
+    proposer.set_format(Format::MANAGED);
+    proposer.propose(once.clone()).expect("everybody knows it by now");
+    let batch = proposer.next_batch().expect("a batch");
+    assert_eq!(vedfolnir_state::decode_proposal(&batch.bytes).expect("a proposal").commands, [once]);
 }
 
 #[test]

@@ -294,6 +294,7 @@ fn answer(response: &Response) -> Option<Answer> {
         Response::ResumeRefused(ResumeRefusal::EpochMoved) | Response::Refused(Refusal::StaleEpoch) => Answer::Stale,
         Response::ResumeRefused(_) | Response::Refused(_) => Answer::Other,
         Response::Published { .. }
+        | Response::Repeated { .. }
         | Response::KvStored { .. }
         | Response::KvDeleted { .. }
         | Response::KvRefused(_) => return None,

@@ -9,6 +9,7 @@ use crate::format::Format;
 use crate::identifier::{Epoch, Incarnation, LogPosition, NodeId, Offset, PidHash, SidKey};
 use crate::membership::{KeyHash, TokenHash};
 use crate::names;
+use crate::once::{ContentHash, OnceKey};
 
 /// One Raft log entry: a batch of commands from one proposer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -133,14 +134,18 @@ pub enum Command {
         /// The format, in which this very command is written.
         format: Format,
     },
+    /// A durable broadcast that is made once under its key, however often it is asked for.
+    PublishOnce(PublishOnce),
 }
 
 impl Command {
     /// The first format that has it.
-    pub(crate) fn since(&self) -> Format {
+    #[must_use]
+    pub fn since(&self) -> Format {
         match self {
             Self::RaiseFormat { format } => *format,
             Self::Publish(Publish { trace: Some(_), .. }) => Format::TRACED,
+            Self::PublishOnce(_) => Format::MANAGED,
             _ => Format::FIRST,
         }
     }
@@ -226,6 +231,17 @@ pub struct Publish {
     /// written, which is how older formats write a broadcast.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trace: Option<TraceContext>,
+}
+
+/// A durable broadcast under an idempotency key. From [`Format::MANAGED`] on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PublishOnce {
+    /// What is published, unless it has been.
+    pub publish: Publish,
+    /// The key.
+    pub key: OnceKey,
+    /// What was asked for under it; something else under the same key is refused.
+    pub content: ContentHash,
 }
 
 /// A place in a sampled trace (W3C Trace Context, section 3.2.2): what comes of it is told as a child of this span.

@@ -22,7 +22,7 @@ impl Default for Contents {
 }
 
 impl State {
-    /// The state with only that in it. History, store, events and time stay as they are. A session without its rooms left them
+    /// The state with only that in it. History, store, events, keys and time stay as they are. A session without its rooms left them
     /// at the last position: what it missed until then it is still owed.
     #[must_use]
     pub fn with(mut self, contents: Contents) -> Self {

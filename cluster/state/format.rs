@@ -20,6 +20,7 @@ impl Format {
     /// A broadcast may say which trace it belongs to ([`Publish::trace`](crate::Publish::trace)).
     pub const TRACED: Self = Self(3);
     /// A history may have ancestors: those of clusters whose backups were restored. A session notes when it last published.
+    /// A publish may be made once under a key ([`Command::PublishOnce`](crate::Command::PublishOnce)).
     pub const MANAGED: Self = Self(4);
     /// What this release writes once every member speaks it.
     pub const NEWEST: Self = Self::MANAGED;

@@ -3,7 +3,7 @@
 //! ```text
 //!   Proposal (log entry) ──► State::apply(index, Proposal) ──► Applied { outcome, effects }
 //!                                │
-//!   sessions · rooms · history · nodes · key-value store · events · cluster time   (persistent, deterministic maps)
+//!   sessions · rooms · history · nodes · key-value store · events · idempotency keys · cluster time   (persistent, deterministic maps)
 //! ```
 //!
 //! The crate is pure: no clock, no randomness, no disk, no network. Time enters as committed
@@ -24,6 +24,7 @@ pub mod limits;
 mod membership;
 mod names;
 mod node;
+mod once;
 mod packed;
 #[cfg(feature = "planted-bugs")]
 #[path = "../../chaos/planted/state.rs"]
@@ -43,7 +44,8 @@ mod view;
 pub use audit::{AUDIT_RECORDS_MAX, Audit, SessionEnd};
 pub use codec::{CodecError, decode_proposal, encode_proposal, origin_of, written_in};
 pub use command::{
-    Command, Configuration, NodeInfo, Origin, Payload, Proposal, Publish, Record, Register, Resume, TraceContext,
+    Command, Configuration, NodeInfo, Origin, Payload, Proposal, Publish, PublishOnce, Record, Register, Resume,
+    TraceContext,
 };
 pub use command::{KvDelete, KvExpected, KvPut};
 pub use contents::Contents;
@@ -53,6 +55,7 @@ pub use format::{Format, UnknownFormat};
 pub use identifier::{Epoch, Incarnation, LogPosition, NodeId, Offset, PidHash, SidKey};
 pub use kv::{KV_RESERVED_PREFIX, KvEntry, KvPage, KvStats};
 pub use membership::{JoinTokenView, KeyHash, TokenHash};
+pub use once::{ContentHash, OnceKey, OnceStats, OnceView};
 pub use presence::{Audience, Member, MemberCursor, MemberPage, RoomCount, UserPage, UserSessions};
 pub use replay::Replay;
 pub use response::{KvRefusal, Refusal, Response, ResumeRefusal};

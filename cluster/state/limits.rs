@@ -58,6 +58,14 @@ pub const EVENTS_PRUNED_PER_EVENT_MAX: usize = 2;
 pub const EVENTS_PRUNED_PER_TICK_MAX: usize = 10_000;
 /// Events that one page shows.
 pub const EVENTS_PAGE_MAX: usize = 1_000;
+/// Idempotency keys that are remembered; beyond it the oldest go before their time, and are counted.
+pub const ONCE_KEYS_MAX: usize = 500_000;
+/// Committed cluster time for which an idempotency key is remembered, milliseconds: a day.
+pub const ONCE_AGE_MS_MAX: u64 = 24 * 60 * 60 * 1_000;
+/// Idempotency keys that one publish forgets when there are too many; more than it adds, so that they become fewer.
+pub const ONCE_PRUNED_PER_PUBLISH_MAX: usize = 2;
+/// Idempotency keys that one tick forgets.
+pub const ONCE_PRUNED_PER_TICK_MAX: usize = 10_000;
 /// Members or users of a room that one page shows.
 pub const PRESENCE_PAGE_MAX: usize = 1_000;
 /// Members that one page looks at, those left out included.

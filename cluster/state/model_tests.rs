@@ -8,8 +8,9 @@ use bytes::Bytes;
 use proptest::prelude::*;
 
 use crate::{
-    Command, Configuration, Effect, Format, Incarnation, LogPosition, NodeInfo, Offset, Origin, Payload, PidHash,
-    Proposal, Publish, Record, Register, Response, Resume, State, encode_proposal,
+    Command, Configuration, ContentHash, Effect, Format, Incarnation, LogPosition, NodeInfo, Offset, OnceKey, Origin,
+    Payload, PidHash, Proposal, Publish, PublishOnce, Record, Refusal, Register, Response, Resume, State,
+    encode_proposal,
 };
 
 const LIFE: Incarnation = Incarnation { node: 1, generation: 1 };
@@ -38,6 +39,8 @@ enum Step {
         except: Option<u8>,
     },
     Direct(u8),
+    /// Under a key, something that is one of two.
+    Once(u8, u8),
     Disconnect(u8),
     /// From the offset that the model says the client has.
     Resume(u8),
@@ -52,6 +55,7 @@ fn step() -> impl Strategy<Value = Step> {
         6 => (prop::collection::vec(0..ROOMS, 0..3), prop::option::of(0..ROOMS))
             .prop_map(|(to, except)| Step::Publish { to, except }),
         1 => (0..PIDS).prop_map(Step::Direct),
+        3 => (0..3u8, 0..2u8).prop_map(|(key, content)| Step::Once(key, content)),
         2 => (0..PIDS).prop_map(Step::Disconnect),
         3 => (0..PIDS).prop_map(Step::Resume),
         1 => (1u32..400).prop_map(Step::Tick),
@@ -73,11 +77,14 @@ struct World {
     index: u64,
     sequence: u64,
     clients: BTreeMap<u8, Client>,
+    /// By key: what was published under it, and where.
+    once: BTreeMap<u8, (u8, LogPosition)>,
 }
 
 impl World {
     fn new(history_bytes_max: u64) -> Self {
-        let mut world = Self { state: State::default(), index: 0, sequence: 0, clients: BTreeMap::new() };
+        let (state, clients, once) = (State::default(), BTreeMap::new(), BTreeMap::new());
+        let mut world = Self { state, index: 0, sequence: 0, clients, once };
         world.system(Command::Configure(Configuration {
             history_id: 5,
             recovery_window_ms: 1_000,
@@ -86,6 +93,7 @@ impl World {
             sid_key: crate::SidKey::default(),
         }));
         world.system(Command::NodeUp { incarnation: LIFE, info: NodeInfo::default() });
+        world.system(Command::RaiseFormat { format: Format::NEWEST });
         world
     }
 
@@ -107,11 +115,30 @@ impl World {
     }
 
     fn publish(&mut self, rooms: Vec<Arc<str>>, except: Vec<Arc<str>>) {
-        let payload = Payload { text: Bytes::from_static(b"[\"m\"]"), attachments: Vec::new() };
-        let record = Record { namespace: "/".into(), rooms: rooms.clone(), except: except.clone(), payload };
-        let (response, at) =
-            self.propose(Command::Publish(Publish { from: None, record: Arc::new(record), trace: None }));
+        let (response, at) = self.propose(Command::Publish(broadcast(&rooms, &except)));
         assert_eq!(response, Response::Published { position: at });
+        self.is_due(at, &rooms, &except);
+    }
+
+    fn publish_once(&mut self, key: u8, content: u8) {
+        let (key_hash, content_hash) = (OnceKey([key; 16]), ContentHash([content; 16]));
+        let publish = broadcast(&[], &[]);
+        let once = PublishOnce { publish, key: key_hash, content: content_hash };
+        let (response, at) = self.propose(Command::PublishOnce(once));
+        match self.once.get(&key) {
+            None => {
+                assert_eq!(response, Response::Published { position: at });
+                self.once.insert(key, (content, at));
+                self.is_due(at, &[], &[]);
+            }
+            Some((first, position)) if *first == content => {
+                assert_eq!(response, Response::Repeated { offset: Offset { history_id: 5, position: *position } });
+            }
+            Some(_) => assert_eq!(response, Response::Refused(Refusal::KeyReused)),
+        }
+    }
+
+    fn is_due(&mut self, at: LogPosition, rooms: &[Arc<str>], except: &[Arc<str>]) {
         for client in self.clients.values_mut() {
             let addressed = rooms.is_empty() || rooms.iter().any(|room| client.rooms.contains(room));
             if addressed && !except.iter().any(|room| client.rooms.contains(room)) {
@@ -151,6 +178,7 @@ impl World {
                 self.publish(to.into_iter().map(room).collect(), except.into_iter().map(room).collect());
             }
             Step::Direct(who) => self.publish(vec![sid(who)], Vec::new()),
+            Step::Once(key, content) => self.publish_once(key, content),
             Step::Disconnect(who) => {
                 let Some(client) = self.clients.get(&who).filter(|client| client.connected) else { return };
                 let command = Command::Disconnect { pid: pid(who), epoch: client.epoch };
@@ -215,6 +243,12 @@ impl World {
     }
 }
 
+fn broadcast(rooms: &[Arc<str>], except: &[Arc<str>]) -> Publish {
+    let payload = Payload { text: Bytes::from_static(b"[\"m\"]"), attachments: Vec::new() };
+    let record = Record { namespace: "/".into(), rooms: rooms.to_vec(), except: except.to_vec(), payload };
+    Publish { from: None, record: Arc::new(record), trace: None }
+}
+
 fn through_a_snapshot(state: &State) -> State {
     let mut bytes = Vec::new();
     state.encode_snapshot(&mut bytes).unwrap();
@@ -261,6 +295,7 @@ proptest! {
             index: world.index,
             sequence: world.sequence,
             clients: BTreeMap::new(),
+            once: world.once.clone(),
         };
         prop_assert_eq!(other.state.state_hash(), world.state.state_hash());
         std::mem::swap(&mut other.clients, &mut world.clients);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::identifier::{Epoch, LogPosition};
+use crate::identifier::{Epoch, LogPosition, Offset};
 
 /// The result of one command.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,6 +42,11 @@ pub enum Response {
     Published {
         /// Its position.
         position: LogPosition,
+    },
+    /// It had been published under this key before; nothing was changed.
+    Repeated {
+        /// Where, in the history in which it was published.
+        offset: Offset,
     },
     /// Nothing was changed.
     Refused(Refusal),
@@ -85,8 +90,10 @@ pub enum Refusal {
     Duplicate,
     /// A bound of [`crate::limits`] would be passed.
     LimitExceeded,
-    /// The command is not one that this origin may propose.
+    /// The command is not one that this origin may propose, or not in the cluster's format.
     NotAllowed,
+    /// Something else was published under this idempotency key.
+    KeyReused,
 }
 
 /// Why a write changed nothing in the key-value store.

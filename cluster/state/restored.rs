@@ -51,8 +51,8 @@ impl State {
 
     /// The state of a new cluster that goes on where this one was.
     ///
-    /// The restore takes the position after the last one for itself. Sessions, rooms, history, the key-value store, events
-    /// and cluster time stay as they are. The nodes are gone, and so every session has lost its transport: its recovery
+    /// The restore takes the position after the last one for itself. Sessions, rooms, history, the key-value store, events,
+    /// idempotency keys and cluster time stay as they are. The nodes are gone, and so every session has lost its transport: its recovery
     /// window begins now, also if it had begun before, because time has stood still. What belongs to the old cluster's
     /// membership (removed nodes, join tokens) is gone. The history has a new id and remembers the old one up to here: a
     /// client may resume from what both have, and from nothing that only the old cluster has seen.

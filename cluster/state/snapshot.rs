@@ -45,6 +45,7 @@ impl State {
         crate::planted::loaded(&mut state);
         // What is derived is in no snapshot.
         state.sessions.iter().for_each(|session| state.rooms.count_user_of(session));
+        state.once.index();
         Ok(state)
     }
 

@@ -15,6 +15,7 @@ use crate::kv::Kv;
 use crate::limits;
 use crate::membership::{KeyHash, Membership, TokenHash};
 use crate::node::{Nodes, Up};
+use crate::once::Once;
 use crate::response::{Refusal, Response, ResumeRefusal};
 use crate::room::{EVERYONE, RoomKey, Rooms};
 use crate::session::{Forgotten, Session, Sessions};
@@ -40,6 +41,9 @@ pub struct State {
     /// The cluster's; a snapshot of format 1 has no word for it, and must have none.
     #[serde(default, skip_serializing_if = "Format::is_first")]
     pub(crate) format: Format,
+    /// From [`Format::MANAGED`] on; until it is used, nothing of it is written.
+    #[serde(default, skip_serializing_if = "Once::is_untouched")]
+    pub(crate) once: Once,
 }
 
 /// Where the commands of an entry put their effects.
@@ -171,6 +175,7 @@ impl State {
                 }
             }
             Command::Publish(publish) => self.publish(owner, publish, effects),
+            Command::PublishOnce(once) => self.publish_once(owner, once, effects),
             Command::KvPut(put) => self.kv.put(put, effects.position, self.time.now_ms()),
             Command::KvDelete(delete) => self.kv.delete(&delete, self.time.now_ms()),
             Command::Configure(_)
@@ -236,6 +241,7 @@ impl State {
         self.prune(limits::PRUNED_PER_TICK_MAX);
         self.kv.expire(self.time.now_ms());
         self.events.prune(self.time.now_ms(), limits::EVENTS_PRUNED_PER_TICK_MAX);
+        self.once.prune(self.time.now_ms(), limits::ONCE_PRUNED_PER_TICK_MAX, limits::ONCE_KEYS_MAX);
         self.membership.forget_tokens(self.time.now_ms());
         Response::Done
     }
@@ -444,7 +450,7 @@ impl State {
         Response::Done
     }
 
-    fn publish(&mut self, owner: Incarnation, publish: Publish, effects: &mut Effects) -> Response {
+    pub(crate) fn publish(&mut self, owner: Incarnation, publish: Publish, effects: &mut Effects) -> Response {
         if let Some((pid, epoch)) = publish.from {
             let now_ms = self.time.now_ms();
             let is_noted = self.format >= Format::MANAGED;

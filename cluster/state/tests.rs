@@ -8,6 +8,8 @@ mod fixture;
 mod kv;
 #[path = "model_tests.rs"]
 mod model;
+#[path = "once_tests.rs"]
+mod once;
 #[path = "restored_tests.rs"]
 mod restored;
 #[path = "retention_tests.rs"]

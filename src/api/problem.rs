@@ -5,6 +5,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
+use super::publish::IDEMPOTENCY_KEY;
 use crate::app::{EmitError, ReadError};
 
 /// What problems' types begin with: a name to compare, not an address to fetch.
@@ -28,6 +29,8 @@ pub(crate) enum Type {
     NoQuorum,
     Overloaded,
     NotReady,
+    KeyReused,
+    OldFormat,
 }
 
 impl Type {
@@ -55,6 +58,10 @@ impl Type {
             Self::NoQuorum => ("no-quorum", StatusCode::SERVICE_UNAVAILABLE, "No quorum has answered"),
             Self::Overloaded => ("overloaded", StatusCode::SERVICE_UNAVAILABLE, "The node has too much to do"),
             Self::NotReady => ("not-ready", StatusCode::SERVICE_UNAVAILABLE, "The node does not serve yet"),
+            Self::OldFormat => {
+                ("old-format", StatusCode::SERVICE_UNAVAILABLE, "Not all nodes of the cluster are upgraded")
+            }
+            Self::KeyReused => ("idempotency-key-reused", StatusCode::CONFLICT, "The key is that of another request"),
         }
     }
 }
@@ -156,6 +163,8 @@ impl From<EmitError> for Problem {
         match error {
             EmitError::BadRequest(_) | EmitError::LimitExceeded => Self::new(Type::Invalid, detail),
             EmitError::Forbidden => Self::new(Type::Forbidden, detail),
+            EmitError::KeyReused => Self::new(Type::KeyReused, detail).about(IDEMPOTENCY_KEY),
+            EmitError::OldFormat => Self::new(Type::OldFormat, detail).retry_after(1),
             EmitError::Overloaded => Self::new(Type::Overloaded, detail).retry_after(1),
             // Of the server's own emits none is stale: this node's life is over for the others, and it begins a new one.
             EmitError::NoQuorum(_) | EmitError::ShuttingDown | EmitError::StaleSession => {

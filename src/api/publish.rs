@@ -4,20 +4,26 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Request, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use futures_util::future::join_all;
 use serde::Serialize;
 use serde_json::value::RawValue;
-use vedfolnir_cluster::state::limits;
+use vedfolnir_cluster::state::{ContentHash, limits};
 
 use super::Api;
 use super::body::{Fields, read_json};
 use super::problem::{Problem, ProblemView, Type};
-use crate::app::{Emission, Emitter, EventPayload, ServerHandle};
+use crate::app::{CommittedOnce, Emission, Emitter, EventPayload, Once, OnceEmission, ServerHandle};
+use crate::app::{IdempotencyKey, content_of};
 
 /// Publishes in one batch.
 const BATCH_PUBLISHES_MAX: usize = 1_000;
+
+/// The header that makes a request once, however often it is sent.
+pub(super) const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
+/// The header of an answer to a repetition.
+const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 
 /// What a publish is answered with.
 #[derive(Serialize)]
@@ -44,32 +50,41 @@ struct ItemResult<'a> {
 
 /// A publish that can be made.
 pub(crate) struct Publish {
-    emitter: Emitter,
+    to: To,
     payload: EventPayload,
-    is_volatile: bool,
+}
+
+/// Whom it goes to, and how.
+enum To {
+    Volatile(Emitter),
+    Durable(Emitter),
+    Once(Once),
 }
 
 /// A publish that is made.
 pub(crate) enum Made {
     Volatile,
     Durable(Emission),
+    Once(OnceEmission),
 }
 
 /// What came of it.
 pub(crate) enum Outcome {
     Accepted,
-    Committed(Option<String>),
+    Committed { offset: Option<String>, is_repetition: bool },
 }
 
 impl Publish {
     /// It is proposed by this very call.
     pub(crate) fn make(self) -> Made {
-        let Self { emitter, payload, is_volatile } = self;
-        if is_volatile {
-            emitter.volatile().emit_payload(payload);
-            Made::Volatile
-        } else {
-            Made::Durable(emitter.emit_payload(payload))
+        let Self { to, payload } = self;
+        match to {
+            To::Volatile(emitter) => {
+                emitter.volatile().emit_payload(payload);
+                Made::Volatile
+            }
+            To::Durable(emitter) => Made::Durable(emitter.emit_payload(payload)),
+            To::Once(once) => Made::Once(once.emit_payload(payload)),
         }
     }
 }
@@ -78,40 +93,102 @@ impl Made {
     pub(crate) async fn outcome(self) -> Result<Outcome, Problem> {
         match self {
             Self::Volatile => Ok(Outcome::Accepted),
-            Self::Durable(emission) => Ok(Outcome::Committed(emission.await?.offset())),
+            Self::Durable(emission) => {
+                Ok(Outcome::Committed { offset: emission.await?.offset(), is_repetition: false })
+            }
+            Self::Once(emission) => {
+                let CommittedOnce { committed, is_repetition } = emission.await?;
+                Ok(Outcome::Committed { offset: committed.offset(), is_repetition })
+            }
         }
     }
 }
 
 pub(super) async fn one(State(api): State<Api>, request: Request) -> Result<Response, Problem> {
+    let key = idempotency_key(request.headers())?;
     let body = read_json(request).await?;
-    let publish = Reader::new(api.server()?).publish(Fields::of(&body)?).await?;
-    Ok(match publish.make().outcome().await? {
+    let under = key.map(|key| Under { key, content: content_of(&[b"publish", &body]) });
+    let publish = Reader::new(api.server()?).publish(Fields::of(&body)?, under).await?;
+    let outcome = publish.make().outcome().await?;
+    let is_repetition = is_repetition([&outcome]);
+    let answer = match outcome {
         Outcome::Accepted => (StatusCode::ACCEPTED, Json(serde_json::json!({}))).into_response(),
-        Outcome::Committed(offset) => Json(Published { offset }).into_response(),
-    })
+        Outcome::Committed { offset, .. } => Json(Published { offset }).into_response(),
+    };
+    Ok(marked(answer, is_repetition))
 }
 
 pub(super) async fn batch(State(api): State<Api>, request: Request) -> Result<Response, Problem> {
+    let key = idempotency_key(request.headers())?;
     let body = read_json(request).await?;
     let items = items(&body)?;
     let mut reader = Reader::new(api.server()?);
     let mut publishes = Vec::with_capacity(items.len());
+    // The first that is made has the key, and so stands for all.
+    let mut has_key = false;
     for (index, item) in items.iter().enumerate() {
+        let under = key.map(|key| Under {
+            key: key.at(if has_key { index } else { 0 }),
+            content: content_of(&[b"batch", &body, index.to_string().as_bytes()]),
+        });
         let publish = match Fields::of(item.get().as_bytes()) {
-            Ok(fields) => reader.publish(fields).await,
+            Ok(fields) => reader.publish(fields, under).await,
             Err(problem) => Err(problem),
         };
+        has_key |= publish.is_ok();
         publishes.push(publish.map_err(|problem| problem.within(&format!("publishes[{index}]"))));
     }
+    let mut outcomes = Vec::with_capacity(publishes.len());
+    let mut publishes = publishes.into_iter();
+    while key.is_some()
+        && let Some(publish) = publishes.next()
+    {
+        match publish {
+            Err(problem) => outcomes.push(Err(problem)),
+            Ok(first) => {
+                // If the key is that of another request, or nobody knows whether it is, no other is made.
+                outcomes.push(Ok(first.make().outcome().await?));
+                break;
+            }
+        }
+    }
     // All are proposed before the first is waited for: they are committed in their order, most of them together.
-    let made: Vec<_> = publishes.into_iter().map(|publish| publish.map(Publish::make)).collect();
-    let outcomes = join_all(made.into_iter().map(async |made| match made {
+    let made: Vec<_> = publishes.map(|publish| publish.map(Publish::make)).collect();
+    let rest = join_all(made.into_iter().map(async |made| match made {
         Ok(made) => made.outcome().await,
         Err(problem) => Err(problem),
     }));
-    let outcomes = outcomes.await;
-    Ok(Json(Results { results: outcomes.iter().map(ItemResult::of).collect() }).into_response())
+    outcomes.extend(rest.await);
+    let answer = Json(Results { results: outcomes.iter().map(ItemResult::of).collect() }).into_response();
+    Ok(marked(answer, is_repetition(outcomes.iter().flatten())))
+}
+
+/// The key of a request, if it has one.
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, Problem> {
+    let mut shown = headers.get_all(IDEMPOTENCY_KEY).iter();
+    let Some(value) = shown.next() else { return Ok(None) };
+    let refused = |detail: String| Problem::invalid(IDEMPOTENCY_KEY, detail);
+    if shown.next().is_some() {
+        return Err(refused("two keys; accepted: one".to_owned()));
+    }
+    let key = IdempotencyKey::of(value.to_str().unwrap_or_default()).map_err(|error| refused(error.to_string()))?;
+    Ok(Some(key))
+}
+
+/// Whether everything that is committed had been committed before.
+fn is_repetition<'a>(outcomes: impl IntoIterator<Item = &'a Outcome>) -> bool {
+    let mut committed = outcomes.into_iter().filter_map(|outcome| match outcome {
+        Outcome::Accepted => None,
+        Outcome::Committed { is_repetition, .. } => Some(*is_repetition),
+    });
+    committed.next().is_some_and(|first| first && committed.all(|is_repetition| is_repetition))
+}
+
+fn marked(mut answer: Response, is_repetition: bool) -> Response {
+    if is_repetition {
+        answer.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
+    }
+    answer
 }
 
 /// The publishes of a batch, each as its JSON text: one that is wrong does not keep the others back.
@@ -131,10 +208,18 @@ impl<'a> ItemResult<'a> {
         let done = |status: StatusCode, offset| Self { status: status.as_u16(), offset, problem: None };
         match outcome {
             Ok(Outcome::Accepted) => done(StatusCode::ACCEPTED, None),
-            Ok(Outcome::Committed(offset)) => done(StatusCode::OK, Some(offset.clone())),
+            Ok(Outcome::Committed { offset, .. }) => done(StatusCode::OK, Some(offset.clone())),
             Err(problem) => Self { status: problem.status().as_u16(), offset: None, problem: Some(problem.view()) },
         }
     }
+}
+
+/// The key that a publish is made under.
+#[derive(Clone, Copy)]
+pub(crate) struct Under {
+    key: IdempotencyKey,
+    /// Of the request as it came.
+    content: ContentHash,
 }
 
 /// Makes publishes of what requests say, and of what a backend answers.
@@ -156,7 +241,7 @@ impl Reader {
         Self { server, namespace: namespace.to_owned(), is_fresh: false }
     }
 
-    pub(crate) async fn publish(&mut self, mut fields: Fields) -> Result<Publish, Problem> {
+    pub(crate) async fn publish(&mut self, mut fields: Fields, under: Option<Under>) -> Result<Publish, Problem> {
         let namespace = fields.optional::<String>("namespace")?.unwrap_or_else(|| self.namespace.clone());
         let room = fields.optional::<Arc<str>>("room")?;
         let rooms = fields.optional::<Vec<Arc<str>>>("rooms")?;
@@ -177,6 +262,11 @@ impl Reader {
             let detail = format!("the application has no namespace {namespace:?}");
             return Err(Problem::new(Type::UnknownNamespace, detail).about("namespace"));
         };
+        if is_volatile && under.is_some() {
+            let detail =
+                format!("nothing is kept of a volatile event, its key neither: leave out {IDEMPOTENCY_KEY} or this");
+            return Err(Problem::invalid("volatile", detail));
+        }
         let payload = payload(&event, &args)?;
         check_names("rooms", rooms.as_deref())?;
         check_names("except", Some(&except))?;
@@ -185,16 +275,28 @@ impl Reader {
             emitter = emitter.to(room);
         }
         if let Some(sid) = session {
-            self.check_session(&namespace, &sid).await?;
+            let known = under.map(|under| emitter.clone().once_under(under.key, under.content));
+            self.check_session(&namespace, &sid, || known.as_ref().is_some_and(Once::is_repetition)).await?;
             emitter = emitter.to(sid);
         }
         emitter = rooms.unwrap_or_default().into_iter().fold(emitter, Emitter::to);
         emitter = except.into_iter().fold(emitter, Emitter::except);
-        Ok(Publish { emitter, payload, is_volatile })
+        let to = match under {
+            Some(Under { key, content }) => To::Once(emitter.once_under(key, content)),
+            None if is_volatile => To::Volatile(emitter),
+            None => To::Durable(emitter),
+        };
+        Ok(Publish { to, payload })
     }
 
     /// A session that this node does not know may have begun elsewhere just now: a quorum is asked, once for each request.
-    async fn check_session(&mut self, namespace: &str, sid: &Arc<str>) -> Result<(), Problem> {
+    /// One that has ended since the request was made for the first time is no reason to answer otherwise.
+    async fn check_session(
+        &mut self,
+        namespace: &str,
+        sid: &Arc<str>,
+        is_repetition: impl Fn() -> bool,
+    ) -> Result<(), Problem> {
         check_name("session", sid)?;
         let look = || self.server.session(namespace, Arc::clone(sid));
         let mut found = look().await?;
@@ -202,7 +304,7 @@ impl Reader {
             found = look().linearizable().await?;
             self.is_fresh = true;
         }
-        if found.is_none() {
+        if found.is_none() && !is_repetition() {
             let detail = format!("namespace {namespace:?} has no session {sid:?}: it never had, or it is over");
             return Err(Problem::new(Type::UnknownSession, detail).about("session"));
         }

@@ -8,10 +8,13 @@ use std::time::Duration;
 
 use serde::Serialize;
 use tokio::time::Sleep;
-use vedfolnir_cluster::state::{Audience, Command, LogPosition, Publish, Record, Refusal, Response};
+use vedfolnir_cluster::state::{
+    Audience, Command, ContentHash, LogPosition, Offset, OnceKey, Publish, Record, Refusal, Response,
+};
 use vedfolnir_cluster::{ProposeError, Ticket};
 use vedfolnir_protocol::encode_offset;
 
+use super::once::{IdempotencyKey, Once};
 use super::payload::EventPayload;
 use super::presence::Presence;
 use super::reply::Reply;
@@ -44,6 +47,12 @@ pub enum EmitError {
     /// The policy of the namespaces does not let this client do it.
     #[error("this client may not do that; nothing was changed")]
     Forbidden,
+    /// Something else was emitted under this idempotency key.
+    #[error("this idempotency key was used for something else; nothing was changed")]
+    KeyReused,
+    /// A node of an older release is still a member, which could not read it; nothing was proposed.
+    #[error("a node of an older release is still a member of the cluster; this is there once all nodes are upgraded")]
+    OldFormat,
 }
 
 impl EmitError {
@@ -57,6 +66,8 @@ impl EmitError {
             Self::StaleSession => "stale_session",
             Self::LimitExceeded => "limit_exceeded",
             Self::Forbidden => "forbidden",
+            Self::KeyReused => "idempotency_key_reused",
+            Self::OldFormat => "old_format",
         }
     }
 }
@@ -72,6 +83,7 @@ impl From<ProposeError> for EmitError {
         match error {
             ProposeError::Overloaded => Self::Overloaded,
             ProposeError::Fenced => Self::StaleSession,
+            ProposeError::OldFormat => Self::OldFormat,
             // A lost response belongs to a command that was applied; callers who can do without it do.
             ProposeError::ShuttingDown | ProposeError::ResponseLost => Self::ShuttingDown,
         }
@@ -82,6 +94,7 @@ impl From<Refusal> for EmitError {
     fn from(refusal: Refusal) -> Self {
         match refusal {
             Refusal::LimitExceeded => Self::LimitExceeded,
+            Refusal::KeyReused => Self::KeyReused,
             Refusal::StaleEpoch | Refusal::UnknownSession | Refusal::Duplicate | Refusal::NotAllowed => {
                 Self::StaleSession
             }
@@ -101,6 +114,10 @@ impl Committed {
     #[must_use]
     pub fn offset(&self) -> Option<String> {
         self.position.map(|at| encode_offset(self.history, at.index, at.ordinal).to_string())
+    }
+
+    fn at(offset: Offset) -> Self {
+        Self { position: Some(offset.position), history: offset.history_id }
     }
 
     /// Its place in the one total order.
@@ -163,6 +180,17 @@ impl Emitter {
         self
     }
 
+    /// Once under this key (1 to 255 visible ASCII characters), however often and on however many nodes it is tried. An emit of
+    /// something else under it is refused.
+    pub fn once(self, key: &str) -> Once {
+        Once::new(self, IdempotencyKey::of(key))
+    }
+
+    /// The same for requests, which are told apart by what they say.
+    pub(crate) fn once_under(self, key: IdempotencyKey, content: ContentHash) -> Once {
+        Once::new(self, Ok(key)).content(content)
+    }
+
     /// Emits durably. It is proposed by this very call; the future tells when a quorum has it.
     pub fn emit<T: Serialize>(self, event: &str, args: &[T]) -> Emission {
         match EventPayload::new(event, args) {
@@ -173,22 +201,33 @@ impl Emitter {
 
     /// Emits a checked event durably, like [`Emitter::emit`].
     pub fn emit_payload(mut self, payload: EventPayload) -> Emission {
+        let record = self.record(payload);
+        self.propose(record, Command::Publish)
+    }
+
+    pub(super) fn propose(self, record: Arc<Record>, command: impl FnOnce(Publish) -> Command) -> Emission {
         let from = self.socket.as_ref().map(|socket| (socket.pid, socket.epoch));
-        let span = self.service.trace_publish(self.rooms.len());
+        let span = self.service.trace_publish(record.rooms.len());
         let trace = span.as_ref().map(ActiveSpan::context);
-        let publish = Publish { from, record: self.record(payload), trace };
-        match self.service.cluster.propose(Command::Publish(publish)) {
-            Ok(ticket) => self.emission(Ok(ticket), span),
+        match self.service.cluster.propose(command(Publish { from, record, trace })) {
+            Ok(ticket) => self.emission(Proposed::Ticket(ticket), span),
             Err(error) => self.refused(error.into()),
         }
     }
 
     fn refused(self, error: EmitError) -> Emission {
-        self.emission(Err(error), None)
+        self.emission(Proposed::Known(Err(error)), None)
     }
 
-    fn emission(self, proposed: Result<Ticket, EmitError>, span: Option<ActiveSpan>) -> Emission {
-        Emission { service: self.service, socket: self.socket, proposed: Some(proposed), deadline: None, span }
+    pub(super) fn emission(self, proposed: Proposed, span: Option<ActiveSpan>) -> Emission {
+        let Self { service, socket, .. } = self;
+        Emission { service, socket, proposed: Some(proposed), once: None, deadline: None, span }
+    }
+
+    /// What a repetition is answered, if this replica knows the key.
+    pub(super) fn known_once(&self, key: &OnceKey, content: ContentHash) -> Option<Result<Settled, EmitError>> {
+        let known = self.service.cluster.read(|state| state.once(key))?;
+        Some(if known.content == content { Ok(Settled::repeated(known.offset)) } else { Err(EmitError::KeyReused) })
     }
 
     /// The replicated key-value store.
@@ -204,7 +243,7 @@ impl Emitter {
         Presence::new(&self.service, audience)
     }
 
-    fn record(&mut self, payload: EventPayload) -> Arc<Record> {
+    pub(super) fn record(&mut self, payload: EventPayload) -> Arc<Record> {
         Arc::new(Record {
             namespace: Arc::clone(&self.namespace),
             rooms: std::mem::take(&mut self.rooms),
@@ -274,36 +313,68 @@ pub struct Emission {
     service: Arc<service::Inner>,
     socket: Option<Arc<SessionSocket>>,
     /// `None` once it is settled.
-    proposed: Option<Result<Ticket, EmitError>>,
+    proposed: Option<Proposed>,
+    /// Under which key, and what was asked for.
+    pub(super) once: Option<(OnceKey, ContentHash)>,
     deadline: Option<Pin<Box<Sleep>>>,
     /// Over once it is settled, or nobody waits for it any more.
     span: Option<ActiveSpan>,
 }
 
+/// What an emit waits for.
+pub(super) enum Proposed {
+    Ticket(Ticket),
+    /// There is nothing to wait for.
+    Known(Result<Settled, EmitError>),
+}
+
+/// A durable emit that is over.
+#[derive(Clone, Copy)]
+pub(super) struct Settled {
+    pub(super) committed: Committed,
+    /// It had been committed before.
+    pub(super) is_repetition: bool,
+}
+
+impl Settled {
+    const fn first(committed: Committed) -> Self {
+        Self { committed, is_repetition: false }
+    }
+
+    fn repeated(offset: Offset) -> Self {
+        Self { committed: Committed::at(offset), is_repetition: true }
+    }
+}
+
 impl Emission {
-    fn settle(&self, response: Result<Response, ProposeError>) -> Result<Committed, EmitError> {
+    fn settle(&self, response: Result<Response, ProposeError>) -> Result<Settled, EmitError> {
         let history = self.service.history_id();
         match response {
             Ok(Response::Published { position }) => {
                 if let Some(socket) = &self.socket {
                     socket.emitted_at(position.index);
                 }
-                Ok(Committed { position: Some(position), history })
+                Ok(Settled::first(Committed { position: Some(position), history }))
             }
-            Err(ProposeError::ResponseLost) => Ok(Committed { position: None, history }),
+            Ok(Response::Repeated { offset }) => Ok(Settled::repeated(offset)),
+            Err(ProposeError::ResponseLost) => match self.once {
+                None => Ok(Settled::first(Committed { position: None, history })),
+                Some((key, content)) => match self.service.cluster.read(|state| state.once(&key)) {
+                    Some(known) if known.content == content => Ok(Settled::first(Committed::at(known.offset))),
+                    Some(_) => Err(EmitError::KeyReused),
+                    // It was refused, or so much was published since that the key is gone: whoever asks again will hear.
+                    None => Err(EmitError::NoQuorum(self.service.config.publish_timeout)),
+                },
+            },
             Ok(Response::Refused(refusal)) => Err(refusal.into()),
             Ok(_) => Err(EmitError::StaleSession),
             Err(error) => Err(error.into()),
         }
     }
-}
 
-impl Future for Emission {
-    type Output = Result<Committed, EmitError>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+    pub(super) fn poll_settled(&mut self, cx: &mut Context<'_>) -> Poll<Result<Settled, EmitError>> {
         let result = match &mut self.proposed {
-            Some(Ok(ticket)) => match Pin::new(ticket).poll(cx) {
+            Some(Proposed::Ticket(ticket)) => match Pin::new(ticket).poll(cx) {
                 Poll::Ready(response) => self.settle(response),
                 Poll::Pending => {
                     let timeout = self.service.config.publish_timeout;
@@ -313,11 +384,11 @@ impl Future for Emission {
                     }
                     let late = Err(EmitError::NoQuorum(timeout));
                     #[cfg(feature = "planted-bugs")]
-                    let late = crate::service::planted::late(late, self.service.history_id());
+                    let late = crate::service::planted::late(late, self.service.history_id()).map(Settled::first);
                     late
                 }
             },
-            Some(Err(error)) => Err(error.clone()),
+            Some(Proposed::Known(known)) => known.clone(),
             // Polled again after it was ready: there is no second answer.
             None => return Poll::Pending,
         };
@@ -327,14 +398,26 @@ impl Future for Emission {
             span.fail(error);
         }
         let stats = &self.service.stats;
-        ServiceStats::one(if result.is_ok() { &stats.publishes_acked_total } else { &stats.publishes_failed_total });
+        ServiceStats::one(match &result {
+            Ok(Settled { is_repetition: true, .. }) => &stats.publishes_repeated_total,
+            Ok(_) => &stats.publishes_acked_total,
+            Err(_) => &stats.publishes_failed_total,
+        });
         Poll::Ready(result)
+    }
+}
+
+impl Future for Emission {
+    type Output = Result<Committed, EmitError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.poll_settled(cx).map(|settled| settled.map(|settled| settled.committed))
     }
 }
 
 impl Drop for Emission {
     fn drop(&mut self) {
-        if let (Some(Ok(ticket)), Some(socket)) = (self.proposed.take(), &self.socket) {
+        if let (Some(Proposed::Ticket(ticket)), Some(socket)) = (self.proposed.take(), &self.socket) {
             socket.adopt(ticket);
         }
     }

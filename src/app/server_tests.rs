@@ -25,7 +25,7 @@ struct Node {
 }
 
 async fn node() -> (Node, ServerHandle) {
-    node_of(App::builder().build()).await
+    node_of(App::builder().namespace("/once", |namespace| namespace).build()).await
 }
 
 async fn node_of(app: App) -> (Node, ServerHandle) {
@@ -71,6 +71,39 @@ async fn the_servers_own_entries_are_none_of_an_applications() {
     let rest = store.list("", Some("\u{1}".into()), 10).await.unwrap();
     assert_eq!(rest.entries.len(), 1, "a page goes on after its key");
     assert_eq!(node.cluster.read(|state| state.kv_list("\0", None, 10).entries.len()), 3, "the server finds its own");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_emit_under_a_key_is_made_once_and_told_apart_by_all_that_it_says() {
+    let (node, server) = node().await;
+    let to = |room: &'static str| server.of("/once").expect("a namespace").to(room);
+    // The format rises once the node speaks for all.
+    let first = tokio::time::timeout(CEILING, async {
+        loop {
+            match to("a").once("key").emit("m", &[1]).await {
+                Err(EmitError::OldFormat) => tokio::time::sleep(Duration::from_millis(10)).await,
+                made => break made.unwrap(),
+            }
+        }
+    })
+    .await
+    .unwrap();
+    assert!(!first.is_repetition);
+    let again = to("a").once("key").emit("m", &[1]).await.unwrap();
+    assert_eq!((again.committed, again.is_repetition), (first.committed, true));
+    assert!(again.committed.offset().is_some());
+    for other in [
+        to("b").once("key").emit("m", &[1]),
+        to("a").except("b").once("key").emit("m", &[1]),
+        to("a").once("key").emit("n", &[1]),
+        to("a").once("key").emit("m", &[2]),
+    ] {
+        assert_eq!(other.await, Err(EmitError::KeyReused));
+    }
+    let bad = to("a").once("a key").emit("m", &[1]).await.unwrap_err();
+    assert_eq!(bad.to_string(), "an idempotency key has 1 to 255 visible ASCII characters");
+    assert_eq!(node.cluster.read(|state| state.history_size().0), 1);
+    assert_ne!(to("a").once("key2").emit("m", &[1]).await.unwrap().committed, first.committed);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -114,7 +114,8 @@ impl From<ProposeError> for StoreError {
     fn from(error: ProposeError) -> Self {
         match error {
             ProposeError::Overloaded => Self::Overloaded,
-            ProposeError::Fenced | ProposeError::ResponseLost => Self::Unknown,
+            // Every format has the store's commands.
+            ProposeError::Fenced | ProposeError::ResponseLost | ProposeError::OldFormat => Self::Unknown,
             ProposeError::ShuttingDown => Self::ShuttingDown,
         }
     }

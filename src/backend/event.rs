@@ -135,7 +135,7 @@ impl Answer {
         let mut reader = Reader::within(server, socket.namespace());
         let mut publishes = Vec::with_capacity(emit.len());
         for (index, item) in emit.iter().enumerate() {
-            let publish = async { reader.publish(Fields::of(item.get().as_bytes())?).await };
+            let publish = async { reader.publish(Fields::of(item.get().as_bytes())?, None).await };
             publishes.push(publish.await.map_err(|problem| problem.within(&format!("emit[{index}]")))?);
         }
         Ok(Self { ack, emit: publishes, join, leave, disconnect })

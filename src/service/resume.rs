@@ -366,7 +366,7 @@ async fn propose(service: &Arc<Inner>, pid: PidHash, command: Command) -> Result
 const fn cause_of(error: &ProposeError) -> CloseCause {
     match error {
         ProposeError::Fenced => CloseCause::Fenced,
-        ProposeError::Overloaded | ProposeError::ResponseLost => CloseCause::NotOpened,
+        ProposeError::Overloaded | ProposeError::ResponseLost | ProposeError::OldFormat => CloseCause::NotOpened,
         ProposeError::ShuttingDown => CloseCause::Draining,
     }
 }

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use vedfolnir_cluster::probe::Entry;
-use vedfolnir_cluster::state::{Command, Effect, Epoch, Incarnation, Origin, Outcome, PidHash, Response};
+use vedfolnir_cluster::state::{Command, Effect, Epoch, Incarnation, Origin, Outcome, PidHash, PublishOnce, Response};
 
 use crate::history::Recorder;
 
@@ -91,7 +91,7 @@ fn acts_under(command: &Command) -> Option<(PidHash, Epoch)> {
         | Command::SetData { pid, epoch, .. }
         | Command::Disconnect { pid, epoch }
         | Command::Close { pid, epoch } => Some((*pid, *epoch)),
-        Command::Publish(publish) => publish.from,
+        Command::Publish(publish) | Command::PublishOnce(PublishOnce { publish, .. }) => publish.from,
         _ => None,
     }
 }

@@ -43,6 +43,7 @@ pub(super) fn of_sessions(families: &mut Families, stats: &ServiceStats) {
         &[
             ("result", "acknowledged", get(&stats.publishes_acked_total)),
             ("result", "failed", get(&stats.publishes_failed_total)),
+            ("result", "repeated", get(&stats.publishes_repeated_total)),
         ],
     );
     families.counter(

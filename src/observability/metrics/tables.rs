@@ -1,6 +1,6 @@
 //! Tables of the replicated state: the same on every node that has applied the same.
 
-use vedfolnir_cluster::state::{EventStats, KvStats, State};
+use vedfolnir_cluster::state::{EventStats, KvStats, OnceStats, State};
 
 use super::Families;
 
@@ -9,6 +9,7 @@ use super::Families;
 pub(super) struct Tables {
     pub(super) store: KvStats,
     pub(super) events: EventStats,
+    pub(super) once: OnceStats,
     pub(super) history_records: usize,
     pub(super) history_bytes: u64,
     pub(super) history_age_ms: u64,
@@ -20,6 +21,7 @@ impl Tables {
         Self {
             store: state.kv_stats(),
             events: state.event_stats(),
+            once: state.once_stats(),
             history_records,
             history_bytes,
             history_age_ms: state.history_age_ms(),
@@ -28,7 +30,7 @@ impl Tables {
 }
 
 pub(super) fn of_tables(families: &mut Families, tables: &Tables) {
-    let Tables { store, events, .. } = tables;
+    let Tables { store, events, once, .. } = tables;
     families.gauge("vedfolnir_history_records", "Events kept for replay", tables.history_records as f64);
     families.gauge("vedfolnir_history_bytes", "What they weigh", tables.history_bytes as f64);
     families.gauge(
@@ -52,4 +54,10 @@ pub(super) fn of_tables(families: &mut Families, tables: &Tables) {
     families.gauge("vedfolnir_events_kept_bytes", "What they weigh", events.bytes as f64);
     families.counter("vedfolnir_events_total", "Events of sessions and rooms", events.total as f64);
     families.counter("vedfolnir_events_dropped_total", "Events no longer kept", events.dropped_total as f64);
+    families.gauge("vedfolnir_idempotency_keys", "Idempotency keys that are remembered", once.kept as f64);
+    families.counter(
+        "vedfolnir_idempotency_keys_dropped_total",
+        "Idempotency keys forgotten before their time, because there were too many",
+        once.dropped_total as f64,
+    );
 }

@@ -117,6 +117,8 @@ pub struct ServiceStats {
     pub publishes_acked_total: AtomicU64,
     /// Publishes that were refused or not acknowledged in time.
     pub publishes_failed_total: AtomicU64,
+    /// Publishes whose idempotency key had been used for the same before.
+    pub publishes_repeated_total: AtomicU64,
     /// Transports closed because the session has a newer owner.
     pub fenced_total: AtomicU64,
     /// Connections that an embedding application says did not come about.
