@@ -1,11 +1,18 @@
-// Idempotency keys: what is asked for again, on whichever node, after whoever's death, is published once.
+// Idempotency keys: what is asked for again, on whichever node, after whoever's death, is published once. And `vedfolnir
+// publish`, which asks so.
 
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { readFileSync, writeFileSync } from 'node:fs';
+import http from 'node:http';
+import https from 'node:https';
+import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 
+import { Authority } from './support/certificates.mjs';
 import { atEnd } from './support/cleanup.mjs';
 import { closeClients, connect } from './support/client.mjs';
-import { Cluster, freePort, startSingle } from './support/cluster.mjs';
+import { Cluster, freePort, run, startSingle, temporaryDirectory } from './support/cluster.mjs';
 import { ask, metric } from './support/doors.mjs';
 import { until } from './support/wait.mjs';
 
@@ -177,6 +184,116 @@ describe('three nodes', () => {
       assert.deepEqual([again.status, again.json, again.headers[REPLAYED]], [200, first.json, 'true'], node.name);
     }
     assert.equal((await post(b, 'publish', body, 'to-one-anew')).status, 404);
+  });
+
+  /** `vedfolnir publish` at these nodes. */
+  const publish = (nodes, ...args) => run(['publish', ...nodes.flatMap((node) => ['--api', node.apiUrl]), ...args]);
+
+  test('the command publishes to whom it is told, and prints the offset', async () => {
+    const [a] = cluster.nodes;
+    const [first, second, third] = clients;
+    await Promise.all([first.join('left'), second.join('right'), third.join('left')]);
+    const send = async (id, ...args) => {
+      const { code, stdout, stderr } = await publish([a], ...args, 'm', JSON.stringify({ id }));
+      assert.deepEqual([code, stderr], [0, ''], id);
+      return stdout.trim();
+    };
+    const published = [];
+    const note = async (id, ...args) => published.push([id, await send(id, ...args)]);
+    await note('to all');
+    await note('to rooms', '--room', 'left', '--room', 'right');
+    const some = { left: await send('to left', '--room', 'left'), session: await send('to a session', '--session', second.id) };
+    const except = await send('but left', '--except', 'left');
+    assert.equal(await send('maybe', '--volatile'), '');
+    assertOnce(await everythingArrived(), published);
+    const got = (id) => clients.map((client) => client.messages.filter(({ message }) => message.id === id).map(({ offset }) => offset));
+    assert.deepEqual(got('to left'), [[some.left], [], [some.left]]);
+    assert.deepEqual(got('to a session'), [[], [some.session], []]);
+    assert.deepEqual(got('but left'), [[], [except], []]);
+    const { stdout } = await publish([a], 'm', '{"id":"three"}', '-7', '"text"');
+    await until('it came', () => first.seen.includes('three'));
+    const { offset, extra } = first.messages.find(({ message }) => message.id === 'three');
+    assert.deepEqual([offset, ...extra], [-7, 'text', stdout.trim()]);
+  });
+
+  test('the command goes on at another node, under its key, when the one that it asked is dead or cut off', async () => {
+    const victim = (await cluster.followers())[0];
+    const others = cluster.nodes.filter((node) => node !== victim);
+    const id = JSON.stringify({ id: 'by hand' });
+    const first = await publish([victim], '--idempotency-key', 'by-hand', 'm', id);
+    assert.equal(first.code, 0, first.stderr);
+    await victim.kill('SIGKILL');
+    const again = await publish([victim, ...others], '--idempotency-key', 'by-hand', 'm', id);
+    assert.deepEqual([again.code, again.stdout], [0, first.stdout]);
+    // All of them at once, while the leader dies: each is published, once.
+    await victim.restart();
+    const leader = await cluster.leader();
+    const ids = Array.from({ length: 8 }, (_, number) => `at once ${number}`);
+    const running = ids.map((one) => publish([leader, ...cluster.nodes.filter((node) => node !== leader)], 'm', JSON.stringify({ id: one })));
+    await leader.kill('SIGKILL');
+    const done = await Promise.all(running);
+    for (const { code, stderr } of done) assert.equal(code, 0, stderr);
+    await leader.restart();
+    assertOnce(await everythingArrived(), [['by hand', first.stdout.trim()], ...done.map(({ stdout }, index) => [ids[index], stdout.trim()])]);
+  });
+
+  test('what the command cannot do it says in one line, with the field, the argument or the address', async () => {
+    const [node] = cluster.nodes;
+    const nowhere = { apiUrl: `http://127.0.0.1:${await freePort()}` };
+    const missing = path.join(temporaryDirectory(), 'no-token');
+    const other = await publish([node], '--idempotency-key', 'by-hand', 'm', '"other"');
+    for (const [{ code, stdout, stderr }, expected, ...parts] of [
+      [await publish([node], 'm', 'text'), 78, 'JSON_ARG 1 = "text" is refused', 'accepted: any JSON'],
+      [await publish([node], '--token-file', missing, 'm'), 78, '--token-file', missing],
+      [await run(['publish', '--api', 'ftp://a:1', 'm']), 78, '--api = "ftp://a:1" is refused', 'https://HOST[:PORT]'],
+      [await publish([node], '--volatile', '--idempotency-key', 'k', 'm'), 78, '--volatile'],
+      [await publish([node], '--idempotency-key', 'a b', 'm'), 78, '--idempotency-key'],
+      [await publish([node], '--namespace', '/nowhere', 'm'), 1, `${node.apiUrl} answers 404`, '(namespace)'],
+      [await publish([node], '--session', '-gone', 'm'), 1, '404', '(session)'],
+      [await publish([node], 'connect'), 1, '422', '(event)'],
+      [other, 1, '409', '(Idempotency-Key)'],
+      [await publish([nowhere], '--timeout', '1', '--idempotency-key', 'k', 'm'), 1, 'not published within 1 s', nowhere.apiUrl, '--idempotency-key k'],
+    ]) {
+      assert.deepEqual([code, stdout, stderr.trim().split('\n').length], [expected, '', 1], stderr);
+      for (const part of parts) assert.ok(stderr.includes(part), `${part} in ${stderr}`);
+    }
+  });
+
+  test('the command shows the token that a file or the environment give', async () => {
+    const token = 'planted-publish-0123456789';
+    const port = await freePort();
+    const node = await startSingle({ options: ['--api-addr', `127.0.0.1:${port}`], env: { WEBSOCKET_API_PUBLISH_TOKEN: token } });
+    const file = path.join(temporaryDirectory(), 'token');
+    writeFileSync(file, `${token}\n`);
+    const api = `127.0.0.1:${port}`;
+    const refused = await run(['publish', '--api', api, 'm']);
+    assert.deepEqual([refused.code, /answers 401/.test(refused.stderr)], [1, true], refused.stderr);
+    for (const [args, env] of [
+      [['--api', api, '--token-file', file], {}],
+      [[], { WEBSOCKET_API_ADDR: api, WEBSOCKET_API_PUBLISH_TOKEN: token }],
+      [[], { WEBSOCKET_API_ADDR: api, WEBSOCKET_API_TOKEN_FILE: file }],
+    ]) {
+      const { code, stdout, stderr } = await run(['publish', ...args, 'm'], { env });
+      assert.deepEqual([code, /^\S+\n$/.test(stdout)], [0, true], stderr);
+    }
+    // Beyond one machine: a proxy with TLS in front, which keeps the API below a path of its own.
+    const authority = new Authority();
+    const { certificate, key } = authority.issue('proxy', { names: 'DNS:localhost' });
+    const proxy = https.createServer({ cert: readFileSync(certificate), key: readFileSync(key) }, (request, response) => {
+      const onward = http.request({ port, method: request.method, path: request.url.replace('/push/', '/'), headers: request.headers }, (answer) => {
+        response.writeHead(answer.statusCode, answer.headers);
+        answer.pipe(response);
+      });
+      request.pipe(onward);
+    });
+    await once(proxy.listen(0), 'listening');
+    const behind = ['publish', '--api', `https://localhost:${proxy.address().port}/push`, '--token-file', file, '--timeout', '5', 'm'];
+    const { code, stdout, stderr } = await run(behind, { env: { SSL_CERT_FILE: authority.root } });
+    assert.deepEqual([code, /^\S+\n$/.test(stdout)], [0, true], stderr);
+    const stranger = await run(behind, { env: { SSL_CERT_FILE: new Authority().root } });
+    assert.deepEqual([stranger.code, /TLS failed/.test(stranger.stderr)], [1, true], stranger.stderr);
+    proxy.close();
+    await node.kill();
   });
 });
 

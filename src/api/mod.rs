@@ -9,6 +9,7 @@
 //! each endpoint takes and answers.
 
 mod body;
+pub mod client;
 mod keeper;
 mod problem;
 mod publish;

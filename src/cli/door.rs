@@ -40,17 +40,7 @@ impl Door {
         let Some(path) = named else {
             return Ok(variable("WEBSOCKET_ADMIN_TOKEN").map(|token| token.trim().to_owned().into()));
         };
-        let refused = |reason: String| {
-            Failure::configuration(format!(
-                "--token-file = {path:?} is refused: {reason}; accepted: a file that holds a token"
-            ))
-        };
-        let length = std::fs::metadata(&path).map_err(|error| refused(error.to_string()))?.len();
-        if length > TOKEN_FILE_BYTES_MAX {
-            return Err(refused(format!("{length} bytes are no token")));
-        }
-        let text = std::fs::read_to_string(&path).map_err(|error| refused(error.to_string()))?;
-        Ok(Some(text.trim().to_owned().into()))
+        read_token(&path, "--token-file").map(Some)
     }
 
     /// Where the node may be, to be tried in turn.
@@ -144,7 +134,23 @@ impl Door {
     }
 }
 
-fn variable(name: &str) -> Option<String> {
+/// The token in a file that `setting` names.
+pub(super) fn read_token(path: &Path, setting: &str) -> Result<Secret, Failure> {
+    let refused = |reason: String| {
+        Failure::configuration(format!(
+            "{setting} = {path:?} is refused: {reason}; accepted: a file that holds a token"
+        ))
+    };
+    let length = std::fs::metadata(path).map_err(|error| refused(error.to_string()))?.len();
+    if length > TOKEN_FILE_BYTES_MAX {
+        return Err(refused(format!("{length} bytes are no token")));
+    }
+    let text = std::fs::read_to_string(path).map_err(|error| refused(error.to_string()))?;
+    Ok(text.trim().to_owned().into())
+}
+
+/// A variable of the environment, unless it is blank.
+pub(super) fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.trim().is_empty())
 }
 

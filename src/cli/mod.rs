@@ -16,6 +16,7 @@ mod members;
 mod notify;
 mod open_files;
 mod out;
+mod publish;
 mod runtime;
 mod settings;
 mod signal;
@@ -68,6 +69,8 @@ enum Verb {
     Config(config::ConfigVerb),
     /// Look for what keeps clients away or a node from its work: all of it, or one part.
     Doctor(doctor::DoctorArgs),
+    /// Publish an event by the HTTP API of any node, once; prints its offset.
+    Publish(publish::PublishArgs),
     /// Audit one session's messages over the cluster: committed, handed to its transport, resumed.
     Trace(trace::TraceArgs),
     /// Write what somebody who helps needs to know into one file: settings, status, metrics, logs; no secrets.
@@ -111,6 +114,7 @@ pub(crate) fn run() -> Result<(), Failure> {
         Verb::TransferLeadership(arguments) => members::transfer(arguments),
         Verb::Config(verb) => config::run(verb),
         Verb::Doctor(arguments) => doctor::run(arguments),
+        Verb::Publish(arguments) => publish::run(arguments),
         Verb::Trace(arguments) => trace::run(arguments),
         Verb::SupportBundle(arguments) => support_bundle::run(*arguments),
         Verb::Backup(verb) => backup::run(*verb),
