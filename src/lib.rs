@@ -25,6 +25,7 @@ pub mod server;
 pub mod service;
 pub mod support_bundle;
 pub mod tls;
+pub mod webhooks;
 
 pub use vedfolnir_cluster::certificates;
 pub use vedfolnir_cluster::state::LogPosition;

@@ -43,6 +43,7 @@ use crate::security::guard::Guard;
 use crate::security::rules::HttpsRule;
 use crate::service::{Door, Service, ServiceConfig};
 use crate::tls;
+use crate::webhooks::{self, Webhooks};
 
 pub(crate) use listeners::ACCEPT_QUEUE_MAX;
 use listeners::{bind, bind_public, bind_tls, local, serve_operators, serve_until, url_of};
@@ -258,6 +259,11 @@ impl Server {
                 tokio::spawn(watch);
             }
             tokio::spawn(alerts::run(Arc::clone(&node), alerts, public_stop.clone()));
+        }
+        if let Some(config) = config.webhooks.clone() {
+            let webhooks = Arc::new(Webhooks::new(config));
+            node.set_webhooks(Arc::clone(&webhooks));
+            tokio::spawn(webhooks::run(Arc::clone(&node), webhooks, public_stop.clone()));
         }
         if let Some(jwks) = &security.jwks {
             fetch_keys(jwks, &security.authenticator, public_stop.clone())?;

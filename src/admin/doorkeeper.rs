@@ -22,8 +22,16 @@ use crate::security::secret::Secret;
 use crate::security::token_door::{Refused, TokenDoor};
 
 /// What an operator may change besides reading: it can be undone, or hurts nobody.
-const OPERATE_PATHS: [&str; 7] =
-    ["/leadership/transfer", "/log-level", "/drain", "/drain/stop", "/maintenance", "/backups", "/backups/verify"];
+const OPERATE_PATHS: [&str; 8] = [
+    "/leadership/transfer",
+    "/log-level",
+    "/drain",
+    "/drain/stop",
+    "/maintenance",
+    "/backups",
+    "/backups/verify",
+    "/webhooks/dead-letters/replay",
+];
 
 /// What a token lets its bearer do; each does what the ones before do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

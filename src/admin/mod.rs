@@ -14,6 +14,7 @@ mod target;
 mod trace;
 mod users;
 mod view;
+mod webhooks;
 
 pub use backups::{ArchiveView, BackupsView, CreateBody, PruneBody, Pruned, ScheduleView, VerifyBody};
 pub use client::{AdminError, get, post, post_into, put};
@@ -27,3 +28,4 @@ pub use socket::{SOCKET_NAME, SocketError, bind_socket};
 pub use target::Target;
 pub use users::{UserView, UsersView};
 pub use view::{AlertView, CertificateSeen, NodeView, StatusView, TlsSeen};
+pub use webhooks::{LettersBody, LettersDropped, WebhooksView};

@@ -12,7 +12,7 @@ use serde::Serialize;
 use vedfolnir_cluster::ClusterStatus;
 
 use super::drain::{self, MemberStatus};
-use super::{audit, backups, levels, membership, trace, users};
+use super::{audit, backups, levels, membership, trace, users, webhooks};
 use crate::alerts::{ClusterAlert, Ledger};
 use crate::observability::monitor::Versions;
 use crate::observability::{Node, readiness_reason, unix_ms};
@@ -129,6 +129,7 @@ pub fn router(node: Arc<Node>) -> Router {
         .merge(users::router(Arc::clone(&node)))
         .merge(drain::router(Arc::clone(&node)))
         .merge(backups::router(Arc::clone(&node)))
+        .merge(webhooks::router(Arc::clone(&node)))
         .merge(membership::router(node))
 }
 

@@ -31,7 +31,7 @@ pub(crate) use body::Fields;
 pub use keeper::{Keeper, Role};
 pub(crate) use problem::Problem;
 use problem::Type;
-pub(crate) use publish::{Made, Publish, Reader, check_names};
+pub(crate) use publish::{Made, Publish, Reader, check_name, check_names};
 pub use stats::{ApiRoute, ApiStats, StatusClass};
 
 /// Requests that are served at once, each with a body in memory; who comes while there are so many is told to come back.

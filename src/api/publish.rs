@@ -333,7 +333,7 @@ pub(crate) fn check_names(field: &str, names: Option<&[Arc<str>]>) -> Result<(),
     names.iter().enumerate().try_for_each(|(index, name)| check_name(&format!("{field}[{index}]"), name))
 }
 
-fn check_name(field: &str, name: &str) -> Result<(), Problem> {
+pub(crate) fn check_name(field: &str, name: &str) -> Result<(), Problem> {
     if name.is_empty() || name.len() > limits::NAME_BYTES_MAX {
         let detail = format!("a name of {} bytes; accepted: 1 to {} bytes", name.len(), limits::NAME_BYTES_MAX);
         return Err(Problem::invalid(field, detail));

@@ -5,11 +5,15 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use vedfolnir_cluster::state::limits;
 
 use super::ConnectFailure;
 use super::hook::{Failure, Hook};
-use crate::api::{Problem, check_names};
+use crate::api::{Problem, check_name, check_names};
 use crate::app::{ConnectAccept, ConnectRefusal, Handshake};
+
+/// Bytes of the data that a session is committed with: what the node adds has room beside it.
+const DATA_BYTES_MAX: usize = limits::DATA_BYTES_MAX / 2;
 
 /// What the backend is asked.
 #[derive(Serialize)]
@@ -94,11 +98,15 @@ impl ConnectHook {
         let rooms = fields.optional::<Vec<Arc<str>>>("rooms")?.unwrap_or_default();
         let data = fields.optional::<Box<RawValue>>("data")?;
         fields.end()?;
-        if let Some(user) = user.as_ref().filter(|user| user.is_empty()) {
-            return Err(Problem::invalid("user", format!("\"user\": {user:?} names nobody; leave it out")).into());
+        if let Some(user) = &user {
+            check_name("user", user)?;
         }
         if !rooms.is_empty() {
             check_names("rooms", Some(&rooms))?;
+        }
+        if let Some(data) = data.as_ref().filter(|data| data.get().len() > DATA_BYTES_MAX) {
+            let detail = format!("{} bytes; accepted: at most {DATA_BYTES_MAX}", data.get().len());
+            return Err(Problem::invalid("data", detail).into());
         }
         let data = data.map(|data| Box::<str>::from(data).into_boxed_bytes().into()).unwrap_or_default();
         Ok(Ok(ConnectAccept { user, data, rooms }))

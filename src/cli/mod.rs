@@ -27,6 +27,7 @@ mod support_bundle;
 mod tests;
 mod token;
 mod trace;
+mod webhooks;
 
 use clap::{Parser, Subcommand};
 
@@ -78,6 +79,9 @@ enum Verb {
     /// Backups: make one, show, verify and remove them, start a new cluster from one.
     #[command(subcommand)]
     Backup(Box<backup::BackupVerb>),
+    /// Webhooks: how far the receiver was told, what was given up, telling it again.
+    #[command(subcommand)]
+    Webhooks(webhooks::WebhooksVerb),
     /// Break a cluster of real processes on purpose, and check that nothing was lost.
     #[command(subcommand)]
     Chaos(vedfolnir_chaos::cli::Verb),
@@ -118,6 +122,7 @@ pub(crate) fn run() -> Result<(), Failure> {
         Verb::Trace(arguments) => trace::run(arguments),
         Verb::SupportBundle(arguments) => support_bundle::run(*arguments),
         Verb::Backup(verb) => backup::run(*verb),
+        Verb::Webhooks(verb) => webhooks::run(verb),
         Verb::Chaos(verb) => chaos::run(verb),
         Verb::Token(verb) => token::run(verb),
         Verb::Cert(verb) => cert::run(verb),

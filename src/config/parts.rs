@@ -20,6 +20,7 @@ use crate::security::rules::Rules;
 use crate::security::secret::Secret;
 use crate::service::Transport;
 use crate::tls::{TlsFiles, TlsSettings};
+use crate::webhooks::WebhookConfig;
 
 /// See the module.
 #[derive(Clone, Debug)]
@@ -44,6 +45,8 @@ pub struct Config {
     pub backup: BackupConfig,
     /// The backend proxy; `None`: no backend is asked.
     pub backend: Option<BackendConfig>,
+    /// Webhooks; `None`: nobody is told what happens.
+    pub webhooks: Option<WebhookConfig>,
     /// Names what applies: SHA-256, in hexadecimal digits, of every setting's name and text as `config show` has them. Of
     /// secrets it tells only whether they are given.
     pub hash: String,

@@ -73,6 +73,7 @@ fn valid(setting: &dyn Describe) -> Option<&'static str> {
         "{\"connection_errors\":1}",
         "0123456789abcdef0123456789abcdef",
         "allow",
+        "room.vacated",
     ];
     candidates.into_iter().find(|text| setting.check(text).is_ok() && about.default.text(Mode::default()) != Some(text))
 }

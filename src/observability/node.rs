@@ -21,6 +21,7 @@ use crate::backup::Backups;
 use crate::security::secret::Secret;
 use crate::service::{Service, Standing};
 use crate::tls::ListenerTls;
+use crate::webhooks::Webhooks;
 
 /// Shared by the public and the admin routes, from before the cluster is reached until the process ends.
 pub struct Node {
@@ -44,6 +45,7 @@ pub struct Node {
     watchdog: Arc<Watchdog>,
     backups: OnceLock<Arc<Backups>>,
     backend: OnceLock<Arc<BackendStats>>,
+    webhooks: OnceLock<Arc<Webhooks>>,
     parts: OnceLock<Parts>,
 }
 
@@ -92,6 +94,7 @@ impl Node {
             watchdog: Arc::default(),
             backups: OnceLock::new(),
             backend: OnceLock::new(),
+            webhooks: OnceLock::new(),
             parts: OnceLock::new(),
         }
     }
@@ -237,6 +240,17 @@ impl Node {
     /// A backend is asked; later calls change nothing.
     pub(crate) fn set_backend(&self, stats: Arc<BackendStats>) {
         let _ = self.backend.set(stats);
+    }
+
+    /// Webhooks; `None`: nobody is told what happens.
+    #[must_use]
+    pub fn webhooks(&self) -> Option<&Arc<Webhooks>> {
+        self.webhooks.get()
+    }
+
+    /// A receiver is told; later calls change nothing.
+    pub(crate) fn set_webhooks(&self, webhooks: Arc<Webhooks>) {
+        let _ = self.webhooks.set(webhooks);
     }
 
     /// Names the configuration that was read last.

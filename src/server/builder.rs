@@ -55,6 +55,8 @@ impl ServerBuilder {
     /// One line that names the setting or peer, the value, the reason and the fix.
     pub async fn start(self) -> Result<Server, ServerError> {
         let Self { mut config, app } = self;
+        // Beside a backend that decides about events the relay would be a way around it.
+        config.node.relay &= config.backend.as_ref().is_none_or(|backend| backend.event.is_none());
         let backend = config.backend.take().map(|config| Arc::new(Backend::new(config)));
         let app = app.unwrap_or_else(|| match &backend {
             Some(backend) => backend.app(config.node.relay),

@@ -53,6 +53,9 @@ impl Reloader {
         if let (Some(backend), Some(config)) = (&self.backend, &config.backend) {
             backend.replace_secret(config.secret.clone());
         }
+        if let (Some(webhooks), Some(config)) = (self.node.webhooks(), &config.webhooks) {
+            webhooks.replace_secret(config.secret.clone());
+        }
         self.node.set_thresholds(config.monitoring.thresholds.clone());
         self.node.set_config_hash(config.hash.clone());
         self.node.set_metrics_token(config.monitoring.metrics_token.clone());

@@ -15,6 +15,7 @@ mod backups;
 mod ledger;
 mod run;
 mod watch;
+mod webhooks;
 
 use std::time::Duration;
 
@@ -38,12 +39,20 @@ pub enum ClusterCondition {
     /// Backups are scheduled, and the newest one is older than two of its intervals and half a minute; value and threshold in
     /// seconds.
     BackupLate,
+    /// Webhooks are configured, and the receiver takes nothing; the value is how many attempts failed in a row.
+    WebhookFailing,
 }
 
 impl ClusterCondition {
     /// Every condition.
-    pub const ALL: [Self; 5] =
-        [Self::NodeDown, Self::QuorumAtRisk, Self::ReplicationLag, Self::BackupFailing, Self::BackupLate];
+    pub const ALL: [Self; 6] = [
+        Self::NodeDown,
+        Self::QuorumAtRisk,
+        Self::ReplicationLag,
+        Self::BackupFailing,
+        Self::BackupLate,
+        Self::WebhookFailing,
+    ];
 
     /// The alert's name.
     #[must_use]
@@ -54,6 +63,7 @@ impl ClusterCondition {
             Self::ReplicationLag => "replication_lag",
             Self::BackupFailing => "backup_failing",
             Self::BackupLate => "backup_late",
+            Self::WebhookFailing => "webhook_failing",
         }
     }
 }

@@ -112,6 +112,9 @@ async fn look(
     if let Some(backups) = node.backups() {
         findings.extend(super::backups::findings(backups, unix_seconds(SystemTime::now())));
     }
+    if let Some(webhooks) = node.webhooks() {
+        findings.extend([super::webhooks::finding(webhooks)]);
+    }
     let (ledger, revision) = cluster.read(Ledger::read);
     let speaker = Speaker {
         server_id: node.server_id(),

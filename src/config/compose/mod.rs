@@ -15,6 +15,7 @@ mod security;
 mod service;
 pub(super) mod tls;
 mod traces;
+mod webhooks;
 
 pub(crate) use service::FILES_RESERVED;
 
@@ -37,6 +38,7 @@ impl Config {
             log: log::compose(values),
             backup: backup::compose(values),
             backend: backend::compose(values),
+            webhooks: webhooks::compose(values),
             hash: Shown::of(values).hash(),
             public,
             node,

@@ -18,6 +18,7 @@ pub(crate) mod performance;
 pub(crate) mod security;
 pub(crate) mod tls;
 pub(crate) mod traces;
+pub(crate) mod webhooks;
 
 use serde_json::Value;
 
@@ -245,7 +246,7 @@ pub(crate) struct Category {
 
 /// The eight categories of the production document in its order; traces, the cluster and what is told others, which it does not
 /// have.
-pub(crate) static CATEGORIES: [Category; 11] = [
+pub(crate) static CATEGORIES: [Category; 12] = [
     Category { title: "Production Mode Settings", settings: mode::ALL },
     Category { title: "SSL/TLS Configuration", settings: tls::ALL },
     Category { title: "Load Balancer Configuration", settings: balancer::ALL },
@@ -257,6 +258,7 @@ pub(crate) static CATEGORIES: [Category; 11] = [
     Category { title: "Security Settings", settings: security::ALL },
     Category { title: "Cluster Configuration", settings: cluster::ALL },
     Category { title: "Backend Proxy", settings: backend::ALL },
+    Category { title: "Webhooks", settings: webhooks::ALL },
 ];
 
 /// Every setting.

@@ -191,7 +191,7 @@ settings! {
         "alert-cluster",
         Boolean,
         "Whether the leader sends alerts about the whole cluster: node_down, quorum_at_risk, replication_lag, \
-         backup_failing, backup_late; the same on every node",
+         backup_failing, backup_late, webhook_failing; the same on every node",
     )
     .default("true");
 

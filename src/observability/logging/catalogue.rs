@@ -132,10 +132,15 @@ pub static EVENT_TYPES: &[EventType] = table! {
         Error "backup_archive_failed" "What is committed between backups was not archived" FAILED;
         Error "backup_not_restored" "A new cluster could not start from a backup" &["backup_id", "error"];
         Error "backend_failed" "The backend has not decided about a client or an event; the client is told. One line in ten seconds at most" &["hook", "endpoint", "error_code", "error", "unsaid"];
+        Warning "webhook_failed" "The webhooks' receiver does not take a message; it is tried again. One line in ten seconds at most" &["endpoint", "error"];
+        Error "webhook_given_up" "A message for the webhooks' receiver is given up: it is a dead letter now" &["id", "kind", "attempts", "error"];
+        Critical "webhook_events_lost" "Events that the webhooks' receiver was not told are no longer kept" &["after"];
         Error "alert_not_delivered" "An alert's receiver does not take it" FAILED;
     }
     System {
         Info "log" "Anything without a type of its own; metadata.target says which part speaks" &["target"];
+        Info "webhooks_led" "This node, which leads, tells the webhooks' receiver from here on" &["after"];
+        Info "webhooks_handed_over" "This node tells the webhooks' receiver no more" &["reason"];
         Info "starting" "The process starts" &["version", "mode"];
         Info "configuration" "What is configured, or doubtful in it" &["setting"];
         Info "ready" "The node serves" &["duration_ms"];

@@ -19,6 +19,7 @@ mod storage;
 mod tables;
 mod tls;
 mod traces;
+mod webhooks;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -40,6 +41,7 @@ use crate::config::{MetricFamilies, MetricsConfig, MetricsForm};
 use crate::security::events::SecurityCounters;
 use crate::service::ServiceStats;
 use crate::service::Standing;
+use crate::webhooks::{Cursor, WebhookStats, dead_letters};
 pub(crate) use connections::connection_errors;
 pub(crate) use errors::message_errors;
 use tables::Tables;
@@ -109,6 +111,16 @@ fn gather(node: &Node, shown: MetricFamilies) -> Vec<MetricFamily> {
     match node.backend() {
         Some(stats) => backend::of_backend(&mut families, stats),
         None => backend::of_backend(&mut families, &BackendStats::default()),
+    }
+    let kept = |parts: &Parts| {
+        parts.cluster.read(|state| webhooks::Kept {
+            dead_letters: dead_letters::count(state) as u64,
+            dead_dropped: Cursor::read(state).0.dead_dropped,
+        })
+    };
+    match (node.webhooks(), node.parts()) {
+        (Some(webhooks), Some(parts)) => webhooks::of_webhooks(&mut families, webhooks.stats(), kept(parts)),
+        _ => webhooks::of_webhooks(&mut families, &WebhookStats::default(), webhooks::Kept::default()),
     }
     traces::of_traces(&mut families, node.traces());
     log::of_log(&mut families, super::log::stats().as_deref());
