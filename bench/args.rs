@@ -21,6 +21,8 @@ pub(crate) enum Verb {
     Connect(ConnectArgs),
     /// `echo` with an ack: round trips per second and their latency
     Echo(EchoArgs),
+    /// Events through the backend proxy to an empty backend on this machine: round trips per second and their latency
+    Backend(BackendArgs),
     /// One publisher, many subscribers in one room over all nodes: deliveries per second, checked by the oracle
     Fanout(FanoutArgs),
     /// `publish` to rooms without members: publish → committed → ack
@@ -107,6 +109,24 @@ pub(crate) struct EchoArgs {
     #[arg(long, default_value_t = 1)]
     pub(crate) inflight: usize,
     /// Echoes per second of all clients together [default: as fast as they return]
+    #[arg(long)]
+    pub(crate) rate: Option<f64>,
+    #[arg(long, default_value_t = 64)]
+    pub(crate) payload: usize,
+    #[command(flatten)]
+    pub(crate) span: SpanArgs,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct BackendArgs {
+    #[command(flatten)]
+    pub(crate) target: TargetArgs,
+    #[arg(long, default_value_t = 256)]
+    pub(crate) clients: usize,
+    /// Events that a client has under way, of which the backend is asked about one after the other
+    #[arg(long, default_value_t = 1)]
+    pub(crate) inflight: usize,
+    /// Events per second of all clients together [default: as fast as they return]
     #[arg(long)]
     pub(crate) rate: Option<f64>,
     #[arg(long, default_value_t = 64)]

@@ -176,11 +176,16 @@ pub(crate) struct Target {
 
 impl Target {
     pub(crate) async fn open(arguments: &TargetArgs) -> Result<Self, BenchError> {
+        Self::open_with(arguments, &Options::default()).await
+    }
+
+    /// The same; a cluster for this run is started with these options.
+    pub(crate) async fn open_with(arguments: &TargetArgs, options: &Options) -> Result<Self, BenchError> {
         let Some(bin) = &arguments.bin else {
             let endpoints = arguments.urls.iter().map(|url| Endpoint::parse(url)).collect::<Result<_, _>>()?;
             return Ok(Self { endpoints, processes: Processes::new(arguments.server_pid.clone()), cluster: None });
         };
-        let cluster = Cluster::start(bin, arguments.nodes, arguments.server_core).await?;
+        let cluster = Cluster::start_with(bin, arguments.nodes, arguments.server_core, options).await?;
         let endpoints = cluster.nodes.iter().map(|node| Endpoint::parse(&node.url)).collect::<Result<_, _>>()?;
         let processes = Processes::new(cluster.nodes.iter().map(|node| node.pid).collect());
         Ok(Self { endpoints, processes, cluster: Some(cluster) })

@@ -1,5 +1,6 @@
 //! The workloads, and what they share: the clock, the measured span, connecting many clients.
 
+mod backend;
 mod backup;
 mod commands;
 mod connect;
@@ -37,6 +38,7 @@ pub(crate) async fn run(verb: Verb) -> Result<Report, BenchError> {
     match verb {
         Verb::Connect(arguments) => connect::run(arguments).await,
         Verb::Echo(arguments) => round_trip::echo(arguments).await,
+        Verb::Backend(arguments) => backend::run(arguments).await,
         Verb::Fanout(arguments) => fanout::run(arguments).await,
         Verb::Publish(arguments) => round_trip::publish(arguments).await,
         Verb::Resume(arguments) => resume::run(arguments).await,

@@ -12,7 +12,7 @@ use crate::args::{EchoArgs, PublishArgs, SpanArgs, TargetArgs};
 use crate::error::BenchError;
 use crate::histogram::Histogram;
 use crate::report::Report;
-use crate::server::Target;
+use crate::server::{Options, Target};
 
 /// Events that a client with a rate has under way at most; beyond it a send is skipped and counted.
 const UNANSWERED_MAX: usize = 1024;
@@ -21,28 +21,28 @@ pub(super) async fn echo(arguments: EchoArgs) -> Result<Report, BenchError> {
     let what = format!("echo of {} bytes with ack, {}", arguments.payload, load(arguments.inflight, arguments.rate));
     let event = |_| ("echo", format!(",\"{}\"", "x".repeat(arguments.payload)));
     let plan = Plan { what, clients: arguments.clients, inflight: arguments.inflight, rate: arguments.rate };
-    run(&arguments.target, plan, arguments.span, event).await
+    run(&arguments.target, &Options::default(), plan, arguments.span, event).await
 }
 
 pub(super) async fn publish(arguments: PublishArgs) -> Result<Report, BenchError> {
     let what = format!("publish of {} bytes, {}", arguments.payload, load(arguments.inflight, arguments.rate));
     let event = |client| ("publish", format!(",\"nobody-{client}\",\"m\",0,\"{}\"", "x".repeat(arguments.payload)));
     let plan = Plan { what, clients: arguments.clients, inflight: arguments.inflight, rate: arguments.rate };
-    run(&arguments.target, plan, arguments.span, event).await
+    run(&arguments.target, &Options::default(), plan, arguments.span, event).await
 }
 
-fn load(inflight: usize, rate: Option<f64>) -> String {
+pub(super) fn load(inflight: usize, rate: Option<f64>) -> String {
     match rate {
         Some(rate) => format!("{rate}/s"),
         None => format!("{inflight} in flight"),
     }
 }
 
-struct Plan {
-    what: String,
-    clients: usize,
-    inflight: usize,
-    rate: Option<f64>,
+pub(super) struct Plan {
+    pub(super) what: String,
+    pub(super) clients: usize,
+    pub(super) inflight: usize,
+    pub(super) rate: Option<f64>,
 }
 
 struct Shared {
@@ -53,14 +53,15 @@ struct Shared {
     first_refusal: RefCell<Option<String>>,
 }
 
-async fn run(
+pub(super) async fn run(
     target: &TargetArgs,
+    options: &Options,
     plan: Plan,
     span: SpanArgs,
     event: impl Fn(usize) -> (&'static str, String),
 ) -> Result<Report, BenchError> {
     let label = target.label.clone();
-    let target = Target::open(target).await?;
+    let target = Target::open_with(target, options).await?;
     let mut report =
         Report::new(&label, format!("{}, {} clients over {} nodes", plan.what, plan.clients, target.endpoints.len()));
     let clients =
