@@ -29,7 +29,7 @@ if grep -q 'SKIPPED: advisories' "$VEDFOLNIR_CACHE/deny.log"; then skipped="$ski
 # One build for the tests and for the program that the end-to-end tests drive: asked for by itself, the program has other
 # features (those of no test's dependencies), and half of everything is compiled once more.
 step cargo test --workspace --locked --tests --no-run
-step cargo build --workspace --locked --example chat --example conformance
+step cargo build --workspace --locked --examples
 if command -v cargo-nextest >/dev/null 2>&1; then
     step cargo nextest run --workspace --locked --tests --no-tests pass
 else
