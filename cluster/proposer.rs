@@ -22,7 +22,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 use vedfolnir_state::{
-    Command, Format, Incarnation, Origin, Outcome, Proposal, PublishOnce, Response, encode_proposal,
+    Change, Command, Format, Incarnation, Manage, Origin, Outcome, Proposal, PublishOnce, Response, Whom, encode_proposal,
 };
 
 use crate::handle::{ProposeError, Ticket};
@@ -401,8 +401,22 @@ fn estimated_bytes(command: &Command) -> usize {
         Command::Join { room, .. } | Command::Leave { room, .. } => room.len(),
         Command::KvPut(put) => put.key.len() + put.value.len(),
         Command::KvDelete(delete) => delete.key.len(),
+        Command::Manage(manage) => weight_of(manage),
         _ => 0,
     }
+}
+
+fn weight_of(Manage { namespace, whom, change }: &Manage) -> usize {
+    let names = |names: &[Arc<str>]| names.iter().map(|name| name.len() + 8).sum::<usize>();
+    let whom = match whom {
+        Whom::Session(sid) => sid.len(),
+        Whom::Members { rooms, except, .. } => names(rooms) + names(except),
+    };
+    let change = match change {
+        Change::Join(rooms) | Change::Leave(rooms) => names(rooms),
+        Change::Disconnect => 0,
+    };
+    namespace.len() + whom + change
 }
 
 #[cfg(test)]

@@ -57,6 +57,22 @@ fn delivered(effects: &[vedfolnir_state::EffectAt]) -> Vec<String> {
         .collect()
 }
 
+#[test]
+fn what_older_members_cannot_read_is_refused_until_the_format_has_risen() {
+    let proposer = proposer();
+    let disconnect = || {
+        Command::Manage(Manage { namespace: "/".into(), whom: Whom::Session("sid".into()), change: Change::Disconnect })
+    };
+    assert!(matches!(proposer.propose(disconnect()), Err(ProposeError::OldFormat)));
+    proposer.set_format(Format::TRACED);
+    assert!(matches!(proposer.propose(disconnect()), Err(ProposeError::OldFormat)));
+    assert!(proposer.next_batch().is_none());
+    proposer.set_format(Format::MANAGED);
+    assert!(proposer.propose(disconnect()).is_ok());
+    let batch = proposer.next_batch().expect("one");
+    assert_eq!(vedfolnir_state::written_in(&batch.bytes), Some(Format::MANAGED.number()));
+}
+
 #[derive(Clone, Debug)]
 enum Step {
     /// The service proposes.

@@ -297,7 +297,8 @@ fn answer(response: &Response) -> Option<Answer> {
         | Response::Repeated { .. }
         | Response::KvStored { .. }
         | Response::KvDeleted { .. }
-        | Response::KvRefused(_) => return None,
+        | Response::KvRefused(_)
+        | Response::Managed { .. } => return None,
     })
 }
 

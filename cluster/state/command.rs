@@ -10,6 +10,7 @@ use crate::identifier::{Epoch, Incarnation, LogPosition, NodeId, Offset, PidHash
 use crate::membership::{KeyHash, TokenHash};
 use crate::names;
 use crate::once::{ContentHash, OnceKey};
+use crate::presence::MemberCursor;
 
 /// One Raft log entry: a batch of commands from one proposer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -136,6 +137,8 @@ pub enum Command {
     },
     /// A durable broadcast that is made once under its key, however often it is asked for.
     PublishOnce(PublishOnce),
+    /// Changes sessions from outside, whoever owns them. From [`Format::MANAGED`] on.
+    Manage(Manage),
 }
 
 impl Command {
@@ -146,6 +149,7 @@ impl Command {
             Self::RaiseFormat { format } => *format,
             Self::Publish(Publish { trace: Some(_), .. }) => Format::TRACED,
             Self::PublishOnce(_) => Format::MANAGED,
+            Self::Manage(_) => Format::MANAGED,
             _ => Format::FIRST,
         }
     }
@@ -251,6 +255,50 @@ pub struct TraceContext {
     pub trace_id: [u8; 16],
     /// The span in it; not all zero.
     pub span_id: [u8; 8],
+}
+
+/// Sessions enter rooms, leave them, or end, because an application or an operator wants it so and not their owner.
+///
+/// It names no epoch: an epoch keeps an owner that is one no more from speaking for a session, and nobody speaks for it here.
+/// Whom it concerns is found where it stands in the order, so that every replica finds the same, with everything in it that
+/// was committed before.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Manage {
+    /// The Socket.IO namespace.
+    pub namespace: Arc<str>,
+    /// Which of its sessions.
+    pub whom: Whom,
+    /// What becomes of them.
+    pub change: Change,
+}
+
+/// Whom a [`Manage`] concerns; sessions inside their recovery window as well.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Whom {
+    /// The one session with this sid, and nobody else who may be in the room of that name.
+    Session(Arc<str>),
+    /// Some members of any of these rooms (none: of the namespace), without those of `except`: as many at once as
+    /// [`Change::sessions_max`] says, after a cursor.
+    Members {
+        /// At most [`PRESENCE_ROOMS_MAX`](crate::limits::PRESENCE_ROOMS_MAX).
+        rooms: Vec<Arc<str>>,
+        /// At most [`PRESENCE_ROOMS_MAX`](crate::limits::PRESENCE_ROOMS_MAX).
+        except: Vec<Arc<str>>,
+        /// Where the [`Response::Managed`](crate::Response::Managed) before this one ended.
+        after: Option<MemberCursor>,
+    },
+}
+
+/// What a [`Manage`] does with each session.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Change {
+    /// It enters rooms: 1 to [`MANAGE_ROOMS_MAX`](crate::limits::MANAGE_ROOMS_MAX).
+    Join(Vec<Arc<str>>),
+    /// It leaves rooms: 1 to [`MANAGE_ROOMS_MAX`](crate::limits::MANAGE_ROOMS_MAX). No session leaves the room that it is by
+    /// its own sid.
+    Leave(Vec<Arc<str>>),
+    /// It ends for good, and its client is told so.
+    Disconnect,
 }
 
 /// What the history keeps and every node delivers.

@@ -133,7 +133,7 @@ pub struct Opened {
     pub owner: Incarnation,
     /// The owner's epoch.
     pub epoch: Epoch,
-    /// Its rooms at this position, its own sid among them.
+    /// The rooms in which something may be said to it from this position on, its own sid and its user's room among them.
     pub rooms: Vec<Arc<str>>,
     /// What the socket has yet to see begins after this (for a new session: this very position).
     pub replay_after: LogPosition,

@@ -1,6 +1,7 @@
 //! What happened to sessions and rooms, as events for applications: each once in the log, with an id that every node
 //! agrees on, kept for a while so that whoever follows them can go on after the last one it has processed.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::Bound;
 use std::str::FromStr;
@@ -13,7 +14,7 @@ use crate::effect::Effect;
 use crate::identifier::{Epoch, Incarnation, LogPosition};
 use crate::limits;
 use crate::names;
-use crate::room::{EVERYONE, RoomKey};
+use crate::room::{RoomKey, is_hidden};
 use crate::session::Session;
 use crate::state::{Effects, State};
 use crate::table;
@@ -260,7 +261,7 @@ impl State {
         self.say(kind, effects);
         for (room, stays) in session.stays_by_room() {
             let was_member = stays.last().is_some_and(|stay| stay.is_open());
-            if was_member && room.as_ref() != EVERYONE && *room != session.sid {
+            if was_member && !is_hidden(room) && *room != session.sid {
                 self.say_if_vacated(&(Arc::clone(&session.namespace), Arc::clone(room)), effects);
             }
         }
@@ -309,6 +310,22 @@ impl State {
     #[must_use]
     pub fn events_end(&self) -> Option<EventId> {
         Some(EventId { history_id: self.history_id()?, position: self.applied(), ordinal: u32::MAX })
+    }
+
+    /// Which of these sessions, by namespace and sid, were closed by their client or by the server, as far back as events are
+    /// kept. One pass over the events.
+    #[must_use]
+    pub fn closed_among(&self, mut sessions: BTreeSet<(Arc<str>, Arc<str>)>) -> BTreeSet<(Arc<str>, Arc<str>)> {
+        let mut closed = BTreeSet::new();
+        for event in self.events_newest_first() {
+            if sessions.is_empty() {
+                break;
+            }
+            if let EventKind::Closed { session } = &event.kind {
+                closed.extend(sessions.take(&(Arc::clone(&session.namespace), Arc::clone(&session.sid))));
+            }
+        }
+        closed
     }
 
     /// What is kept.

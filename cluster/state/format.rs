@@ -21,6 +21,7 @@ impl Format {
     pub const TRACED: Self = Self(3);
     /// A history may have ancestors: those of clusters whose backups were restored. A session notes when it last published.
     /// A publish may be made once under a key ([`Command::PublishOnce`](crate::Command::PublishOnce)).
+    /// Sessions can be changed from outside ([`Command::Manage`](crate::Command::Manage)), and each is in a room of its user.
     pub const MANAGED: Self = Self(4);
     /// What this release writes once every member speaks it.
     pub const NEWEST: Self = Self::MANAGED;

@@ -7,8 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::command::Record;
 use crate::identifier::LogPosition;
+use crate::limits;
 use crate::limits::{ANCESTORS_MAX, NAME_OVERHEAD_BYTES, RECORD_OVERHEAD_BYTES};
-use crate::room::RoomId;
+use crate::room::{EVERYONE, RoomId};
+use crate::state::State;
 use crate::table;
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,6 +24,24 @@ struct Kept {
 /// For each room that a record was said to, in the order of [`crate::state::room_keys`]: its number then, if anybody
 /// was in it.
 pub(crate) type HeardIn = Box<[Option<RoomId>]>;
+
+/// What was said to a room, in order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HistoryPage {
+    /// The records.
+    pub records: Vec<(LogPosition, Arc<Record>)>,
+    /// They are all that was said up to here.
+    pub reached: LogPosition,
+    /// `reached` is all that has been applied.
+    pub complete: bool,
+}
+
+/// Something after the asked place has been dropped from the history. After `floor` everything is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HistoryGone {
+    /// The last place that was dropped.
+    pub floor: LogPosition,
+}
 
 /// A record that is retained no longer.
 pub(crate) struct Dropped {
@@ -117,5 +137,52 @@ impl History {
 
     pub(crate) fn len(&self) -> usize {
         self.kept.len()
+    }
+}
+
+/// The history of a room as the floors above read it.
+impl State {
+    /// What was said to a room (`None`: to the whole namespace) after a place, or all that is retained of it: at most
+    /// `records_max` records, and never more than [`limits::HISTORY_PAGE_EVENTS_MAX`] or about
+    /// [`limits::HISTORY_PAGE_BYTES_MAX`] (at least one). At the cost of what it returns.
+    ///
+    /// A room has a history from its first member on and for as long as a session that was in it can ask for it; what is said
+    /// to a room that nobody is in is said to nobody.
+    ///
+    /// # Errors
+    /// [`HistoryGone`]: something that was said to the room after the place has been dropped.
+    pub fn room_history(
+        &self,
+        namespace: &Arc<str>,
+        room: Option<&Arc<str>>,
+        after: Option<LogPosition>,
+        records_max: usize,
+    ) -> Result<HistoryPage, HistoryGone> {
+        let key = (Arc::clone(namespace), room.map_or_else(|| Arc::from(EVERYONE), Arc::clone));
+        let floor = self.history.floor();
+        if after.is_some_and(|after| self.rooms.pruned_last(&key).is_some_and(|pruned| pruned > after)) {
+            return Err(HistoryGone { floor });
+        }
+        let records_max = records_max.clamp(1, limits::HISTORY_PAGE_EVENTS_MAX);
+        let mut page = HistoryPage { records: Vec::new(), reached: self.applied(), complete: true };
+        let mut bytes = 0;
+        for position in self.rooms.records_after(&key, after.unwrap_or_default()) {
+            let Some(record) = self.history.get(position) else { continue };
+            if page.records.len() == records_max || bytes >= limits::HISTORY_PAGE_BYTES_MAX {
+                page.complete = false;
+                page.reached = page.records.last().map(|(last, _)| *last).unwrap_or_default();
+                break;
+            }
+            bytes += record.payload.text.len();
+            bytes += record.payload.attachments.iter().map(|attachment| attachment.len()).sum::<usize>();
+            page.records.push((position, Arc::clone(record)));
+        }
+        Ok(page)
+    }
+
+    /// Whether what another history has at a place is the same in this one: one of a cluster whose backup was restored.
+    #[must_use]
+    pub fn shares_history(&self, history_id: u64, position: LogPosition) -> bool {
+        self.history.shares(history_id, position)
     }
 }

@@ -72,6 +72,20 @@ pub const PRESENCE_PAGE_MAX: usize = 1_000;
 pub const PRESENCE_LOOKS_MAX: usize = 8_192;
 /// Rooms, and exceptions, that one question about members names.
 pub const PRESENCE_ROOMS_MAX: usize = 64;
+/// Bytes of sessions, with rooms and data, that one page of a list shows (at least one session).
+pub const SESSIONS_PAGE_BYTES_MAX: usize = 1 << 20;
+/// Events of a room's history that one page shows.
+pub const HISTORY_PAGE_EVENTS_MAX: usize = 1_000;
+/// Bytes of events that one page of a room's history shows (at least one event).
+pub const HISTORY_PAGE_BYTES_MAX: usize = 1 << 20;
+/// Sessions that one command changes from outside.
+pub const MANAGE_SESSIONS_MAX: usize = 1_000;
+/// Rooms that each of them enters or leaves by it.
+pub const MANAGE_ROOMS_MAX: usize = 64;
+/// Sessions times rooms of such a command.
+pub const MANAGE_CHANGES_MAX: usize = 8_192;
+/// Sessions that one tick puts into the rooms of their users, after the cluster's format has risen so far.
+pub const ADOPTED_PER_TICK_MAX: usize = 2_000;
 /// Join tokens that are kept, used and expired ones included.
 pub const JOIN_TOKENS_MAX: usize = 1_024;
 /// How long a join token may be good for, milliseconds of cluster time: 30 days.

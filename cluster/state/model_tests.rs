@@ -8,9 +8,9 @@ use bytes::Bytes;
 use proptest::prelude::*;
 
 use crate::{
-    Command, Configuration, ContentHash, Effect, Format, Incarnation, LogPosition, NodeInfo, Offset, OnceKey, Origin,
-    Payload, PidHash, Proposal, Publish, PublishOnce, Record, Refusal, Register, Response, Resume, State,
-    encode_proposal,
+    Change, Command, Configuration, ContentHash, Effect, Format, Incarnation, LogPosition, Manage, NodeInfo, Offset,
+    OnceKey, Origin, Payload, PidHash, Proposal, Publish, PublishOnce, Record, Refusal, Register, Response, Resume, State,
+    Whom, encode_proposal, user_room,
 };
 
 const LIFE: Incarnation = Incarnation { node: 1, generation: 1 };
@@ -23,6 +23,11 @@ fn pid(number: u8) -> PidHash {
 
 fn room(number: u8) -> Arc<str> {
     format!("room-{number}").into()
+}
+
+/// Two share one, and one has none.
+fn user(number: u8) -> Option<Arc<str>> {
+    [Some("ada"), Some("ada"), Some("bob"), None][usize::from(number)].map(Arc::from)
 }
 
 fn sid(number: u8) -> Arc<str> {
@@ -41,6 +46,20 @@ enum Step {
     Direct(u8),
     /// Under a key, something that is one of two.
     Once(u8, u8),
+    /// To all sessions of the user whose session this is.
+    ToUser(u8),
+    /// From outside: members of a room enter another one, or leave it.
+    ManageRooms {
+        members: u8,
+        except: Option<u8>,
+        room: u8,
+        joins: bool,
+    },
+    /// From outside: members of a room end, or one session.
+    End {
+        members: Option<u8>,
+        session: u8,
+    },
     Disconnect(u8),
     /// From the offset that the model says the client has.
     Resume(u8),
@@ -56,6 +75,11 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(to, except)| Step::Publish { to, except }),
         1 => (0..PIDS).prop_map(Step::Direct),
         3 => (0..3u8, 0..2u8).prop_map(|(key, content)| Step::Once(key, content)),
+        2 => (0..PIDS).prop_map(Step::ToUser),
+        2 => (0..ROOMS, prop::option::of(0..ROOMS), 0..ROOMS, any::<bool>())
+            .prop_map(|(members, except, room, joins)| Step::ManageRooms { members, except, room, joins }),
+        1 => (prop::option::weighted(0.2, 0..ROOMS), 0..PIDS)
+            .prop_map(|(members, session)| Step::End { members, session }),
         2 => (0..PIDS).prop_map(Step::Disconnect),
         3 => (0..PIDS).prop_map(Step::Resume),
         1 => (1u32..400).prop_map(Step::Tick),
@@ -85,6 +109,7 @@ impl World {
     fn new(history_bytes_max: u64) -> Self {
         let (state, clients, once) = (State::default(), BTreeMap::new(), BTreeMap::new());
         let mut world = Self { state, index: 0, sequence: 0, clients, once };
+        world.system(Command::RaiseFormat { format: Format::NEWEST });
         world.system(Command::Configure(Configuration {
             history_id: 5,
             recovery_window_ms: 1_000,
@@ -139,8 +164,9 @@ impl World {
     }
 
     fn is_due(&mut self, at: LogPosition, rooms: &[Arc<str>], except: &[Arc<str>]) {
-        for client in self.clients.values_mut() {
-            let addressed = rooms.is_empty() || rooms.iter().any(|room| client.rooms.contains(room));
+        for (who, client) in &mut self.clients {
+            let is_users = |room: &Arc<str>| user(*who).is_some_and(|user| *room == user_room(&user));
+            let addressed = rooms.is_empty() || rooms.iter().any(|room| client.rooms.contains(room) || is_users(room));
             if addressed && !except.iter().any(|room| client.rooms.contains(room)) {
                 client.due.push(at);
                 if client.connected {
@@ -153,8 +179,13 @@ impl World {
     fn run(&mut self, step: Step) {
         match step {
             Step::Register(who) => {
-                let register =
-                    Register { pid: pid(who), sid: sid(who), namespace: "/".into(), user: None, data: Bytes::new() };
+                let register = Register {
+                    pid: pid(who),
+                    sid: sid(who),
+                    namespace: "/".into(),
+                    user: user(who),
+                    data: Bytes::new(),
+                };
                 let (response, _) = self.propose(Command::Register(register));
                 if matches!(response, Response::Registered { .. }) {
                     assert!(!self.clients.contains_key(&who), "a living session is not registered again");
@@ -179,6 +210,38 @@ impl World {
             }
             Step::Direct(who) => self.publish(vec![sid(who)], Vec::new()),
             Step::Once(key, content) => self.publish_once(key, content),
+            Step::ToUser(who) => self.publish(user(who).iter().map(|user| user_room(user)).collect(), Vec::new()),
+            Step::ManageRooms { members, except, room: changed, joins } => {
+                let except: Vec<Arc<str>> = except.into_iter().map(room).collect();
+                let whom = Whom::Members { rooms: vec![room(members)], except: except.clone(), after: None };
+                let rooms = vec![room(changed)];
+                let change = if joins { Change::Join(rooms) } else { Change::Leave(rooms) };
+                let mut concerned = 0;
+                for client in self.clients.values_mut() {
+                    let is_member = client.rooms.contains(&room(members));
+                    if is_member && !except.iter().any(|room| client.rooms.contains(room)) {
+                        concerned += 1;
+                        if joins {
+                            client.rooms.insert(room(changed));
+                        } else {
+                            client.rooms.remove(&room(changed));
+                        }
+                    }
+                }
+                self.manage(whom, change, concerned);
+            }
+            Step::End { members, session } => {
+                let whom = match members {
+                    Some(members) => Whom::Members { rooms: vec![room(members)], except: Vec::new(), after: None },
+                    None => Whom::Session(sid(session)),
+                };
+                let before = self.clients.len();
+                self.clients.retain(|who, client| match members {
+                    Some(members) => !client.rooms.contains(&room(members)),
+                    None => *who != session,
+                });
+                self.manage(whom, Change::Disconnect, (before - self.clients.len()) as u64);
+            }
             Step::Disconnect(who) => {
                 let Some(client) = self.clients.get(&who).filter(|client| client.connected) else { return };
                 let command = Command::Disconnect { pid: pid(who), epoch: client.epoch };
@@ -198,11 +261,22 @@ impl World {
         }
     }
 
+    fn manage(&mut self, whom: Whom, change: Change, sessions: u64) {
+        let manage = Manage { namespace: "/".into(), whom, change };
+        let (response, _) = self.propose(Command::Manage(manage));
+        assert_eq!(response, Response::Managed { sessions, refused: 0, next: None });
+    }
+
     fn resume(&mut self, who: u8) {
         let Some(client) = self.clients.get(&who) else { return };
         let offset = client.seen.last().map(|position| Offset { history_id: 5, position: *position });
-        let resume =
-            Resume { pid: pid(who), namespace: "/".into(), user: None, expected_epoch: Some(client.epoch), offset };
+        let resume = Resume {
+            pid: pid(who),
+            namespace: "/".into(),
+            user: user(who),
+            expected_epoch: Some(client.epoch),
+            offset,
+        };
         let (response, _) = self.propose(Command::Resume(resume));
         match response {
             Response::Resumed { epoch, mut replay_after, rooms, .. } => {

@@ -11,10 +11,12 @@ use std::collections::BinaryHeap;
 use std::fmt;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::identifier::{Incarnation, PidHash};
 use crate::limits;
-use crate::room::{EVERYONE, RoomKey};
-use crate::session::Session;
+use crate::room::{EVERYONE, RoomKey, user_room};
+use crate::session::{Session, SessionView};
 use crate::state::State;
 
 /// A member of a room.
@@ -31,8 +33,24 @@ pub struct Member {
 }
 
 /// Where a page of members ended. It holds for as long as anything does: members that come and go do not invalidate it.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MemberCursor(PidHash);
+
+impl MemberCursor {
+    /// For whoever hands it out of the process and takes it back. It says nothing of any secret: a hash of one is cut short
+    /// in it.
+    #[must_use]
+    pub const fn to_bytes(self) -> [u8; 16] {
+        let Self(PidHash(bytes)) = self;
+        bytes
+    }
+
+    /// As it was handed out; any bytes are a place in the order.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(PidHash(bytes))
+    }
+}
 
 impl fmt::Debug for MemberCursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -45,6 +63,26 @@ impl fmt::Debug for MemberCursor {
 pub struct MemberPage {
     /// The members.
     pub members: Vec<Member>,
+    /// Where to go on; `None`: there is nobody more.
+    pub next: Option<MemberCursor>,
+}
+
+/// Which sessions of a namespace a list shows; nothing: all.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SessionFilter {
+    /// Those in this room.
+    pub room: Option<Arc<str>>,
+    /// Those of this user.
+    pub user: Option<Arc<str>>,
+    /// Those whose transport is connected, or those inside their recovery window.
+    pub connected: Option<bool>,
+}
+
+/// Some sessions, in an order that does not change.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SessionPage {
+    /// The sessions.
+    pub sessions: Vec<SessionView>,
     /// Where to go on; `None`: there is nobody more.
     pub next: Option<MemberCursor>,
 }
@@ -92,6 +130,50 @@ impl State {
     /// be empty and still name a `next`, after [`limits::PRESENCE_LOOKS_MAX`] members that were all left out.
     #[must_use]
     pub fn members(&self, audience: &Audience, after: Option<MemberCursor>, members_max: usize) -> MemberPage {
+        let (members, next) =
+            self.page(audience, after, members_max, usize::MAX, |_, session| Some((member(session), 0)));
+        MemberPage { members, next }
+    }
+
+    /// Some sessions of a namespace with all that is known of them, after a cursor: at most `sessions_max`, and never more
+    /// than [`limits::PRESENCE_PAGE_MAX`] or [`limits::SESSIONS_PAGE_BYTES_MAX`]. A page may be empty and still name a `next`,
+    /// as that of [`State::members`].
+    #[must_use]
+    pub fn session_page(
+        &self,
+        namespace: &Arc<str>,
+        filter: &SessionFilter,
+        after: Option<MemberCursor>,
+        sessions_max: usize,
+    ) -> SessionPage {
+        let SessionFilter { room, user, connected } = filter;
+        // A user has fewer sessions than most rooms.
+        let base = user.as_deref().map(user_room).or_else(|| room.clone());
+        let audience =
+            Audience { namespace: Arc::clone(namespace), rooms: base.into_iter().collect(), except: Vec::new() };
+        let (sessions, next) =
+            self.page(&audience, after, sessions_max, limits::SESSIONS_PAGE_BYTES_MAX, |_, session| {
+                let is_asked = room.as_ref().is_none_or(|room| session.is_member(room))
+                    && connected.is_none_or(|connected| connected == session.deadline_ms.is_none());
+                is_asked.then(|| {
+                    let view = SessionView::from(session);
+                    let bytes = view.data.len() + view.rooms.iter().map(|room| room.len()).sum::<usize>();
+                    (view, bytes)
+                })
+            });
+        SessionPage { sessions, next }
+    }
+
+    /// What `pick` makes of the members, with what it weighs, until there is enough of it or so many were looked at. Each
+    /// page has at least one, if there is any.
+    pub(crate) fn page<T>(
+        &self,
+        audience: &Audience,
+        after: Option<MemberCursor>,
+        members_max: usize,
+        bytes_max: usize,
+        mut pick: impl FnMut(PidHash, &Session) -> Option<(T, usize)>,
+    ) -> (Vec<T>, Option<MemberCursor>) {
         let after = after.map(|MemberCursor(pid)| pid);
         let everyone = [Arc::from(EVERYONE)];
         let rooms = if audience.rooms.is_empty() { &everyone[..] } else { &audience.rooms };
@@ -104,21 +186,25 @@ impl State {
             heads.extend(members.next().map(|pid| Reverse((pid, list))));
         }
         let members_max = members_max.clamp(1, limits::PRESENCE_PAGE_MAX);
-        let (mut page, mut last, mut looked) = (MemberPage::default(), None, 0);
+        let (mut picked, mut bytes, mut next) = (Vec::new(), 0_usize, None);
+        let (mut last, mut looked) = (None, 0);
         while let Some(Reverse((pid, list))) = heads.pop() {
             if last != Some(pid) {
-                if page.members.len() == members_max || looked == limits::PRESENCE_LOOKS_MAX {
-                    page.next = last.map(MemberCursor);
+                if picked.len() == members_max || bytes >= bytes_max || looked == limits::PRESENCE_LOOKS_MAX {
+                    next = last.map(MemberCursor);
                     break;
                 }
                 looked += 1;
                 last = Some(pid);
-                let session = self.sessions.get(&pid);
-                page.members.extend(session.filter(|session| !is_in_any(session, &audience.except)).map(member));
+                let session = self.sessions.get(&pid).filter(|session| !is_in_any(session, &audience.except));
+                if let Some((one, its_bytes)) = session.and_then(|session| pick(pid, session)) {
+                    picked.push(one);
+                    bytes = bytes.saturating_add(its_bytes);
+                }
             }
             heads.extend(lists[list].next().map(|pid| Reverse((pid, list))));
         }
-        page
+        (picked, next)
     }
 
     /// How many are in a room (`None`: in the namespace), at the cost of a look-up.

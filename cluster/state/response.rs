@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::identifier::{Epoch, LogPosition, Offset};
+use crate::presence::MemberCursor;
 
 /// The result of one command.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,6 +63,15 @@ pub enum Response {
     },
     /// The key-value store was not changed.
     KvRefused(KvRefusal),
+    /// Sessions were changed from outside.
+    Managed {
+        /// How many are now as the command wants them, those that were so before included.
+        sessions: u64,
+        /// How many are in as many rooms as a session can be, and were left as they are.
+        refused: u64,
+        /// Where the next command goes on; `None`: nobody more is concerned.
+        next: Option<MemberCursor>,
+    },
 }
 
 /// Why a resume was refused.

@@ -54,7 +54,7 @@ impl State {
     /// The restore takes the position after the last one for itself. Sessions, rooms, history, the key-value store, events,
     /// idempotency keys and cluster time stay as they are. The nodes are gone, and so every session has lost its transport: its recovery
     /// window begins now, also if it had begun before, because time has stood still. What belongs to the old cluster's
-    /// membership (removed nodes, join tokens) is gone. The history has a new id and remembers the old one up to here: a
+    /// membership (removed nodes, join tokens) is gone. Each session is in its user's room. The history has a new id and remembers the old one up to here: a
     /// client may resume from what both have, and from nothing that only the old cluster has seen.
     ///
     /// The same for the same arguments everywhere; one node does it before there is a log.
@@ -67,11 +67,13 @@ impl State {
             configuration.history_id = restoration.history_id;
             configuration.sid_key = restoration.sid_key;
         }
-        self.format = self.format.max(Format::MANAGED);
+        let mut effects = Effects::at(LogPosition::new(self.applied_index, 0));
+        self.raise_format(self.format.max(Format::MANAGED), &mut effects);
+        while self.adopt_some(&mut effects) {}
+        effects.forget();
         self.nodes = Nodes::default();
         self.membership = Membership::default();
         let deadline_ms = self.deadline_ms();
-        let mut effects = Effects::at(LogPosition::new(self.applied_index, 0));
         let pids: Vec<PidHash> = self.sessions.pids().collect();
         for pid in pids {
             if self.sessions.get(&pid).is_some_and(|session| session.deadline_ms.is_none()) {

@@ -8,12 +8,51 @@ use serde::ser::SerializeStruct;
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::identifier::{LogPosition, PidHash};
+use crate::limits;
 use crate::names::{self, NamePair};
 use crate::session::Session;
 use crate::table;
 
 /// The room that every session of a namespace is in; no client can name it.
 pub(crate) const EVERYONE: &str = "";
+/// Rooms whose names begin with it are the server's own: from [`Format::MANAGED`](crate::Format::MANAGED) on nobody enters
+/// or leaves one by its name, and sessions do not show that they are in one.
+pub const RESERVED_ROOM_PREFIX: &str = "\0";
+/// What stands before a user's name in the name of its room.
+const USER_ROOM_PREFIX: &str = "\0user:";
+
+/// The reserved room that every session of a user is in, from [`Format::MANAGED`](crate::Format::MANAGED) on.
+#[must_use]
+pub fn user_room(user: &str) -> Arc<str> {
+    format!("{USER_ROOM_PREFIX}{user}").into()
+}
+
+/// Whose room it is; `None`: no user's.
+#[must_use]
+pub fn user_of_room(room: &str) -> Option<&str> {
+    room.strip_prefix(USER_ROOM_PREFIX)
+}
+
+/// Whether a name is one of the server's own.
+#[must_use]
+pub fn is_reserved_room(room: &str) -> bool {
+    room.starts_with(RESERVED_ROOM_PREFIX)
+}
+
+/// Whether sessions do not show that they are in it.
+pub(crate) fn is_hidden(room: &str) -> bool {
+    room == EVERYONE || is_reserved_room(room)
+}
+
+/// Whether a session can enter or leave a room of this name because somebody says so.
+pub(crate) fn is_enterable(room: &str) -> bool {
+    !is_hidden(room) && room.len() <= limits::NAME_BYTES_MAX
+}
+
+/// Whether something can be for the members of a room of this name.
+pub(crate) fn is_addressable(room: &str) -> bool {
+    user_of_room(room).map_or_else(|| is_enterable(room), |user| user.len() <= limits::NAME_BYTES_MAX)
+}
 
 /// Namespace and name.
 pub(crate) type RoomKey = (Arc<str>, Arc<str>);
@@ -95,6 +134,9 @@ pub(crate) struct Rooms {
     #[serde(deserialize_with = "table::set")]
     records: OrdSet<(RoomId, LogPosition)>,
     last_id: RoomId,
+    /// Sessions from this key on may not be in the rooms of their users yet; `None`: all are. Without it nothing is written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) adopt_from: Option<PidHash>,
     /// Derived from members and sessions; not in snapshots.
     #[serde(skip)]
     users: OrdMap<(RoomId, Arc<str>), u64>,
@@ -106,7 +148,8 @@ impl Rooms {
         self.rooms.get_key_value(&key).map_or(key, |(known, _)| known.clone())
     }
 
-    /// Rooms that there are, those that sessions are by their own name and everyone's of each namespace among them.
+    /// Rooms that there are, those that sessions are by their own name, those of users and everyone's of each namespace among
+    /// them.
     pub(crate) fn len(&self) -> usize {
         self.rooms.len()
     }
@@ -152,7 +195,24 @@ impl Rooms {
         })
     }
 
+    /// Every room of the server's own, but [`EVERYONE`]; at the cost of what it finds and a step for each namespace.
+    pub(crate) fn reserved(&self) -> Vec<RoomKey> {
+        let mut found = Vec::new();
+        let mut from: RoomKey = (Arc::from(""), Arc::from(""));
+        while let Some(((namespace, _), _)) = self.rooms.range(from..).next() {
+            let first = (Arc::clone(namespace), Arc::from(RESERVED_ROOM_PREFIX));
+            let reserved =
+                self.rooms.range(first..).take_while(|((its, room), _)| its == namespace && is_reserved_room(room));
+            found.extend(reserved.map(|(key, _)| key.clone()));
+            // The least name after it.
+            from = (format!("{namespace}\0").into(), Arc::from(""));
+        }
+        found
+    }
+
     fn count_user(&mut self, key: &RoomKey, user: Option<&Arc<str>>) {
+        // Of a user's own room it would say what is known.
+        let user = user.filter(|_| !is_reserved_room(&key.1));
         let Some((user, room)) = user.zip(self.rooms.get_mut(key)) else { return };
         let sessions = self.users.entry((room.id, Arc::clone(user))).or_default();
         *sessions += 1;
@@ -160,6 +220,7 @@ impl Rooms {
     }
 
     fn discount_user(&mut self, key: &RoomKey, user: Option<&Arc<str>>) {
+        let user = user.filter(|_| !is_reserved_room(&key.1));
         let Some((user, room)) = user.zip(self.rooms.get_mut(key)) else { return };
         let user = (room.id, Arc::clone(user));
         match self.users.get_mut(&user) {
@@ -187,6 +248,11 @@ impl Rooms {
     pub(crate) fn pruned_for(&self, key: &RoomKey, sid: &str) -> Option<LogPosition> {
         let pruned = self.rooms.get(key)?.pruned.as_deref()?;
         if pruned.except.as_deref() == Some(sid) { pruned.other } else { Some(pruned.last) }
+    }
+
+    /// The last record said to the room that the history has dropped.
+    pub(crate) fn pruned_last(&self, key: &RoomKey) -> Option<LogPosition> {
+        Some(self.rooms.get(key)?.pruned.as_deref()?.last)
     }
 
     /// Positions after `after` where something was said to the room, ascending.

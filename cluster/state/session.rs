@@ -12,7 +12,7 @@ use crate::command::Register;
 use crate::identifier::{Epoch, Incarnation, LogPosition, NodeId, PidHash};
 use crate::names::{self, Name, NamePair};
 use crate::packed::{MaybePacked, Packed};
-use crate::room::{EVERYONE, RoomKey};
+use crate::room::{EVERYONE, RoomKey, is_hidden};
 use crate::table;
 
 /// A stay in a room: records after `joined` and before `left` are for the session.
@@ -206,8 +206,14 @@ impl Session {
         result
     }
 
-    /// The rooms as clients know them: sorted, the own sid among them, without [`EVERYONE`].
+    /// The rooms as clients know them: sorted, the own sid among them, without those that are the server's own.
     pub(crate) fn rooms(&self) -> Vec<Arc<str>> {
+        let open = self.stays.iter().filter(|stay| stay.is_open() && !is_hidden(&stay.room));
+        open.map(|stay| Arc::clone(&stay.room)).collect()
+    }
+
+    /// The rooms in which something may be said to it: those that it does not show as well, but for [`EVERYONE`].
+    pub(crate) fn heard_rooms(&self) -> Vec<Arc<str>> {
         let open = self.stays.iter().filter(|stay| stay.is_open() && stay.room.as_ref() != EVERYONE);
         open.map(|stay| Arc::clone(&stay.room)).collect()
     }
@@ -384,6 +390,11 @@ impl Sessions {
     pub(crate) fn waiting_beyond(&self, deadline_ms: u64) -> u64 {
         let first = (deadline_ms.saturating_add(1), PidHash([0; 16]));
         self.deadlines.range(first..).count() as u64
+    }
+
+    /// The keys of sessions from one on, sorted.
+    pub(crate) fn pids_from(&self, from: PidHash) -> impl Iterator<Item = PidHash> + '_ {
+        self.sessions.range(from..).map(|(pid, _)| *pid)
     }
 
     pub(crate) fn pids(&self) -> impl Iterator<Item = PidHash> + '_ {

@@ -17,7 +17,7 @@ use crate::membership::{KeyHash, Membership, TokenHash};
 use crate::node::{Nodes, Up};
 use crate::once::Once;
 use crate::response::{Refusal, Response, ResumeRefusal};
-use crate::room::{EVERYONE, RoomKey, Rooms};
+use crate::room::{EVERYONE, RoomKey, Rooms, is_addressable, is_reserved_room};
 use crate::session::{Forgotten, Session, Sessions};
 use crate::time::ClusterTime;
 
@@ -147,7 +147,7 @@ impl State {
             Command::UseJoinToken { token, node, key } => self.use_join_token(&token, node, key),
             Command::RemoveNode { node } => self.remove_node(node, effects),
             Command::RaiseFormat { format } => {
-                self.format = self.format.max(format);
+                self.raise_format(format, effects);
                 Response::Done
             }
             _ => Response::Refused(Refusal::NotAllowed),
@@ -178,6 +178,7 @@ impl State {
             Command::PublishOnce(once) => self.publish_once(owner, once, effects),
             Command::KvPut(put) => self.kv.put(put, effects.position, self.time.now_ms()),
             Command::KvDelete(delete) => self.kv.delete(&delete, self.time.now_ms()),
+            Command::Manage(manage) => self.manage(manage, effects),
             Command::Configure(_)
             | Command::NodeUp { .. }
             | Command::NodeDown { .. }
@@ -238,6 +239,7 @@ impl State {
                 _ => break,
             }
         }
+        self.adopt_some(effects);
         self.prune(limits::PRUNED_PER_TICK_MAX);
         self.kv.expire(self.time.now_ms());
         self.events.prune(self.time.now_ms(), limits::EVENTS_PRUNED_PER_TICK_MAX);
@@ -276,6 +278,7 @@ impl State {
         let names = [Some(sid), Some(namespace), user.as_ref()];
         let unfit = names.into_iter().flatten().any(|name| name.len() > limits::NAME_BYTES_MAX)
             || sid.is_empty()
+            || self.is_own_room(sid)
             || data.len() > limits::DATA_BYTES_MAX
             || self.sessions.len() >= limits::SESSIONS_MAX;
         if unfit {
@@ -293,8 +296,9 @@ impl State {
             self.rooms.enter(key, pid, session.user.as_ref(), true);
         }
         let user_sessions = session.user.as_ref().map_or(0, |user| self.rooms.sessions_of(&everyone, user));
-        let rooms = session.rooms();
         self.sessions.insert(pid, session);
+        self.enter_user_room(&pid, position);
+        let rooms = self.sessions.get(&pid).map(Session::heard_rooms).unwrap_or_default();
         effects.push(Effect::Opened(Opened { pid, sid, namespace, owner, epoch: 1, rooms, replay_after: position }));
         Response::Registered { epoch: 1, position, user_sessions }
     }
@@ -341,6 +345,8 @@ impl State {
         #[cfg(feature = "planted-bugs")]
         let epoch = crate::planted::next_epoch(old_epoch, epoch);
         let (sid, rooms, data) = (Arc::clone(&session.sid), session.rooms(), session.data.clone());
+        self.enter_user_room(&resume.pid, position);
+        let heard_rooms = self.sessions.get(&resume.pid).map(Session::heard_rooms).unwrap_or_default();
         self.sessions.change(&resume.pid, |session| {
             session.epoch = epoch;
             session.owner = owner;
@@ -355,7 +361,7 @@ impl State {
             namespace: resume.namespace,
             owner,
             epoch,
-            rooms: rooms.clone(),
+            rooms: heard_rooms,
             replay_after,
         }));
         Response::Resumed { epoch, position, replay_after, sid, rooms, data }
@@ -393,18 +399,23 @@ impl State {
         room: Arc<str>,
         effects: &mut Effects,
     ) -> Response {
-        let position = effects.position;
-        if let Err(refusal) = self.authorise(owner, &pid, epoch) {
-            return Response::Refused(refusal);
+        match self.authorise(owner, &pid, epoch) {
+            Err(refusal) => Response::Refused(refusal),
+            Ok(_) => self.enter(pid, room, effects),
         }
+    }
+
+    /// A session enters a room, whoever wants it so.
+    pub(crate) fn enter(&mut self, pid: PidHash, room: Arc<str>, effects: &mut Effects) -> Response {
+        let position = effects.position;
         self.forget_old_stays(&pid);
-        let session = match self.authorise(owner, &pid, epoch) {
-            Err(refusal) => return Response::Refused(refusal),
-            Ok(session) => session,
-        };
         if room.is_empty() || room.len() > limits::NAME_BYTES_MAX {
             return Response::Refused(Refusal::LimitExceeded);
         }
+        if self.is_own_room(&room) {
+            return Response::Refused(Refusal::NotAllowed);
+        }
+        let Some(session) = self.sessions.get(&pid) else { return Response::Refused(Refusal::UnknownSession) };
         if session.is_member(&room) {
             return Response::Done;
         }
@@ -430,17 +441,24 @@ impl State {
         room: &Arc<str>,
         effects: &mut Effects,
     ) -> Response {
+        match self.authorise(owner, &pid, epoch) {
+            Err(refusal) => Response::Refused(refusal),
+            Ok(_) => self.exit(pid, room, effects),
+        }
+    }
+
+    /// A session leaves a room, whoever wants it so.
+    pub(crate) fn exit(&mut self, pid: PidHash, room: &Arc<str>, effects: &mut Effects) -> Response {
         let position = effects.position;
-        let session = match self.authorise(owner, &pid, epoch) {
-            Err(refusal) => return Response::Refused(refusal),
-            Ok(session) => session,
-        };
-        if room.as_ref() == EVERYONE || *room == session.sid {
+        let is_own = self.is_own_room(room);
+        let Some(session) = self.sessions.get(&pid) else { return Response::Refused(Refusal::UnknownSession) };
+        if is_own || room.as_ref() == EVERYONE || *room == session.sid {
             return Response::Refused(Refusal::NotAllowed);
         }
         if !session.is_member(room) {
             return Response::Done;
         }
+        let Some(session) = self.sessions.get_mut(&pid) else { return Response::Refused(Refusal::UnknownSession) };
         session.leave(room, position);
         let (key, user) = ((Arc::clone(&session.namespace), Arc::clone(room)), session.user.clone());
         self.rooms.leave(&key, &pid, user.as_ref());
@@ -462,11 +480,14 @@ impl State {
         }
         let record = publish.record;
         let attached: usize = record.payload.attachments.iter().map(|attachment| attachment.len()).sum();
-        let names = || record.rooms.iter().chain(&record.except).chain([&record.namespace]);
+        let is_managed = self.format >= Format::MANAGED;
+        let names = || record.rooms.iter().chain(&record.except);
+        let is_unfit = |name: &str| name.is_empty() || name.len() > limits::NAME_BYTES_MAX;
         let unfit = record.payload.text.len() + attached > limits::PAYLOAD_BYTES_MAX
             || record.rooms.len() > limits::ROOMS_PER_RECORD_MAX
             || record.except.len() > limits::ROOMS_PER_RECORD_MAX
-            || names().any(|name| name.is_empty() || name.len() > limits::NAME_BYTES_MAX);
+            || is_unfit(&record.namespace)
+            || names().any(|name| if is_managed { !is_addressable(name) } else { is_unfit(name) });
         if unfit {
             return Response::Refused(Refusal::LimitExceeded);
         }
@@ -490,7 +511,12 @@ impl State {
         self.sessions.get_mut(pid).ok_or(Refusal::UnknownSession)
     }
 
-    fn end(&mut self, pid: PidHash, reason: EndReason, effects: &mut Effects) {
+    /// Whether a room is the server's own, as rooms are since formats have a word for it.
+    fn is_own_room(&self, room: &str) -> bool {
+        self.format >= Format::MANAGED && is_reserved_room(room)
+    }
+
+    pub(crate) fn end(&mut self, pid: PidHash, reason: EndReason, effects: &mut Effects) {
         let Some(session) = self.sessions.remove(&pid) else { return };
         for (room, _) in session.stays_by_room() {
             let key = (Arc::clone(&session.namespace), Arc::clone(room));
@@ -506,7 +532,7 @@ impl State {
     }
 
     /// Stays that ended below the history's floor are of no use; what may have been dropped in them is remembered.
-    fn forget_old_stays(&mut self, pid: &PidHash) {
+    pub(crate) fn forget_old_stays(&mut self, pid: &PidHash) {
         let retained_from = self.history.oldest();
         let Some(session) = self.sessions.get_mut(pid) else { return };
         while let Some(Forgotten { room, joined, left, last }) = session.forget_stay(retained_from) {

@@ -6,6 +6,8 @@ mod event;
 mod fixture;
 #[path = "kv_tests.rs"]
 mod kv;
+#[path = "manage_tests.rs"]
+mod manage;
 #[path = "model_tests.rs"]
 mod model;
 #[path = "once_tests.rs"]

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use crate::command::{Configuration, NodeInfo};
 use crate::format::Format;
 use crate::identifier::{Epoch, Incarnation, LogPosition, NodeId, PidHash};
@@ -55,6 +57,21 @@ impl State {
     #[must_use]
     pub fn session(&self, pid: &PidHash) -> Option<SessionView> {
         self.sessions.get(pid).map(SessionView::from)
+    }
+
+    /// A session's application data, as it is committed now; `None`: it is not (any more) under this epoch.
+    #[must_use]
+    pub fn session_data(&self, pid: &PidHash, epoch: Epoch) -> Option<Bytes> {
+        self.sessions.get(pid).filter(|session| session.epoch == epoch).map(|session| session.data.clone())
+    }
+
+    /// The rooms in which something may be said to a session, those that it does not show among them; `None`: no transport of
+    /// this owner under this epoch has it.
+    #[must_use]
+    pub fn heard_rooms(&self, pid: &PidHash, epoch: Epoch, owner: Incarnation) -> Option<Vec<Arc<str>>> {
+        let session = self.sessions.get(pid)?;
+        let is_owned = session.owner == owner && session.epoch == epoch && session.deadline_ms.is_none();
+        is_owned.then(|| session.heard_rooms())
     }
 
     /// All sessions, in the order of their keys.

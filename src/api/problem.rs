@@ -28,6 +28,7 @@ pub(crate) enum Type {
     TooManyWrongTokens,
     NoQuorum,
     Overloaded,
+    OldFormat,
     NotReady,
     KeyReused,
     OldFormat,
@@ -57,6 +58,9 @@ impl Type {
             }
             Self::NoQuorum => ("no-quorum", StatusCode::SERVICE_UNAVAILABLE, "No quorum has answered"),
             Self::Overloaded => ("overloaded", StatusCode::SERVICE_UNAVAILABLE, "The node has too much to do"),
+            Self::OldFormat => {
+                ("old-format", StatusCode::SERVICE_UNAVAILABLE, "Not all nodes of the cluster are upgraded")
+            }
             Self::NotReady => ("not-ready", StatusCode::SERVICE_UNAVAILABLE, "The node does not serve yet"),
             Self::OldFormat => {
                 ("old-format", StatusCode::SERVICE_UNAVAILABLE, "Not all nodes of the cluster are upgraded")
@@ -162,6 +166,7 @@ impl From<EmitError> for Problem {
         let detail = error.to_string();
         match error {
             EmitError::BadRequest(_) | EmitError::LimitExceeded => Self::new(Type::Invalid, detail),
+            EmitError::OldFormat => Self::new(Type::OldFormat, detail),
             EmitError::Forbidden => Self::new(Type::Forbidden, detail),
             EmitError::KeyReused => Self::new(Type::KeyReused, detail).about(IDEMPOTENCY_KEY),
             EmitError::OldFormat => Self::new(Type::OldFormat, detail).retry_after(1),
@@ -178,7 +183,7 @@ impl From<ReadError> for Problem {
     fn from(error: ReadError) -> Self {
         let detail = error.to_string();
         match error {
-            ReadError::TooBroad => Self::new(Type::Invalid, detail),
+            ReadError::TooBroad | ReadError::ReservedRoom => Self::new(Type::Invalid, detail),
             ReadError::Overloaded => Self::new(Type::Overloaded, detail).retry_after(1),
             ReadError::NoQuorum(_) | ReadError::ShuttingDown => Self::new(Type::NoQuorum, detail).retry_after(1),
         }

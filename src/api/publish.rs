@@ -14,7 +14,7 @@ use vedfolnir_cluster::state::{ContentHash, limits};
 use super::Api;
 use super::body::{Fields, read_json};
 use super::problem::{Problem, ProblemView, Type};
-use crate::app::{CommittedOnce, Emission, Emitter, EventPayload, Once, OnceEmission, ServerHandle};
+use crate::app::{CommittedOnce, EmitError, Emission, Emitter, EventPayload, Once, OnceEmission, ServerHandle};
 use crate::app::{IdempotencyKey, content_of};
 
 /// Publishes in one batch.
@@ -63,7 +63,7 @@ enum To {
 
 /// A publish that is made.
 pub(crate) enum Made {
-    Volatile,
+    Volatile(Result<(), EmitError>),
     Durable(Emission),
     Once(OnceEmission),
 }
@@ -79,10 +79,7 @@ impl Publish {
     pub(crate) fn make(self) -> Made {
         let Self { to, payload } = self;
         match to {
-            To::Volatile(emitter) => {
-                emitter.volatile().emit_payload(payload);
-                Made::Volatile
-            }
+            To::Volatile(emitter) => Made::Volatile(emitter.volatile().emit_payload(payload)),
             To::Durable(emitter) => Made::Durable(emitter.emit_payload(payload)),
             To::Once(once) => Made::Once(once.emit_payload(payload)),
         }
@@ -92,7 +89,7 @@ impl Publish {
 impl Made {
     pub(crate) async fn outcome(self) -> Result<Outcome, Problem> {
         match self {
-            Self::Volatile => Ok(Outcome::Accepted),
+            Self::Volatile(handed) => Ok(handed.map(|()| Outcome::Accepted)?),
             Self::Durable(emission) => {
                 Ok(Outcome::Committed { offset: emission.await?.offset(), is_repetition: false })
             }

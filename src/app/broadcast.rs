@@ -105,7 +105,7 @@ impl BroadcastWithAcks {
     async fn gather(self) -> Result<BroadcastAcks, EmitError> {
         let Self { to, payload, timeout } = self;
         let is_local = to.is_local();
-        let (service, record) = to.addressed(payload?);
+        let (service, record) = to.addressed(payload?)?;
         let question = Question::Clients { record: Record::clone(&record), within_ms: questions::millis(timeout) };
         let question = question.encode().ok_or_else(|| {
             EmitError::BadRequest(format!(

@@ -9,7 +9,8 @@ use std::time::Duration;
 use serde::Serialize;
 use tokio::time::Sleep;
 use vedfolnir_cluster::state::{
-    Audience, Command, ContentHash, LogPosition, Offset, OnceKey, Publish, Record, Refusal, Response,
+    Audience, Command, ContentHash, Format, LogPosition, Offset, OnceKey, Publish, Record, Refusal, Response,
+    is_reserved_room, user_room,
 };
 use vedfolnir_cluster::{ProposeError, Ticket};
 use vedfolnir_protocol::encode_offset;
@@ -127,6 +128,15 @@ impl Committed {
     }
 }
 
+/// Whether an application, or a client by way of it, may call a room so.
+pub(crate) fn may_name(room: &str) -> Result<(), EmitError> {
+    if is_reserved_room(room) {
+        let reason = "a room whose name begins with U+0000 is the server's own; accepted: any other first character";
+        return Err(EmitError::BadRequest(reason.to_owned()));
+    }
+    Ok(())
+}
+
 /// Whom an event goes to. Without a room: the whole namespace.
 #[derive(Clone)]
 #[must_use = "an emitter does nothing until it emits"]
@@ -137,30 +147,73 @@ pub struct Emitter {
     socket: Option<Arc<SessionSocket>>,
     rooms: Vec<Arc<str>>,
     except: Vec<Arc<str>>,
+    /// Whom it goes to cannot be said so.
+    unfit: Option<EmitError>,
 }
 
 impl Emitter {
     /// On behalf of a client.
     pub(crate) fn new(socket: Arc<SessionSocket>) -> Self {
         let (service, namespace) = (Arc::clone(&socket.service), Arc::clone(socket.namespace.shared_name()));
-        Self { service, namespace, socket: Some(socket), rooms: Vec::new(), except: Vec::new() }
+        Self { service, namespace, socket: Some(socket), rooms: Vec::new(), except: Vec::new(), unfit: None }
     }
 
     /// On nobody's behalf.
     pub(crate) fn of_server(service: &Arc<service::Inner>, namespace: Arc<str>) -> Self {
-        Self { service: Arc::clone(service), namespace, socket: None, rooms: Vec::new(), except: Vec::new() }
+        let service = Arc::clone(service);
+        Self { service, namespace, socket: None, rooms: Vec::new(), except: Vec::new(), unfit: None }
     }
 
     /// Also to everybody in this room.
     pub fn to(mut self, room: impl Into<Arc<str>>) -> Self {
-        self.rooms.push(room.into());
+        let room = room.into();
+        self.judge_room(&room);
+        self.rooms.push(room);
         self
     }
 
     /// But not to anybody in this room.
     pub fn except(mut self, room: impl Into<Arc<str>>) -> Self {
-        self.except.push(room.into());
+        let room = room.into();
+        self.judge_room(&room);
+        self.except.push(room);
         self
+    }
+
+    /// Also to every client of this user, on whichever node, those inside their recovery window among them. A user is whom
+    /// a client authenticated as; no room has to be joined for it.
+    ///
+    /// ```no_run
+    /// # use vedfolnir::app::{EmitError, ServerHandle};
+    /// # async fn example(server: ServerHandle) -> Result<(), EmitError> {
+    /// if let Some(root) = server.of("/") {
+    ///     root.to_user("ada").emit("notice", &["your export is ready"]).await?;
+    /// }
+    /// # Ok(()) }
+    /// ```
+    pub fn to_user(mut self, user: impl AsRef<str>) -> Self {
+        self.judge_users();
+        self.rooms.push(user_room(user.as_ref()));
+        self
+    }
+
+    /// But not to any client of this user.
+    pub fn except_user(mut self, user: impl AsRef<str>) -> Self {
+        self.judge_users();
+        self.except.push(user_room(user.as_ref()));
+        self
+    }
+
+    fn judge_room(&mut self, room: &str) {
+        if let Err(error) = may_name(room) {
+            self.unfit.get_or_insert(error);
+        }
+    }
+
+    fn judge_users(&mut self) {
+        if self.service.cluster.read(|state| state.format()) < Format::MANAGED {
+            self.unfit.get_or_insert(EmitError::OldFormat);
+        }
     }
 
     /// Only to those connected right now, on all nodes, without an offset of its own in the log: it may be lost.
@@ -205,7 +258,10 @@ impl Emitter {
         self.propose(record, Command::Publish)
     }
 
-    pub(super) fn propose(self, record: Arc<Record>, command: impl FnOnce(Publish) -> Command) -> Emission {
+    pub(super) fn propose(mut self, record: Arc<Record>, command: impl FnOnce(Publish) -> Command) -> Emission {
+        if let Some(error) = self.unfit.take() {
+            return self.refused(error);
+        }
         let from = self.socket.as_ref().map(|socket| (socket.pid, socket.epoch));
         let span = self.service.trace_publish(record.rooms.len());
         let trace = span.as_ref().map(ActiveSpan::context);
@@ -238,9 +294,22 @@ impl Emitter {
 
     /// Those whom an emit would go to.
     pub(crate) fn presence(&self) -> Presence {
+        Presence::new(&self.service, self.audience(), self.unfit.is_some())
+    }
+
+    /// Whom it goes to.
+    fn audience(&self) -> Audience {
         let namespace = Arc::clone(&self.namespace);
-        let audience = Audience { namespace, rooms: self.rooms.clone(), except: self.except.clone() };
-        Presence::new(&self.service, audience)
+        Audience { namespace, rooms: self.rooms.clone(), except: self.except.clone() }
+    }
+
+    /// What is needed to change the sessions of those whom an emit would go to.
+    pub(crate) fn into_audience(self) -> (Arc<service::Inner>, Result<Audience, EmitError>) {
+        let audience = match &self.unfit {
+            Some(error) => Err(error.clone()),
+            None => Ok(self.audience()),
+        };
+        (self.service, audience)
     }
 
     pub(super) fn record(&mut self, payload: EventPayload) -> Arc<Record> {
@@ -282,28 +351,46 @@ impl Volatile {
     }
 
     /// What is to be delivered, and by whom.
-    pub(crate) fn addressed(mut self, payload: EventPayload) -> (Arc<service::Inner>, Arc<Record>) {
+    ///
+    /// # Errors
+    /// As of [`Volatile::emit_payload`].
+    pub(crate) fn addressed(
+        mut self,
+        payload: EventPayload,
+    ) -> Result<(Arc<service::Inner>, Arc<Record>), EmitError> {
+        if let Some(error) = self.emitter.unfit.take() {
+            return Err(error);
+        }
         let record = self.emitter.record(payload);
-        (self.emitter.service, record)
+        Ok((self.emitter.service, record))
+    }
+
+    /// Also to every client of this user.
+    pub fn to_user(self, user: impl AsRef<str>) -> Self {
+        Self { emitter: self.emitter.to_user(user), ..self }
     }
 
     /// Emits.
     ///
     /// # Errors
-    /// [`EmitError::BadRequest`] for what clients would not accept.
+    /// [`EmitError::BadRequest`] for what clients would not accept, and as for [`Volatile::emit_payload`].
     pub fn emit<T: Serialize>(self, event: &str, args: &[T]) -> Result<(), EmitError> {
-        self.emit_payload(EventPayload::new(event, args)?);
-        Ok(())
+        self.emit_payload(EventPayload::new(event, args)?)
     }
 
     /// Emits a checked event.
-    pub fn emit_payload(self, payload: EventPayload) {
+    ///
+    /// # Errors
+    /// [`EmitError::BadRequest`] for a room whose name is the server's own, [`EmitError::OldFormat`] for users of a cluster
+    /// that does not know them yet.
+    pub fn emit_payload(self, payload: EventPayload) -> Result<(), EmitError> {
         let is_local = self.is_local;
-        let (service, record) = self.addressed(payload);
+        let (service, record) = self.addressed(payload)?;
         if !is_local {
             service.cluster.publish_volatile(Arc::clone(&record));
         }
         deliver_volatile(&service, &record);
+        Ok(())
     }
 }
 

@@ -83,6 +83,16 @@ pub struct ConnectAccept {
     pub rooms: Vec<Arc<str>>,
 }
 
+impl ConnectAccept {
+    /// With these data, as JSON: what [`Socket::data_as`](super::Socket::data_as) reads.
+    ///
+    /// # Errors
+    /// When JSON cannot express them.
+    pub fn with_data<T: serde::Serialize + ?Sized>(self, data: &T) -> Result<Self, serde_json::Error> {
+        Ok(Self { data: serde_json::to_vec(data)?.into(), ..self })
+    }
+}
+
 /// The client may not connect, for good: it does not try again by itself, unless it is [`ConnectRefusal::not_now`].
 #[derive(Clone, Debug)]
 pub struct ConnectRefusal {

@@ -131,7 +131,9 @@ impl NamespaceBuilder {
     /// It is about this connection on this node. The client may come back and go on with its session, which is the same
     /// then; and a node that dies calls nothing. What has to happen exactly once when a session ends is for
     /// [`ServerHandle::events`](super::ServerHandle::events). What the handler proposes before it first waits is still the
-    /// session's; later emits of one that has ended are refused ([`EmitError::StaleSession`](super::EmitError::StaleSession)).
+    /// session's; later emits of one that has ended are refused ([`EmitError::StaleSession`](super::EmitError::StaleSession)), and
+    /// all of one that the server has ended ([`CloseReason::ServerNamespaceDisconnect`]): it is over by then. What has to be
+    /// said in any case is for [`ServerHandle::of`](super::ServerHandle::of).
     #[must_use]
     pub fn on_disconnect<F, R>(mut self, handler: F) -> Self
     where

@@ -5,7 +5,9 @@ use std::future::{Future, IntoFuture};
 use std::pin::Pin;
 use std::sync::Arc;
 
-use vedfolnir_cluster::state::{Audience, MemberCursor, MemberPage, RoomCount, UserPage, limits};
+use vedfolnir_cluster::state::{
+    Audience, MemberCursor, MemberPage, RoomCount, UserPage, is_reserved_room, limits, user_room,
+};
 
 use super::emit::Emitter;
 use super::read::{Read, ReadError};
@@ -20,22 +22,40 @@ use crate::service;
 pub struct Presence {
     service: Arc<service::Inner>,
     audience: Audience,
+    /// A room of the server's own is among those that were named.
+    names_reserved: bool,
 }
 
 impl Presence {
-    pub(crate) fn new(service: &Arc<service::Inner>, audience: Audience) -> Self {
-        Self { service: Arc::clone(service), audience }
+    pub(crate) fn new(service: &Arc<service::Inner>, audience: Audience, names_reserved: bool) -> Self {
+        Self { service: Arc::clone(service), audience, names_reserved }
     }
 
     /// Also who is in this room; without any room: the whole namespace.
     pub fn to(mut self, room: impl Into<Arc<str>>) -> Self {
-        self.audience.rooms.push(room.into());
+        let room = room.into();
+        self.names_reserved |= is_reserved_room(&room);
+        self.audience.rooms.push(room);
+        self
+    }
+
+    /// Also every client of this user.
+    pub fn to_user(mut self, user: impl AsRef<str>) -> Self {
+        self.audience.rooms.push(user_room(user.as_ref()));
         self
     }
 
     /// But nobody who is in this room.
     pub fn except(mut self, room: impl Into<Arc<str>>) -> Self {
-        self.audience.except.push(room.into());
+        let room = room.into();
+        self.names_reserved |= is_reserved_room(&room);
+        self.audience.except.push(room);
+        self
+    }
+
+    /// But no client of this user.
+    pub fn except_user(mut self, user: impl AsRef<str>) -> Self {
+        self.audience.except.push(user_room(user.as_ref()));
         self
     }
 
@@ -47,12 +67,25 @@ impl Presence {
     /// How many sessions and users are in the room, or in the namespace, at the cost of a look-up.
     ///
     /// # Errors
-    /// [`ReadError::TooBroad`] for several rooms or with exceptions.
+    /// [`ReadError::TooBroad`] for several rooms or with exceptions. A user's clients are counted as a room is: the users in it
+    /// are not told.
     pub fn count(self) -> Read<RoomCount> {
-        let Self { service, audience } = self;
+        let Self { service, audience, names_reserved } = self;
         Read::new(&service, move |state| {
-            let room = single_room(&audience)?;
+            let room = single_room(&audience, names_reserved)?;
             Ok(state.room_count(&audience.namespace, room))
+        })
+    }
+
+    /// How many sessions of a user are in the room, or in the namespace, at the cost of a look-up.
+    ///
+    /// # Errors
+    /// [`ReadError::TooBroad`] for several rooms or with exceptions.
+    pub fn sessions_of(self, user: impl Into<Arc<str>>) -> Read<u64> {
+        let (Self { service, audience, names_reserved }, user) = (self, user.into());
+        Read::new(&service, move |state| {
+            let room = single_room(&audience, names_reserved)?;
+            Ok(state.user_sessions(&audience.namespace, room, &user))
         })
     }
 
@@ -64,7 +97,10 @@ impl Presence {
 }
 
 /// The one room (`None`: the namespace), if the question is about no more than that.
-fn single_room(audience: &Audience) -> Result<Option<&Arc<str>>, ReadError> {
+fn single_room(audience: &Audience, names_reserved: bool) -> Result<Option<&Arc<str>>, ReadError> {
+    if names_reserved {
+        return Err(ReadError::ReservedRoom);
+    }
     match (&audience.rooms[..], &audience.except[..]) {
         ([], []) => Ok(None),
         ([room], []) => Ok(Some(room)),
@@ -107,8 +143,11 @@ impl IntoFuture for FetchSockets {
     type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
 
     fn into_future(self) -> Self::IntoFuture {
-        let Self { presence: Presence { service, audience }, after, sockets_max, linearizable } = self;
+        let Self { presence: Presence { service, audience, names_reserved }, after, sockets_max, linearizable } = self;
         let read = Read::new(&service, move |state| {
+            if names_reserved {
+                return Err(ReadError::ReservedRoom);
+            }
             if audience.rooms.len() > limits::PRESENCE_ROOMS_MAX || audience.except.len() > limits::PRESENCE_ROOMS_MAX {
                 return Err(ReadError::TooBroad);
             }
@@ -153,9 +192,9 @@ impl IntoFuture for FetchUsers {
     type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
 
     fn into_future(self) -> Self::IntoFuture {
-        let Self { presence: Presence { service, audience }, after, users_max, linearizable } = self;
+        let Self { presence: Presence { service, audience, names_reserved }, after, users_max, linearizable } = self;
         let read = Read::new(&service, move |state| {
-            let room = single_room(&audience)?;
+            let room = single_room(&audience, names_reserved)?;
             Ok(state.room_users(&audience.namespace, room, after.as_ref(), users_max))
         });
         if linearizable { read.linearizable().into_future() } else { read.into_future() }
@@ -172,6 +211,11 @@ impl Emitter {
     /// See [`Presence::count`].
     pub fn count(&self) -> Read<RoomCount> {
         self.presence().count()
+    }
+
+    /// See [`Presence::sessions_of`].
+    pub fn sessions_of(&self, user: impl Into<Arc<str>>) -> Read<u64> {
+        self.presence().sessions_of(user)
     }
 
     /// See [`Presence::users`].

@@ -28,6 +28,9 @@ pub enum ReadError {
         "several rooms, or rooms with exceptions, cannot be counted at once; ask for one room, or fetch the sockets"
     )]
     TooBroad,
+    /// A room was named that is the server's own.
+    #[error("a room whose name begins with U+0000 is the server's own; accepted: any other first character")]
+    ReservedRoom,
 }
 
 impl ReadError {
@@ -37,7 +40,7 @@ impl ReadError {
         match self {
             Self::NoQuorum(_) | Self::ShuttingDown => "no_quorum",
             Self::Overloaded => "overloaded",
-            Self::TooBroad => "bad_request",
+            Self::TooBroad | Self::ReservedRoom => "bad_request",
         }
     }
 }

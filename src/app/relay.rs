@@ -15,6 +15,7 @@
 
 use std::sync::Arc;
 
+use super::emit::may_name;
 use super::{Action, App, Args, ArgsRefused, EmitError, EventPayload, NamespaceBuilder, Reply, Socket};
 use serde::Deserialize;
 use serde_json::json;
@@ -99,10 +100,10 @@ async fn publish(socket: Socket, args: Args) -> Reply {
 
 fn publish_volatile(socket: &Socket, args: &Args) -> Reply {
     match may_publish(socket, args) {
-        Ok((room, payload)) => {
-            socket.server().to(room).volatile().emit_payload(payload);
-            Reply::json(&json!({}))
-        }
+        Ok((room, payload)) => match socket.server().to(room).volatile().emit_payload(payload) {
+            Ok(()) => Reply::json(&json!({})),
+            Err(error) => error.into(),
+        },
         Err(error) => error.into(),
     }
 }
@@ -118,7 +119,7 @@ fn may_publish(socket: &Socket, args: &Args) -> Result<(Arc<str>, EventPayload),
 fn room(args: &Args) -> Result<Arc<str>, EmitError> {
     let event = args.event();
     match args.get::<Arc<str>>(0) {
-        Ok(room) if !room.is_empty() => Ok(room),
+        Ok(room) if !room.is_empty() => may_name(&room).map(|()| room),
         Ok(_) => Err(EmitError::BadRequest(format!("{event}(room, …): the room must not be empty"))),
         Err(error) => Err(EmitError::BadRequest(format!("{event}(room, …): the room must be a string: {error}"))),
     }

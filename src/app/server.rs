@@ -7,10 +7,13 @@ use vedfolnir_cluster::state::{Audience, NodeId, SessionView};
 use vedfolnir_cluster::{EventStream, EventsFrom};
 
 use super::emit::Emitter;
+use super::history::ReadHistory;
+use super::manage::RemoteSocket;
 use super::presence::Presence;
 use super::read::Read;
+use super::sessions::{self, FetchSessions, FoundSession};
 use super::store::Store;
-use crate::service;
+use crate::service::{self, session_data};
 
 /// The running node, as an application sees it; cheap to clone.
 #[derive(Clone)]
@@ -60,14 +63,44 @@ impl ServerHandle {
     pub fn session(&self, namespace: impl Into<Arc<str>>, sid: impl Into<Arc<str>>) -> Read<Option<SessionView>> {
         let (namespace, sid) = (namespace.into(), sid.into());
         Read::new(&self.service, move |state| {
-            Ok(state.session_by_sid(&namespace, &sid).and_then(|pid| state.session(&pid)))
+            let session = state.session_by_sid(&namespace, &sid).and_then(|pid| state.session(&pid));
+            // What the server notes of its client is none of the application's data.
+            Ok(session.map(|session| SessionView { data: session_data::app(&session.data), ..session }))
         })
+    }
+
+    /// The same with the node that it is on.
+    pub fn found_session(
+        &self,
+        namespace: impl Into<Arc<str>>,
+        sid: impl Into<Arc<str>>,
+    ) -> Read<Option<FoundSession>> {
+        sessions::one(&self.service, namespace.into(), sid.into())
+    }
+
+    /// The sessions of a namespace with all that is known of them, a page at a time; narrow it with
+    /// [`FetchSessions::in_room`], [`FetchSessions::of_user`], [`FetchSessions::connected`].
+    pub fn sessions(&self, namespace: impl Into<Arc<str>>) -> FetchSessions {
+        FetchSessions::new(&self.service, namespace.into())
+    }
+
+    /// What was said in a namespace, to a room of it, or to a user, a page at a time.
+    pub fn history(&self, namespace: impl Into<Arc<str>>) -> ReadHistory {
+        ReadHistory::new(&self.service, namespace.into())
+    }
+
+    /// A client in a namespace of the application, on whichever node it is, by its `socket.id`. `None`: the application has no
+    /// such namespace. Whether there is such a client shows once something is done with it.
+    #[must_use]
+    pub fn remote(&self, namespace: &str, sid: impl Into<Arc<str>>) -> Option<RemoteSocket> {
+        let namespace = Arc::clone(self.service.app.namespace(namespace)?.shared_name());
+        Some(RemoteSocket::new(&self.service, namespace, sid.into()))
     }
 
     /// Who is in a namespace; narrow it with [`Presence::to`].
     pub fn presence(&self, namespace: impl Into<Arc<str>>) -> Presence {
         let audience = Audience { namespace: namespace.into(), rooms: Vec::new(), except: Vec::new() };
-        Presence::new(&self.service, audience)
+        Presence::new(&self.service, audience, false)
     }
 
     /// Follows what happens to sessions and rooms in the whole cluster, exactly once and in one order, from wherever a

@@ -6,15 +6,18 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use bytes::Bytes;
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use vedfolnir_cluster::ProposeError;
 use vedfolnir_cluster::state::{Command, Response};
 
-use super::emit::{Emission, EmitError, Emitter, Volatile};
+use super::emit::{Emission, EmitError, Emitter, Volatile, may_name};
 use super::server::ServerHandle;
 use crate::security::auth::Action;
 use crate::service::EPOCH_OF_NEW;
 use crate::service::session::SessionSocket;
+use crate::service::session_data;
 
 /// A client in a namespace; cheap to clone. What it proposes is refused once its session has another owner.
 #[derive(Clone)]
@@ -70,10 +73,63 @@ impl Socket {
         self.inner.service.guard.may(self.namespace(), action, self.inner.identity.as_deref())
     }
 
-    /// The application's data, as committed when the session opened.
+    /// The application's data, as this node's replica has them: those of [`ConnectAccept::data`](super::ConnectAccept::data),
+    /// or the last that [`Socket::set_data`] was told to be committed. Once the session is over, or another connection has it,
+    /// those with which this connection began.
     #[must_use]
-    pub fn data(&self) -> &bytes::Bytes {
-        &self.inner.data
+    pub fn data(&self) -> Bytes {
+        let committed = self.inner.service.cluster.read(|state| state.session_data(&self.inner.pid, self.inner.epoch));
+        committed.map_or_else(|| self.inner.data.clone(), |data| session_data::app(&data))
+    }
+
+    /// The application's data, of JSON; `None`: the session has none.
+    ///
+    /// # Errors
+    /// When they do not fit `T`.
+    pub fn data_as<T: DeserializeOwned>(&self) -> Result<Option<T>, serde_json::Error> {
+        let data = self.data();
+        if data.is_empty() { Ok(None) } else { serde_json::from_slice(&data).map(Some) }
+    }
+
+    /// Replaces the application's data. They are part of the session: the client has them on whichever node it comes back, and
+    /// they end with it. At most 64 KiB, with what the server notes of the client. Proposed by this very call; the future tells
+    /// when it is committed and in force on this node.
+    pub fn set_data(&self, data: impl Into<Bytes>) -> RoomChange {
+        let (pid, epoch, app) = (self.inner.pid, self.inner.epoch, data.into());
+        let known = self.inner.service.cluster.read(|state| state.session_data(&pid, epoch));
+        // What the server noted when the session began stays beside them.
+        let data = known.map_or_else(|| app.clone(), |known| session_data::replace_app(&known, &app));
+        self.change(Command::SetData { pid, epoch, data })
+    }
+
+    /// Replaces the application's data by JSON, like [`Socket::set_data`].
+    ///
+    /// ```no_run
+    /// use serde::{Deserialize, Serialize};
+    /// use vedfolnir::app::{App, Reply, Socket};
+    ///
+    /// #[derive(Default, Serialize, Deserialize)]
+    /// struct Basket {
+    ///     items: Vec<String>,
+    /// }
+    ///
+    /// let app = App::builder().namespace("/", |ns| {
+    ///     ns.on("put", |socket: Socket, (item,): (String,)| async move {
+    ///         let mut basket: Basket = socket.data_as().ok().flatten().unwrap_or_default();
+    ///         basket.items.push(item);
+    ///         match socket.set_data_as(&basket).await {
+    ///             Ok(()) => Reply::json(&basket.items.len()),
+    ///             Err(error) => Reply::from(error),
+    ///         }
+    ///     })
+    /// });
+    /// # drop(app.build());
+    /// ```
+    pub fn set_data_as<T: Serialize + ?Sized>(&self, data: &T) -> RoomChange {
+        match serde_json::to_vec(data) {
+            Ok(data) => self.set_data(data),
+            Err(error) => RoomChange::refused(EmitError::BadRequest(format!("JSON cannot express the data: {error}"))),
+        }
     }
 
     /// Whether the client has come back to its session, rather than begun it.
@@ -94,6 +150,9 @@ impl Socket {
     /// Enters a room. Proposed by this very call; the future tells when it is committed and in force on this node.
     pub fn join(&self, room: impl Into<Arc<str>>) -> RoomChange {
         let room = room.into();
+        if let Err(error) = may_name(&room) {
+            return RoomChange::refused(error);
+        }
         self.change(Command::Join { pid: self.inner.pid, epoch: self.inner.epoch, room })
     }
 
@@ -101,6 +160,15 @@ impl Socket {
     pub fn leave(&self, room: impl Into<Arc<str>>) -> RoomChange {
         let room = room.into();
         self.change(Command::Leave { pid: self.inner.pid, epoch: self.inner.epoch, room })
+    }
+
+    /// Ends the session: the client is told `io server disconnect`, and does not come back by itself. What was emitted to it
+    /// before it gets first. Proposed by this very call; the future tells when it is committed.
+    ///
+    /// The handler that calls it goes on, but what it proposes for this client from then on is refused
+    /// ([`EmitError::StaleSession`]).
+    pub fn disconnect(&self) -> RoomChange {
+        self.change(Command::Close { pid: self.inner.pid, epoch: self.inner.epoch })
     }
 
     fn change(&self, command: Command) -> RoomChange {
@@ -161,9 +229,15 @@ impl fmt::Debug for Socket {
     }
 }
 
-/// A join or leave on its way; it goes on when dropped.
+/// A change of a session on its way: of its rooms, its data, or its end. It goes on when dropped.
 #[must_use = "the change goes on without being awaited, but then nobody learns whether it is committed"]
 pub struct RoomChange(Pin<Box<dyn Future<Output = Result<(), EmitError>> + Send>>);
+
+impl RoomChange {
+    fn refused(error: EmitError) -> Self {
+        Self(Box::pin(std::future::ready(Err(error))))
+    }
+}
 
 impl Future for RoomChange {
     type Output = Result<(), EmitError>;

@@ -1,11 +1,12 @@
 //! Effects become deliveries: takes the cluster's notices in order and never waits for a socket.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
 
 use tokio::sync::mpsc;
 use vedfolnir_cluster::Notice;
-use vedfolnir_cluster::state::{Effect, EffectAt, Incarnation, LogPosition, Record, TraceContext};
+use vedfolnir_cluster::state::{Effect, EffectAt, EndReason, Incarnation, LogPosition, Record, TraceContext};
 use vedfolnir_protocol::{EncodedEvent, encode_offset};
 
 use super::Inner;
@@ -80,9 +81,13 @@ impl Dispatcher {
                 let socket = service.hub.write().remove(pid, epoch);
                 close(socket, CloseCause::Fenced);
             }
-            Effect::Ended { pid, epoch, .. } => {
+            Effect::Ended { pid, epoch, reason } => {
                 let socket = service.hub.write().remove(pid, epoch);
-                close(socket, CloseCause::Fenced);
+                match (socket, reason) {
+                    // What its own connection ends is out of the hub before it is proposed: it was somebody else.
+                    (Some(socket), EndReason::Closed) => socket.dismiss(),
+                    (socket, _) => close(socket, CloseCause::Fenced),
+                }
             }
             Effect::NodeDown { incarnation } if self.is_own(incarnation) => {
                 if !service.is_draining() {
@@ -157,12 +162,27 @@ impl Dispatcher {
             }
         }
         tracing::info!(%applied, lost = lost.len(), "rebuilt the local rooms after a snapshot");
+        let closed = match lost.is_empty() {
+            true => BTreeSet::new(),
+            false => {
+                service.cluster.read(|state| state.closed_among(lost.iter().map(|socket| name_of(socket)).collect()))
+            }
+        };
         for socket in lost {
-            close(Some(socket), CloseCause::Fenced);
+            if closed.contains(&name_of(&socket)) {
+                socket.dismiss();
+            } else {
+                close(Some(socket), CloseCause::Fenced);
+            }
         }
         service.forget_history_id();
         self.complete(applied.index);
     }
+}
+
+/// Its namespace and sid.
+fn name_of(socket: &SessionSocket) -> (Arc<str>, Arc<str>) {
+    (Arc::clone(socket.namespace.shared_name()), Arc::clone(&socket.sid))
 }
 
 fn close(socket: Option<Arc<SessionSocket>>, cause: CloseCause) {

@@ -52,6 +52,8 @@ pub(crate) struct Session {
     pub(crate) request: Arc<RequestInfo>,
     pub(super) connection: Connection,
     pub(super) sockets: Vec<Arc<SessionSocket>>,
+    /// Those that the server has ended: the client is in their namespaces no more, but has not been written so yet.
+    dismissed: Vec<Arc<SessionSocket>>,
     /// Packets that came but may not be handled yet. Bounded by one polling payload or one wake's frames.
     inbox: VecDeque<Packet>,
     /// Refusals of CONNECT: at most one for each CONNECT handled.
@@ -107,6 +109,7 @@ impl Session {
             request,
             connection: Connection::new(config, 0),
             sockets: Vec::new(),
+            dismissed: Vec::new(),
             inbox: VecDeque::new(),
             control: Vec::new(),
             plain: plain.map(|answer| Box::new(Plain::new(answer))),
@@ -204,6 +207,7 @@ impl Session {
             super::planted::closing(self, cause);
             self.connection.close(cause.reason());
         }
+        self.part_with_dismissed();
         while self.connection.closed().is_none() && self.may_handle() {
             let Some(packet) = self.inbox.pop_front() else { break };
             let packet = match (packet, &mut self.plain) {
@@ -229,6 +233,17 @@ impl Session {
         }
     }
 
+    /// The client is out of the namespaces whose sessions the server has ended; what it has in flight for them is dropped.
+    fn part_with_dismissed(&mut self) {
+        while let Some(at) = self.sockets.iter().position(|socket| socket.is_dismissed()) {
+            let socket = self.sockets.remove(at);
+            self.connection.namespace_closed(socket.namespace.name());
+            ServiceStats::less(&self.service.stats.sockets_active);
+            hooks::farewell(&socket, CloseReason::ServerNamespaceDisconnect, release::nothing_left);
+            self.dismissed.push(socket);
+        }
+    }
+
     fn may_handle(&self) -> bool {
         // A handler that waits for its client's ack does not keep that ack from being read.
         let asks: usize = self.sockets.iter().map(|socket| socket.asks.len()).sum();
@@ -239,7 +254,7 @@ impl Session {
 
     fn unwritten_bytes(&self) -> usize {
         let plain = self.plain.as_ref().map_or(0, |plain| plain.bytes());
-        self.sockets.iter().map(|socket| socket.outbox.bytes()).sum::<usize>() + plain
+        self.sockets.iter().chain(&self.dismissed).map(|socket| socket.outbox.bytes()).sum::<usize>() + plain
     }
 
     /// Ends a session that is to leave once nothing that its client asked is unanswered. Its transport has been read as far
@@ -356,6 +371,11 @@ impl Session {
         }
         let mut pulls = 0;
         let mut lost = None;
+        // Before those that the client may have come back with.
+        for socket in &self.dismissed {
+            room = room.saturating_sub(socket.outbox.take(out, room));
+        }
+        self.dismissed.retain(|socket| !socket.outbox.is_empty());
         for socket in &self.sockets {
             loop {
                 let taken = socket.outbox.take(out, room);
@@ -370,7 +390,7 @@ impl Session {
                 pulls += 1;
                 match socket.pull() {
                     Pulled::Again => {}
-                    Pulled::Live => break,
+                    Pulled::Live | Pulled::Over => break,
                     Pulled::Hole => {
                         tracing::info!(sid = ?self.sid, "a slow client fell behind the retained history");
                         lost = Some(CloseCause::Hole);
@@ -383,22 +403,11 @@ impl Session {
                 }
             }
         }
-        self.part();
         if let Some(cause) = lost {
             // The client is told the truth when it resumes.
             self.link.close(cause);
         }
         room == 0
-    }
-
-    /// Lets go of sockets that the server has ended, once their clients have been written everything.
-    fn part(&mut self) {
-        while let Some(at) = self.sockets.iter().position(|socket| socket.is_ended() && socket.outbox.is_drained()) {
-            let socket = self.sockets.remove(at);
-            self.connection.namespace_closed(socket.namespace.name());
-            ServiceStats::less(&self.service.stats.sockets_active);
-            hooks::farewell(&socket, CloseReason::ServerNamespaceDisconnect, release::end);
-        }
     }
 
     /// Ends the session: its sockets are released at once, before the transport has said goodbye.
@@ -408,8 +417,7 @@ impl Session {
         }
         let reason = self.end();
         for socket in self.sockets.drain(..) {
-            let release = if socket.is_ended() { release::end } else { release::disconnect };
-            hooks::farewell(&socket, reason, release);
+            hooks::farewell(&socket, reason, release::disconnect);
             ServiceStats::less(&self.service.stats.sockets_active);
         }
         self.work = None;

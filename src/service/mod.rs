@@ -87,6 +87,7 @@ pub use listener::Door;
 pub use maintenance::MaintenanceError;
 pub use outbox::OutboxLimits;
 pub(crate) use release::EPOCH_OF_NEW;
+pub(crate) use resume::offset_of;
 pub use standing::Standing;
 use stats::EventCounts;
 pub use stats::{Distribution, ServiceStats};
@@ -346,10 +347,6 @@ impl Inner {
 
     /// The rooms of a session if this life of the node owns it under this epoch.
     pub(crate) fn owned_rooms(&self, pid: PidHash, epoch: Epoch, own: Incarnation) -> Option<Vec<Arc<str>>> {
-        self.cluster.read(|state| {
-            let session = state.session(&pid)?;
-            let owned = session.owner == own && session.connected && session.epoch == epoch;
-            owned.then_some(session.rooms)
-        })
+        self.cluster.read(|state| state.heard_rooms(&pid, epoch, own))
     }
 }

@@ -155,7 +155,7 @@ enum Mode {
     CatchingUp,
     /// The dispatcher pushes.
     Live,
-    /// Nothing is taken any more.
+    /// Nothing is taken in any more.
     Closed,
 }
 
@@ -193,12 +193,6 @@ impl Outbox {
     pub(crate) fn pull_from(&self) -> Option<LogPosition> {
         let queue = self.queue.lock();
         (queue.mode == Mode::CatchingUp && queue.frames.is_empty()).then_some(queue.cursor)
-    }
-
-    /// Whether nothing waits, nor is held behind what is still to come.
-    pub(crate) fn is_drained(&self) -> bool {
-        let queue = self.queue.lock();
-        queue.frames.is_empty() && queue.held.is_empty()
     }
 
     /// Bytes that wait.
@@ -333,6 +327,24 @@ impl Outbox {
             queue.cursor = queue.cursor.max(LogPosition::end_of(completed));
             queue.mode = Mode::CatchingUp;
         }
+    }
+
+    /// Nothing more is queued: what waits is still written, and `last` behind it.
+    pub(crate) fn end_with(&self, last: EncodedEvent) {
+        let mut queue = self.queue.lock();
+        if queue.mode == Mode::Closed {
+            return;
+        }
+        for (_, ack) in std::mem::take(&mut queue.held) {
+            queue.push(Waiting::other(ack));
+        }
+        queue.push(Waiting::other(last));
+        queue.mode = Mode::Closed;
+    }
+
+    /// Whether nothing waits.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.queue.lock().frames.is_empty()
     }
 
     /// Nothing is queued or written any more.

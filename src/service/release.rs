@@ -92,6 +92,14 @@ pub(crate) fn end(socket: &SessionSocket) {
     release(socket, Command::Close { pid: socket.pid, epoch: socket.epoch });
 }
 
+/// The application ends the session: its client is told so once that is committed.
+pub(crate) fn end_from_here(socket: &SessionSocket) {
+    propose(&socket.service, Command::Close { pid: socket.pid, epoch: socket.epoch });
+}
+
+/// The session was ended by the server: there is nothing to let go of.
+pub(crate) const fn nothing_left(_: &SessionSocket) {}
+
 fn release(socket: &SessionSocket, command: Command) {
     socket.close();
     let service = &socket.service;

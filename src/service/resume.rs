@@ -299,7 +299,7 @@ async fn resume(
 
 /// The place in this history or, since a backup was restored, in one that it goes on from; how far that is good is the
 /// state's to say.
-fn offset_of(service: &Inner, text: &str) -> Result<Offset, OffsetError> {
+pub(crate) fn offset_of(service: &Inner, text: &str) -> Result<Offset, OffsetError> {
     let of = |history_id| {
         decode_offset(text, history_id)
             .map(|(index, ordinal)| Offset { history_id, position: LogPosition::new(index, ordinal) })

@@ -48,7 +48,7 @@ impl Session {
     }
 
     fn socket(&self, namespace: &str) -> Option<Arc<SessionSocket>> {
-        self.sockets.iter().find(|socket| socket.namespace.name() == namespace && !socket.is_ended()).cloned()
+        self.sockets.iter().find(|socket| socket.namespace.name() == namespace && !socket.ends()).cloned()
     }
 
     fn route_connect(&mut self, name: &str, auth: Option<Bytes>) {

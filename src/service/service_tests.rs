@@ -29,10 +29,14 @@ struct Node {
 }
 
 async fn node(config: ServiceConfig) -> Node {
+    node_of(config, relay::app()).await
+}
+
+async fn node_of(config: ServiceConfig, app: crate::app::App) -> Node {
     let dir = tempfile::tempdir().unwrap();
     let (cluster, notices) =
         Cluster::start(ClusterConfig::on_loopback(dir.path(), "127.0.0.1:0".parse().unwrap())).await.unwrap();
-    let service = Service::start(config, Arc::new(Guard::open()), relay::app(), cluster.clone(), notices);
+    let service = Service::start(config, Arc::new(Guard::open()), app, cluster.clone(), notices);
     within(cluster.readiness().wait_for(|readiness| readiness.ready)).await.unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = listener.local_addr().unwrap();
@@ -402,5 +406,115 @@ async fn while_room_is_short_newcomers_are_told_to_come_back_and_sessions_are_ta
     let (_back, again) = Client::connect(node.addr, &auth).await;
     assert_eq!((&again["sid"], &again["pid"]), (&reply["sid"], &reply["pid"]));
     assert_eq!(node.service.stats().newcomers_postponed_total.load(Ordering::Relaxed), 2);
+    node.stop().await;
+}
+
+/// Until the cluster writes what this release can: a node that is alone raises it by itself.
+async fn managed(node: &Node) -> crate::app::ServerHandle {
+    within(async {
+        while node.cluster.read(|state| state.format()) < vedfolnir_cluster::state::Format::MANAGED {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+    node.service.handle()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_the_server_disconnects_gets_what_was_said_before_and_then_is_told_so() {
+    let node = node(ServiceConfig::default()).await;
+    let server = managed(&node).await;
+    let (mut client, reply) = Client::connect(node.addr, "{}").await;
+    assert_eq!(client.ask(r#"420["join","r"]"#).await, r"430[{}]");
+    let sid = reply["sid"].as_str().unwrap();
+    let root = || server.of("/").unwrap();
+    root().to("r").emit("m", &[1]).await.unwrap();
+    assert_eq!(root().to("r").disconnect_sockets().await.unwrap().sessions, 1);
+    assert!(client.text().await.starts_with(r#"42["m",1,"#));
+    assert_eq!(client.text().await, "41");
+    // What it has in flight is nobody's now, and the connection is still good for another session.
+    client.send(r#"421["echo"]"#).await;
+    client.send("40").await;
+    let again = client.text().await;
+    assert!(again.starts_with(r#"40{"sid":"#) && !again.contains(sid), "{again}");
+    assert_eq!(client.ask(r#"422["echo",2]"#).await, "432[2]");
+    assert_eq!(server.remote("/", sid).unwrap().disconnect().await.unwrap().sessions, 0, "it is over");
+    assert_eq!(server.presence("/").count().await.unwrap().sessions, 1);
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rooms_that_a_client_is_put_into_are_heard_in_at_once_and_no_longer_once_it_is_out() {
+    use crate::app::EmitError;
+    let node = node(ServiceConfig::default()).await;
+    let server = managed(&node).await;
+    let (mut client, reply) = Client::connect(node.addr, "{}").await;
+    let remote = server.remote("/", reply["sid"].as_str().unwrap()).unwrap();
+    let root = || server.of("/").unwrap();
+    assert_eq!(remote.join(["a", "b"]).await.unwrap().sessions, 1);
+    root().to("b").volatile().emit("m", &["volatile"]).unwrap();
+    assert!(client.text().await.starts_with(r#"42["m","volatile","#));
+    assert_eq!(root().to("a").except("c").sockets_leave(["b"]).await.unwrap().sessions, 1);
+    root().to("b").emit("m", &["nobody"]).await.unwrap();
+    root().to("a").emit("m", &["last"]).await.unwrap();
+    assert!(client.text().await.starts_with(r#"42["m","last","#));
+    let rooms: Vec<Arc<str>> = vec!["r".into(); 65];
+    for refused in [
+        remote.join(rooms).await,
+        remote.join(["\0user:ada"]).await,
+        remote.leave([""]).await,
+        root().to("\0user:ada").disconnect_sockets().await,
+        root().to("").disconnect_sockets().await,
+    ] {
+        assert!(matches!(refused, Err(EmitError::BadRequest(_) | EmitError::LimitExceeded)), "{refused:?}");
+    }
+    assert!(matches!(root().to("\0user:ada").emit("m", &[1]).await, Err(EmitError::BadRequest(_))));
+    for verb in ["join", "leave", "publish"] {
+        let refused = client.ask(&format!(r#"421["{verb}","\u0000user:ada","m"]"#)).await;
+        assert!(refused.contains("bad_request"), "{verb}: {refused}");
+    }
+    assert_eq!(client.ask(r#"422["rooms"]"#).await.matches("user").count(), 0);
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn data_that_a_handler_keeps_are_there_after_a_resume_beside_what_the_server_noted_until_it_ends_the_session() {
+    use crate::app::{App, ConnectAccept, ConnectRefusal, EmitError, Handshake, Reply, Socket};
+    let app = App::builder().namespace("/", |ns| {
+        ns.on_connect(|_: Handshake| async {
+            Ok::<_, ConnectRefusal>(ConnectAccept::default().with_data(&vec![1]).unwrap())
+        })
+        .on("put", |socket: Socket, (number,): (u32,)| async move {
+            let mut numbers: Vec<u32> = socket.data_as().unwrap().unwrap_or_default();
+            numbers.push(number);
+            socket.set_data_as(&numbers).await.unwrap();
+            Reply::json(&socket.data_as::<Vec<u32>>().unwrap())
+        })
+        .on("too much", |socket: Socket, (): ()| async move {
+            let refused = socket.set_data(vec![b'x'; 64 << 10]).await;
+            Reply::json(&(refused == Err(EmitError::LimitExceeded), socket.data_as::<Vec<u32>>().unwrap()))
+        })
+        .on("bye", |socket: Socket, (): ()| async move {
+            socket.disconnect().await.unwrap();
+            assert_eq!(socket.join("r").await, Err(EmitError::StaleSession));
+        })
+    });
+    let config = ServiceConfig { notes_connections: true, ..ServiceConfig::default() };
+    let node = node_of(config, app.build()).await;
+    let (mut client, reply) = Client::connect(node.addr, "{}").await;
+    assert_eq!(client.ask(r#"421["put",2]"#).await, "431[[1,2]]");
+    assert_eq!(client.ask(r#"422["put",3]"#).await, "432[[1,2,3]]");
+    assert_eq!(client.ask(r#"423["too much"]"#).await, "433[[true,[1,2,3]]]");
+    drop(client);
+    let auth = format!(r#"{{"pid":{}}}"#, reply["pid"]);
+    let (mut client, again) = Client::connect(node.addr, &auth).await;
+    assert_eq!(again["sid"], reply["sid"]);
+    assert_eq!(client.ask(r#"424["put",4]"#).await, "434[[1,2,3,4]]");
+    let found = node.service.handle().found_session("/", reply["sid"].as_str().unwrap()).await.unwrap().unwrap();
+    assert_eq!(found.session.data, "[1,2,3,4]", "what the server noted is none of it");
+    let noted = node.cluster.read(|state| state.sessions().map(|session| session.data).next().unwrap());
+    assert!(super::session_data::notes(&noted).is_some(), "but still there");
+    client.send(r#"42["bye"]"#).await;
+    assert_eq!(client.text().await, "41");
     node.stop().await;
 }

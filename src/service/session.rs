@@ -13,6 +13,7 @@ use super::Inner;
 use super::asks::Asks;
 use super::link::Link;
 use super::outbox::{OnWritten, Outbox, Pushed};
+use super::release;
 use super::stats::ServiceStats;
 use crate::app::{Args, Namespace};
 use crate::observability::traces::Parent;
@@ -46,8 +47,10 @@ pub(crate) struct SessionSocket {
     orphans: Mutex<Vec<Ticket>>,
     /// The highest log index that an emit of this socket is known to have.
     emitted: AtomicU64,
-    /// The server has ended the session: what tells the client so is in the outbox.
-    ended: AtomicBool,
+    /// The application has ended the session; that is not committed yet, or just now.
+    ends: AtomicBool,
+    /// The server has ended the session, and the client is being told so.
+    dismissed: AtomicBool,
 }
 
 /// What a pull from the history came to.
@@ -59,8 +62,10 @@ pub(crate) enum Pulled {
     Live,
     /// Something is no longer retained.
     Hole,
-    /// The session is no longer this socket's.
+    /// Another owner has the session.
     Gone,
+    /// The session is over: the dispatcher is about to say so.
+    Over,
 }
 
 impl SessionSocket {
@@ -74,8 +79,9 @@ impl SessionSocket {
     ) -> Self {
         let OpenedSession { pid, epoch, sid, user, data, replay_after } = opened;
         let outbox = Outbox::new(service.config.outbox, replay_after);
-        let (orphans, emitted, ended) = (Mutex::new(Vec::new()), AtomicU64::new(0), AtomicBool::new(false));
+        let (orphans, emitted) = (Mutex::new(Vec::new()), AtomicU64::new(0));
         let asks = Asks::new(epoch);
+        let (ends, dismissed) = (AtomicBool::new(false), AtomicBool::new(false));
         Self {
             service,
             namespace,
@@ -91,7 +97,8 @@ impl SessionSocket {
             trace,
             orphans,
             emitted,
-            ended,
+            ends,
+            dismissed,
         }
     }
 
@@ -152,20 +159,31 @@ impl SessionSocket {
         }
     }
 
-    /// The server ends the session, for good: the client is told so behind everything that is written to it, its events are
-    /// ignored from now on, and its connection's task lets go of it.
+    /// The application ends the session, for good: its client's events are ignored from now on, and it is told so once the end
+    /// is committed ([`SessionSocket::dismiss`]).
     pub(crate) fn end(&self) {
-        if self.ended.swap(true, Ordering::AcqRel) {
-            return;
+        if !self.ends.swap(true, Ordering::AcqRel) {
+            release::end_from_here(self);
         }
-        let farewell = EncodedEvent { text: encode_disconnect(self.namespace.name()), attachments: Vec::new() };
-        let pushed = self.outbox.push_ack(self.emitted.load(Ordering::Acquire), farewell);
-        self.wake_after(pushed);
     }
 
-    /// Whether the server has ended it.
-    pub(crate) fn is_ended(&self) -> bool {
-        self.ended.load(Ordering::Acquire)
+    /// Whether the application has ended it.
+    pub(crate) fn ends(&self) -> bool {
+        self.ends.load(Ordering::Acquire)
+    }
+
+    /// The server has ended the session: the client is told so behind what waits for it, and does not come back by itself.
+    pub(crate) fn dismiss(&self) {
+        let text = encode_disconnect(self.namespace.name());
+        self.outbox.end_with(EncodedEvent { text, attachments: Vec::new() });
+        self.asks.close();
+        self.dismissed.store(true, Ordering::Release);
+        self.link.wake();
+    }
+
+    /// Whether [`SessionSocket::dismiss`] was called.
+    pub(crate) fn is_dismissed(&self) -> bool {
+        self.dismissed.load(Ordering::Acquire)
     }
 
     /// Nothing is written or waited for any more.
@@ -184,11 +202,16 @@ impl SessionSocket {
     pub(crate) fn pull(&self) -> Pulled {
         let Some(cursor) = self.outbox.pull_from() else { return Pulled::Live };
         let replay = self.service.cluster.read(|state| {
-            let owned = state.session_epoch(&self.pid) == Some(self.epoch);
-            owned.then(|| state.replay(&self.pid, cursor, REPLAY_BYTES_MAX)).flatten()
+            let epoch = state.session_epoch(&self.pid).ok_or(Pulled::Over)?;
+            if epoch != self.epoch {
+                return Err(Pulled::Gone);
+            }
+            state.replay(&self.pid, cursor, REPLAY_BYTES_MAX).ok_or(Pulled::Over)
         });
-        // Another owner has it, or it is over: the dispatcher is about to say so.
-        let Some(replay) = replay else { return Pulled::Gone };
+        let replay = match replay {
+            Ok(replay) => replay,
+            Err(pulled) => return pulled,
+        };
         if replay.hole {
             return Pulled::Hole;
         }

@@ -75,6 +75,14 @@ pub(crate) fn join(notes: &Notes, app: &Bytes) -> Bytes {
     data.freeze()
 }
 
+/// Other data of the application with the notes that stand in `data`, if some do.
+pub(crate) fn replace_app(data: &Bytes, app: &Bytes) -> Bytes {
+    match notes_end(data) {
+        None => app.clone(),
+        Some(end) => [&data[..end], app].concat().into(),
+    }
+}
+
 /// The application's part.
 pub(crate) fn app(data: &Bytes) -> Bytes {
     notes_end(data).map_or_else(|| data.clone(), |end| data.slice(end..))
@@ -101,7 +109,9 @@ mod tests {
         for text in ["", "{\"a\":1}", "\u{1}binary"] {
             let data = join(&notes, &Bytes::from_static(text.as_bytes()));
             assert_eq!(app(&data), text.as_bytes());
-            let read = super::notes(&data).unwrap();
+            let replaced = replace_app(&data, &Bytes::from_static(b"other"));
+            assert_eq!((app(&replaced), replaced.len()), (Bytes::from_static(b"other"), data.len() - text.len() + 5));
+            let read = super::notes(&replaced).unwrap();
             assert_eq!((read.connection_id.as_str(), read.connected_at_ms, read.ip), ("c", 7, None));
         }
     }
@@ -112,6 +122,7 @@ mod tests {
             let data = Bytes::copy_from_slice(text);
             assert_eq!(app(&data), data);
             assert!(super::notes(&data).is_none());
+            assert_eq!(replace_app(&data, &Bytes::from_static(b"other")), "other");
         }
     }
 

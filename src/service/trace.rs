@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use vedfolnir_cluster::state::{Audit, Epoch, LogPosition, NodeId, PidHash, Record, SessionEnd, State};
+use vedfolnir_cluster::state::{Audit, Epoch, LogPosition, NodeId, PidHash, Record, SessionEnd, State, user_of_room};
 use vedfolnir_cluster::{NodeStatus, PeerStream};
 use vedfolnir_protocol::socket_io::args::event_name;
 
@@ -274,9 +274,14 @@ fn listed(position: LogPosition, record: &Record, up_to: LogPosition, exact: boo
         position,
         event: event_name(&record.payload.text).map_or_else(String::new, |name| shown(&name)),
         namespace: record.namespace.to_string(),
-        rooms: record.rooms.iter().map(|room| shown(room)).collect(),
+        rooms: record.rooms.iter().map(|room| target(room)).collect(),
         handed: if position <= up_to { Some(true) } else { exact.then_some(false) },
     }
+}
+
+/// A room that something is for; or whose it is.
+fn target(room: &str) -> String {
+    user_of_room(room).map_or_else(|| shown(room), |user| format!("(user {})", shown(user)))
 }
 
 fn shown(name: &str) -> String {

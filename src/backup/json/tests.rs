@@ -139,6 +139,10 @@ fn a_document_that_cannot_be_taken_as_a_whole_is_refused_with_the_place_and_the_
             changed(&format!("{connection}/rooms"), json!([""])),
             "connections.conn_456.rooms: the cluster would refuse it",
         ),
+        (
+            changed(&format!("{connection}/rooms"), json!(["\0user:ada"])),
+            "connections.conn_456.rooms: the cluster would refuse it",
+        ),
         (changed(&format!("{connection}/rooms"), json!("x")), "not in the layout"),
         (changed("/redis_sessions", json!({"session:1": {}})), "redis_sessions.session:1: its key does not begin"),
         (changed("/sessions", json!({"s": {"data": 1}})), "missing field `timestamp`"),
