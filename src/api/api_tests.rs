@@ -9,7 +9,7 @@ use axum::http::{HeaderMap, StatusCode};
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
-use vedfolnir_cluster::{Cluster, ClusterConfig};
+use vedfolnir_cluster::{Cluster, ClusterConfig, ReplicatedLimits};
 
 use super::*;
 use crate::app::relay;
@@ -41,8 +41,13 @@ fn unattached(tokens: ApiTokens) -> Door {
 }
 
 async fn door() -> Door {
+    door_that_keeps(ReplicatedLimits::default()).await
+}
+
+async fn door_that_keeps(limits: ReplicatedLimits) -> Door {
     let door = unattached(ApiTokens::default());
     let config = ClusterConfig::on_loopback(door.node.data_dir(), "127.0.0.1:0".parse().unwrap());
+    let config = ClusterConfig { limits, ..config };
     let (cluster, notices) = Cluster::start(config).await.unwrap();
     let guard = Arc::new(Guard::open());
     let service = Service::start(ServiceConfig::default(), guard, relay::app(), cluster.clone(), notices);
@@ -133,7 +138,12 @@ async fn each_refusal_says_what_is_wrong_and_with_which_field() {
         (json!({"event": "m", "namespace": "/nowhere"}), (404, "unknown-namespace", "namespace")),
         (json!({"event": "m", "namespace": 7}), (422, "invalid", "namespace")),
         (json!({"event": "m", "session": "nobody"}), (404, "unknown-session", "session")),
-        (json!({"event": "m", "user": "ada"}), (422, "invalid", "user")),
+        (json!({"event": "m", "users": ["ada"]}), (422, "invalid", "users")),
+        (json!({"event": "m", "user": ""}), (422, "invalid", "user")),
+        (json!({"event": "m", "user": "ada", "room": "a"}), (422, "invalid", "user")),
+        (json!({"event": "m", "room": "\u{0}user:ada"}), (422, "invalid", "room")),
+        (json!({"event": "m", "rooms": ["a", "\u{0}"]}), (422, "invalid", "rooms[1]")),
+        (json!({"event": "m", "except": ["\u{0}user:ada"]}), (422, "invalid", "except[0]")),
         (json!({"event": "m", "room": ""}), (422, "invalid", "room")),
         (json!({"event": "m", "room": long}), (422, "invalid", "room")),
         (json!({"event": "m", "room": "a", "rooms": ["b"]}), (422, "invalid", "rooms")),
@@ -228,4 +238,46 @@ async fn each_role_does_what_it_may_and_a_node_on_its_way_says_so() {
     let right = door.send("GET", "/api/v1/other", &[("authorization", "Bearer admin-0123456789abcdef")], "").await;
     assert_eq!(right.problem(), (429, "too-many-wrong-tokens", ""), "not even the right one is looked at");
     assert!(right.headers.contains_key("retry-after"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_history_that_is_gone_says_where_it_begins() {
+    use vedfolnir_cluster::state::{Command, PidHash, Register};
+    let limits = ReplicatedLimits { history_bytes_max: 4 << 20, ..ReplicatedLimits::default() };
+    let door = door_that_keeps(limits).await;
+    let parts = door.node.parts().unwrap();
+    let register = Register {
+        pid: PidHash([1; 16]),
+        sid: "S".into(),
+        namespace: "/".into(),
+        user: None,
+        data: bytes::Bytes::from_static(b"\xff"),
+    };
+    parts.cluster.propose(Command::Register(register)).unwrap().await.unwrap();
+    let get = async |path: &str| door.send("GET", path, &[], "").await;
+    let say = async |id: u64, bytes: usize| {
+        let body = json!({"room": "S", "event": "m", "args": [id, "x".repeat(bytes)]});
+        door.post("/api/v1/publish", &body).await.body["offset"].as_str().expect("an offset").to_owned()
+    };
+    let first = say(1, 0).await;
+    let second = say(2, 0).await;
+    let after_first = get(&format!("/api/v1/history?room=S&after={first}")).await;
+    assert_eq!(after_first.body["events"][0]["offset"], second);
+    assert_eq!((&after_first.body["next"], after_first.body["events"].as_array().unwrap().len()), (&Value::Null, 1));
+    // More than is retained.
+    say(3, 3 << 20).await;
+    say(4, 2 << 20).await;
+    let last = say(5, 1 << 20).await;
+    let gone = get(&format!("/api/v1/history?room=S&after={first}")).await;
+    assert_eq!(gone.problem(), (410, "history-gone", "after"));
+    let oldest = gone.body["oldest"].as_str().expect("from where on there is one");
+    let page = get(&format!("/api/v1/history?room=S&after={oldest}")).await;
+    assert_eq!(page.status, 200);
+    assert_eq!(page.body["events"].as_array().unwrap().len(), 1, "one alone may be larger than a page");
+    assert_eq!(page.body["next"], page.body["events"][0]["offset"]);
+    let end = get(&format!("/api/v1/history?room=S&after={last}")).await;
+    assert_eq!((end.status.as_u16(), &end.body["events"]), (200, &json!([])));
+    assert!(end.body["reached"].is_string());
+    let shown = get("/api/v1/sessions/S").await;
+    assert_eq!((&shown.body["data"], &shown.body["data_base64"]), (&Value::Null, &json!("/w==")));
 }

@@ -26,6 +26,20 @@ pub(super) async fn read_json(request: Request) -> Result<Bytes, Problem> {
     read(request, BODY_BYTES_MAX).await
 }
 
+/// A body that is a value of at most so many bytes, as it is; and whether it says that it is JSON. A web page of another site
+/// cannot send either without asking first.
+pub(super) async fn read_value(request: Request, bytes_max: usize) -> Result<(Bytes, bool), Problem> {
+    let is_json = match essence(request.headers()).to_ascii_lowercase().as_str() {
+        "application/json" => true,
+        "application/octet-stream" => false,
+        _ => {
+            let detail = "accepted: Content-Type: application/octet-stream, or application/json";
+            return Err(Problem::new(Type::NotJson, detail).about("Content-Type"));
+        }
+    };
+    Ok((read(request, bytes_max).await?, is_json))
+}
+
 /// A body of at most so many bytes.
 async fn read(request: Request, bytes_max: usize) -> Result<Bytes, Problem> {
     let body = Limited::new(request.into_body(), bytes_max).collect();
@@ -43,9 +57,13 @@ async fn read(request: Request, bytes_max: usize) -> Result<Bytes, Problem> {
 }
 
 fn is_json(headers: &HeaderMap) -> bool {
+    essence(headers).eq_ignore_ascii_case("application/json")
+}
+
+/// The type that a body says it is of, without parameters.
+fn essence(headers: &HeaderMap) -> &str {
     let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let essence = value.split(';').next().unwrap_or_default().trim();
-    essence.eq_ignore_ascii_case("application/json")
+    value.split(';').next().unwrap_or_default().trim()
 }
 
 /// The fields of an object that nobody has taken yet.

@@ -10,10 +10,16 @@
 
 mod body;
 pub mod client;
+mod history;
 mod keeper;
+mod presence;
 mod problem;
 mod publish;
+mod query;
+mod sessions;
 mod stats;
+mod store;
+mod target;
 
 use std::sync::Arc;
 
@@ -21,7 +27,7 @@ use axum::Router;
 use axum::extract::Request;
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
-use axum::routing::post;
+use axum::routing::{get, post};
 use tokio::sync::Semaphore;
 
 use crate::app::ServerHandle;
@@ -31,7 +37,8 @@ pub(crate) use body::Fields;
 pub use keeper::{Keeper, Role};
 pub(crate) use problem::Problem;
 use problem::Type;
-pub(crate) use publish::{Made, Publish, Reader, check_name, check_names};
+pub(crate) use publish::{Made, Publish, Reader};
+pub(crate) use target::{check_length, check_names};
 pub use stats::{ApiRoute, ApiStats, StatusClass};
 
 /// Requests that are served at once, each with a body in memory; who comes while there are so many is told to come back.
@@ -62,6 +69,16 @@ pub fn router(node: Arc<Node>, keeper: Arc<Keeper>) -> Router {
     Router::new()
         .route("/api/v1/publish", post(publish::one))
         .route("/api/v1/batch", post(publish::batch))
+        .route("/api/v1/sessions", get(sessions::list))
+        .route("/api/v1/sessions/join", post(sessions::join))
+        .route("/api/v1/sessions/leave", post(sessions::leave))
+        .route("/api/v1/sessions/disconnect", post(sessions::disconnect))
+        .route("/api/v1/sessions/{sid}", get(sessions::get).delete(sessions::end))
+        .route("/api/v1/presence", get(presence::count))
+        .route("/api/v1/presence/users", get(presence::users))
+        .route("/api/v1/history", get(history::read))
+        .route("/api/v1/store", get(store::list))
+        .route("/api/v1/store/{*key}", get(store::get).put(store::put).delete(store::delete))
         .method_not_allowed_fallback(other_method)
         .fallback(no_route)
         .layer(from_fn_with_state(api.clone(), keeper::judge))

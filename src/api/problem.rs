@@ -1,5 +1,7 @@
 //! Errors as `application/problem+json` (RFC 9457), with the `field` of the request that is wrong where it is one.
 
+use std::collections::BTreeMap;
+
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -21,6 +23,9 @@ pub(crate) enum Type {
     NotFound,
     UnknownNamespace,
     UnknownSession,
+    HistoryGone,
+    Conflict,
+    StoreFull,
     MethodNotAllowed,
     Timeout,
     TooLarge,
@@ -45,6 +50,9 @@ impl Type {
             Self::NotFound => ("not-found", StatusCode::NOT_FOUND, "There is no such thing"),
             Self::UnknownNamespace => ("unknown-namespace", StatusCode::NOT_FOUND, "There is no such namespace"),
             Self::UnknownSession => ("unknown-session", StatusCode::NOT_FOUND, "There is no such session"),
+            Self::HistoryGone => ("history-gone", StatusCode::GONE, "This is no longer retained"),
+            Self::Conflict => ("conflict", StatusCode::PRECONDITION_FAILED, "The entry is another one"),
+            Self::StoreFull => ("store-full", StatusCode::INSUFFICIENT_STORAGE, "The store is full"),
             Self::MethodNotAllowed => {
                 ("method-not-allowed", StatusCode::METHOD_NOT_ALLOWED, "There is no such method here")
             }
@@ -76,6 +84,8 @@ pub(crate) struct Problem {
     kind: Type,
     detail: String,
     field: Option<String>,
+    /// What a program needs to go on.
+    hint: Option<(&'static str, Option<String>)>,
     retry_after_seconds: Option<u64>,
 }
 
@@ -88,12 +98,14 @@ pub(crate) struct ProblemView<'a> {
     detail: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     field: Option<&'a str>,
+    #[serde(flatten)]
+    hint: BTreeMap<&'static str, Option<&'a str>>,
 }
 
 impl Problem {
     /// With what is wrong this time, for people.
     pub(crate) fn new(kind: Type, detail: impl Into<String>) -> Self {
-        Self { kind, detail: detail.into(), field: None, retry_after_seconds: None }
+        Self { kind, detail: detail.into(), field: None, hint: None, retry_after_seconds: None }
     }
 
     /// A field is not as it must be.
@@ -104,6 +116,11 @@ impl Problem {
     /// It is this field, or header, that is wrong.
     pub(crate) fn about(self, field: impl Into<String>) -> Self {
         Self { field: Some(field.into()), ..self }
+    }
+
+    /// With what a program needs to go on.
+    pub(super) fn with(self, name: &'static str, value: impl Into<Option<String>>) -> Self {
+        Self { hint: Some((name, value.into())), ..self }
     }
 
     /// The same in a part of the request.
@@ -141,6 +158,7 @@ impl Problem {
             status: status.as_u16(),
             detail: &self.detail,
             field: self.field.as_deref(),
+            hint: self.hint.iter().map(|(name, value)| (*name, value.as_deref())).collect(),
         }
     }
 }

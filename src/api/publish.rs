@@ -13,7 +13,8 @@ use vedfolnir_cluster::state::{ContentHash, limits};
 
 use super::Api;
 use super::body::{Fields, read_json};
-use super::problem::{Problem, ProblemView, Type};
+use super::problem::{Problem, ProblemView};
+use super::target::{Target, unknown_session};
 use crate::app::{CommittedOnce, EmitError, Emission, Emitter, EventPayload, Once, OnceEmission, ServerHandle};
 use crate::app::{IdempotencyKey, content_of};
 
@@ -239,50 +240,28 @@ impl Reader {
     }
 
     pub(crate) async fn publish(&mut self, mut fields: Fields, under: Option<Under>) -> Result<Publish, Problem> {
-        let namespace = fields.optional::<String>("namespace")?.unwrap_or_else(|| self.namespace.clone());
-        let room = fields.optional::<Arc<str>>("room")?;
-        let rooms = fields.optional::<Vec<Arc<str>>>("rooms")?;
-        let session = fields.optional::<Arc<str>>("session")?;
-        let except = fields.optional::<Vec<Arc<str>>>("except")?.unwrap_or_default();
+        let target = Target::read(&mut fields, &self.namespace)?;
         let event: String = fields.required("event")?;
         let args = fields.optional::<Vec<Box<RawValue>>>("args")?.unwrap_or_default();
         let is_volatile = fields.optional::<bool>("volatile")?.unwrap_or_default();
         fields.end()?;
 
-        let named = [("room", room.is_some()), ("rooms", rooms.is_some()), ("session", session.is_some())];
-        let mut named = named.into_iter().filter_map(|(name, is_there)| is_there.then_some(name));
-        if let (Some(first), Some(second)) = (named.next(), named.next()) {
-            let detail = format!("{first:?} and {second:?}: accepted is one of room, rooms and session, or none");
-            return Err(Problem::invalid(second, detail));
-        }
-        let Some(mut emitter) = self.server.of(&namespace) else {
-            let detail = format!("the application has no namespace {namespace:?}");
-            return Err(Problem::new(Type::UnknownNamespace, detail).about("namespace"));
-        };
         if is_volatile && under.is_some() {
             let detail =
                 format!("nothing is kept of a volatile event, its key neither: leave out {IDEMPOTENCY_KEY} or this");
             return Err(Problem::invalid("volatile", detail));
         }
+        let emitter = target.emitter(&self.server, limits::ROOMS_PER_RECORD_MAX)?;
         let payload = payload(&event, &args)?;
-        check_names("rooms", rooms.as_deref())?;
-        check_names("except", Some(&except))?;
-        if let Some(room) = room {
-            check_name("room", &room)?;
-            emitter = emitter.to(room);
-        }
-        if let Some(sid) = session {
-            let known = under.map(|under| emitter.clone().once_under(under.key, under.content));
-            self.check_session(&namespace, &sid, || known.as_ref().is_some_and(Once::is_repetition)).await?;
-            emitter = emitter.to(sid);
-        }
-        emitter = rooms.unwrap_or_default().into_iter().fold(emitter, Emitter::to);
-        emitter = except.into_iter().fold(emitter, Emitter::except);
         let to = match under {
             Some(Under { key, content }) => To::Once(emitter.once_under(key, content)),
             None if is_volatile => To::Volatile(emitter),
             None => To::Durable(emitter),
         };
+        if let Some(sid) = &target.session {
+            let is_repetition = || matches!(&to, To::Once(once) if once.is_repetition());
+            self.check_session(&target.namespace, sid, is_repetition).await?;
+        }
         Ok(Publish { to, payload })
     }
 
@@ -294,7 +273,6 @@ impl Reader {
         sid: &Arc<str>,
         is_repetition: impl Fn() -> bool,
     ) -> Result<(), Problem> {
-        check_name("session", sid)?;
         let look = || self.server.session(namespace, Arc::clone(sid));
         let mut found = look().await?;
         if found.is_none() && !self.is_fresh {
@@ -302,8 +280,7 @@ impl Reader {
             self.is_fresh = true;
         }
         if found.is_none() && !is_repetition() {
-            let detail = format!("namespace {namespace:?} has no session {sid:?}: it never had, or it is over");
-            return Err(Problem::new(Type::UnknownSession, detail).about("session"));
+            return Err(unknown_session(namespace, sid));
         }
         Ok(())
     }
@@ -315,25 +292,4 @@ fn payload(event: &str, args: &[Box<RawValue>]) -> Result<EventPayload, Problem>
         let is_name = EventPayload::new::<()>(event, &[]).is_err();
         Problem::invalid(if is_name { "event" } else { "args" }, error.to_string())
     })
-}
-
-pub(crate) fn check_names(field: &str, names: Option<&[Arc<str>]>) -> Result<(), Problem> {
-    let Some(names) = names else { return Ok(()) };
-    // Without any room an event is for the whole namespace: whoever lists rooms does not mean that.
-    if field == "rooms" && names.is_empty() {
-        return Err(Problem::invalid(field, "no room; leave the field out to reach the whole namespace"));
-    }
-    if names.len() > limits::ROOMS_PER_RECORD_MAX {
-        let detail = format!("{} names; accepted: at most {}", names.len(), limits::ROOMS_PER_RECORD_MAX);
-        return Err(Problem::invalid(field, detail));
-    }
-    names.iter().enumerate().try_for_each(|(index, name)| check_name(&format!("{field}[{index}]"), name))
-}
-
-pub(crate) fn check_name(field: &str, name: &str) -> Result<(), Problem> {
-    if name.is_empty() || name.len() > limits::NAME_BYTES_MAX {
-        let detail = format!("a name of {} bytes; accepted: 1 to {} bytes", name.len(), limits::NAME_BYTES_MAX);
-        return Err(Problem::invalid(field, detail));
-    }
-    Ok(())
 }

@@ -19,13 +19,32 @@ pub enum ApiRoute {
     Publish,
     /// `/api/v1/batch`.
     Batch,
+    /// `/api/v1/sessions` and those below it: listed, looked at, ended.
+    Sessions,
+    /// `/api/v1/sessions/join`, `leave` and `disconnect`.
+    SessionsChange,
+    /// `/api/v1/presence` and `/api/v1/presence/users`.
+    Presence,
+    /// `/api/v1/history`.
+    History,
+    /// `/api/v1/store` and its entries.
+    Store,
     /// None that there is.
     Other,
 }
 
 impl ApiRoute {
     /// Every route.
-    pub const ALL: [Self; 3] = [Self::Publish, Self::Batch, Self::Other];
+    pub const ALL: [Self; 8] = [
+        Self::Publish,
+        Self::Batch,
+        Self::Sessions,
+        Self::SessionsChange,
+        Self::Presence,
+        Self::History,
+        Self::Store,
+        Self::Other,
+    ];
 
     /// As a label.
     #[must_use]
@@ -33,6 +52,11 @@ impl ApiRoute {
         match self {
             Self::Publish => "publish",
             Self::Batch => "batch",
+            Self::Sessions => "sessions",
+            Self::SessionsChange => "sessions_change",
+            Self::Presence => "presence",
+            Self::History => "history",
+            Self::Store => "store",
             Self::Other => "other",
         }
     }
@@ -43,6 +67,13 @@ impl ApiRoute {
         match path {
             "/api/v1/publish" => Self::Publish,
             "/api/v1/batch" => Self::Batch,
+            "/api/v1/sessions/join" | "/api/v1/sessions/leave" | "/api/v1/sessions/disconnect" => Self::SessionsChange,
+            "/api/v1/presence" | "/api/v1/presence/users" => Self::Presence,
+            "/api/v1/history" => Self::History,
+            "/api/v1/sessions" => Self::Sessions,
+            "/api/v1/store" => Self::Store,
+            _ if path.starts_with("/api/v1/sessions/") => Self::Sessions,
+            _ if path.starts_with("/api/v1/store/") => Self::Store,
             _ => Self::Other,
         }
     }

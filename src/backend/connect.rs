@@ -6,10 +6,11 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use vedfolnir_cluster::state::limits;
+use vedfolnir_cluster::state::limits;
 
 use super::ConnectFailure;
 use super::hook::{Failure, Hook};
-use crate::api::{Problem, check_name, check_names};
+use crate::api::{Problem, check_length, check_names};
 use crate::app::{ConnectAccept, ConnectRefusal, Handshake};
 
 /// Bytes of the data that a session is committed with: what the node adds has room beside it.
@@ -99,10 +100,10 @@ impl ConnectHook {
         let data = fields.optional::<Box<RawValue>>("data")?;
         fields.end()?;
         if let Some(user) = &user {
-            check_name("user", user)?;
+            check_length("user", user)?;
         }
         if !rooms.is_empty() {
-            check_names("rooms", Some(&rooms))?;
+            check_names("rooms", &rooms, limits::ROOMS_PER_RECORD_MAX)?;
         }
         if let Some(data) = data.as_ref().filter(|data| data.get().len() > DATA_BYTES_MAX) {
             let detail = format!("{} bytes; accepted: at most {DATA_BYTES_MAX}", data.get().len());

@@ -7,6 +7,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use futures_util::future::join_all;
 use serde::Serialize;
 use serde_json::value::RawValue;
+use vedfolnir_cluster::state::limits;
 use tokio::sync::oneshot;
 
 use super::hook::{Failure, Hook};
@@ -124,7 +125,7 @@ impl Answer {
         }
         for (field, names) in [("join", &join), ("leave", &leave)] {
             if !names.is_empty() {
-                check_names(field, Some(names))?;
+                check_names(field, names, limits::ROOMS_PER_RECORD_MAX)?;
             }
         }
         if emit.len() > EMITS_MAX {
