@@ -16,6 +16,8 @@ atEnd(closeClients);
 
 const SECRET = 'planted-secret-0123456789-abcdefghij';
 const TOKENS = { admin: 'planted-api-admin-0123456789', publish: 'planted-api-publish-0123456789', read: 'planted-api-read-0123456789' };
+/** The format from which on sessions can be managed, and users reached. */
+const MANAGED = 4;
 const issuer = Key.secret(SECRET);
 const pids = new Set();
 const answers = [];
@@ -52,8 +54,9 @@ const linearizable = (path) => `${path}${path.includes('?') ? '&' : '?'}consiste
 const got = (client) => client.messages.map(({ message }) => message.id);
 const arrived = (client, id) => until(`${client.name} has ${id}`, () => got(client).includes(id), { every: 5 });
 
-before(async () => {
-  cluster = await Cluster.plan(3, {
+/** Three nodes, not started. */
+async function planned() {
+  const nodes = await Cluster.plan(3, {
     options: TELLING,
     env: {
       WEBSOCKET_AUTH_JWT_SECRET: SECRET,
@@ -62,12 +65,17 @@ before(async () => {
       WEBSOCKET_API_READ_TOKEN: TOKENS.read,
     },
   });
-  for (const node of cluster.nodes) {
+  for (const node of nodes.nodes) {
     const port = await freePort();
     node.apiUrl = `http://127.0.0.1:${port}`;
     node.args.push('--api-addr', `127.0.0.1:${port}`);
-    node.spawn();
   }
+  return nodes;
+}
+
+before(async () => {
+  cluster = await planned();
+  for (const node of cluster.nodes) node.spawn();
   await cluster.ready();
   // Until the cluster writes the newest format, which it does by itself once all nodes are there.
   await until('sessions can be managed', async () =>
@@ -173,6 +181,31 @@ describe('ends', () => {
     for (const method of ['DELETE', 'GET']) {
       const gone = await call(cluster.nodes[1], `sessions/${stays.connects[0].id}`, { method });
       assert.deepEqual([gone.status, gone.json.type, gone.json.field], [404, 'urn:vedfolnir:problem:unknown-session', 'session']);
+    }
+  });
+
+  test('clients that are disconnected the moment they are there, amid what is said to them, are told so, too', async () => {
+    const room = unique('busy');
+    const clients = [];
+    for (let round = 0; round < 3; round += 1) {
+      const batch = await Promise.all(Array.from({ length: 20 }, async (_, index) => {
+        const transports = index % 4 === 0 ? ['polling'] : ['websocket'];
+        const client = await enter(`${room} ${round} ${index}`, cluster.urls[index % 3], { transports });
+        const asked = cluster.nodes[(index + 1) % 3];
+        const publishes = Array.from({ length: 50 }, (_, id) => ({ session: client.id, event: 'm', args: [{ id }] }));
+        const [ended] = await Promise.all([
+          change(asked, 'disconnect', { user: `${room} ${round} ${index}` }),
+          post(cluster.nodes[index % 3], 'batch', { publishes }),
+        ]);
+        assert.equal(ended, 1);
+        return client;
+      }));
+      clients.push(...batch);
+    }
+    for (const client of clients) {
+      assert.equal((await client.disconnected()).reason, 'io server disconnect', client.name);
+      assert.deepEqual([client.connects.length, client.socket.active], [1, false], client.name);
+      assert.deepEqual(got(client), got(client).map((_, index) => index), 'a beginning of what was said, without a gap');
     }
   });
 });
@@ -351,5 +384,45 @@ describe('what is refused, told and counted', () => {
     pids.delete(undefined);
     assert.ok(pids.size > 5);
     for (const pid of pids) assert.ok(!answers.some((text) => text.includes(pid)), 'a secret in an answer');
+  });
+});
+
+describe('an upgrade', () => {
+  test('while a node of an older release is a member it is refused by name, and then reaches clients that were there before', async () => {
+    const mixed = await planned();
+    atEnd(() => mixed.stop());
+    const [newer, , older] = mixed.nodes;
+    older.args.push('--format-version', String(MANAGED - 1));
+    for (const node of mixed.nodes) node.spawn();
+    await mixed.ready();
+    const client = await enter('from before', newer.url);
+    const target = { user: 'from before' };
+    for (const [path, body] of [
+      ['publish', { ...target, event: 'm' }],
+      ['publish', { ...target, event: 'm', volatile: true }],
+      ['sessions/disconnect', { room: client.id }],
+      ['sessions/join', { session: client.id, enter: ['r'] }],
+    ]) {
+      const { status, json } = await post(newer, path, body);
+      assert.deepEqual([status, json.type], [503, 'urn:vedfolnir:problem:old-format'], path);
+    }
+    assert.equal((await newer.status()).format, MANAGED - 1);
+    await older.kill('SIGTERM');
+    older.args.splice(older.args.indexOf('--format-version'), 2);
+    await older.restart();
+    // Each is committed; those from the client's entry into its user's room on come, without gaps.
+    let id = 0;
+    await until('the client is reached', async () => {
+      const { status } = await post(older, 'publish', { ...target, event: 'm', args: [{ id }] });
+      if (status === 200) id += 1;
+      return client.messages.length > 0;
+    });
+    await say(older, target, 'last');
+    await arrived(client, 'last');
+    const [first] = got(client);
+    assert.deepEqual(got(client), [...Array.from({ length: id - first }, (_, index) => first + index), 'last']);
+    assert.equal(client.connects.length, 1, 'it never had to come back for it');
+    assert.equal((await post(older, 'sessions/disconnect', target)).json.sessions, 1);
+    assert.equal((await client.disconnected()).reason, 'io server disconnect');
   });
 });
