@@ -36,7 +36,6 @@ pub(crate) enum Type {
     OldFormat,
     NotReady,
     KeyReused,
-    OldFormat,
 }
 
 impl Type {
@@ -70,9 +69,6 @@ impl Type {
                 ("old-format", StatusCode::SERVICE_UNAVAILABLE, "Not all nodes of the cluster are upgraded")
             }
             Self::NotReady => ("not-ready", StatusCode::SERVICE_UNAVAILABLE, "The node does not serve yet"),
-            Self::OldFormat => {
-                ("old-format", StatusCode::SERVICE_UNAVAILABLE, "Not all nodes of the cluster are upgraded")
-            }
             Self::KeyReused => ("idempotency-key-reused", StatusCode::CONFLICT, "The key is that of another request"),
         }
     }
@@ -184,7 +180,6 @@ impl From<EmitError> for Problem {
         let detail = error.to_string();
         match error {
             EmitError::BadRequest(_) | EmitError::LimitExceeded => Self::new(Type::Invalid, detail),
-            EmitError::OldFormat => Self::new(Type::OldFormat, detail),
             EmitError::Forbidden => Self::new(Type::Forbidden, detail),
             EmitError::KeyReused => Self::new(Type::KeyReused, detail).about(IDEMPOTENCY_KEY),
             EmitError::OldFormat => Self::new(Type::OldFormat, detail).retry_after(1),

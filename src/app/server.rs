@@ -93,8 +93,10 @@ impl ServerHandle {
     /// such namespace. Whether there is such a client shows once something is done with it.
     #[must_use]
     pub fn remote(&self, namespace: &str, sid: impl Into<Arc<str>>) -> Option<RemoteSocket> {
-        let namespace = Arc::clone(self.service.app.namespace(namespace)?.shared_name());
-        Some(RemoteSocket::new(&self.service, namespace, sid.into()))
+        if !self.service.app.has(namespace) {
+            return None;
+        }
+        Some(RemoteSocket::new(&self.service, namespace.into(), sid.into()))
     }
 
     /// Who is in a namespace; narrow it with [`Presence::to`].

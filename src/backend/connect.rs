@@ -6,7 +6,6 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use vedfolnir_cluster::state::limits;
-use vedfolnir_cluster::state::limits;
 
 use super::ConnectFailure;
 use super::hook::{Failure, Hook};

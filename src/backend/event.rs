@@ -90,6 +90,7 @@ impl EventHook {
 
     async fn ask(&self, socket: &Socket, args: &Args) -> Result<Answer, Failure> {
         let id = self.hook.id();
+        let data = socket.data();
         let question = Question {
             version: 1,
             r#type: "event",
@@ -98,7 +99,7 @@ impl EventHook {
             sid: socket.sid(),
             user: socket.user(),
             // Sessions that were begun by another application may have something else.
-            data: serde_json::from_slice(socket.data()).ok(),
+            data: serde_json::from_slice(&data).ok(),
             event: &args.event(),
             args: args.arguments(),
             attachments: args.attachments().iter().map(|attachment| BASE64.encode(attachment)).collect(),
