@@ -22,7 +22,8 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 use vedfolnir_state::{
-    Change, Command, Format, Incarnation, Manage, Origin, Outcome, Proposal, PublishOnce, Response, Whom, encode_proposal,
+    Change, Command, Format, Incarnation, Manage, Origin, Outcome, Proposal, PublishOnce, Response, Whom,
+    encode_proposal,
 };
 
 use crate::handle::{ProposeError, Ticket};

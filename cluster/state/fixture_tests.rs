@@ -10,9 +10,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::{
-    Command, Configuration, Format, Incarnation, KeyHash, KvDelete, KvExpected, KvPut, LogPosition, NodeInfo, Offset,
-    Origin, Outcome, Payload, PidHash, Proposal, Publish, Record, Register, Response, Restoration, Resume, SidKey,
-    State, TokenHash, TraceContext, decode_proposal, encode_proposal,
+    Change, Command, Configuration, ContentHash, Format, Incarnation, KeyHash, KvDelete, KvExpected, KvPut,
+    LogPosition, Manage, MemberCursor, NodeInfo, Offset, OnceKey, Origin, Outcome, Payload, PidHash, Proposal, Publish,
+    PublishOnce, Record, Register, Response, Restoration, Resume, SidKey, State, TokenHash, TraceContext, Whom,
+    decode_proposal, encode_proposal,
 };
 
 const A: Incarnation = Incarnation { node: 0x0a, generation: 1 };
@@ -164,6 +165,31 @@ fn history(format: Format) -> Vec<(&'static str, Proposal)> {
         let record = record(&["room"], &[], "[\"m\",5]", &[]);
         // From here on the state says when a session was last active.
         history.push(("publish_noted", of(B, 4, vec![say(Some((pid(1), 2)), record)])));
+        // And sessions that began before are in the rooms of their users after a tick.
+        history.push(("tick_adopts", system(Command::Tick { elapsed_ms: 1_000 })));
+        let manage = |whom, change| Command::Manage(Manage { namespace: "/".into(), whom, change });
+        let members = |rooms: &[&str], except: &[&str]| Whom::Members {
+            rooms: rooms.iter().map(|room| Arc::from(*room)).collect(),
+            except: except.iter().map(|room| Arc::from(*room)).collect(),
+            after: Some(MemberCursor::from_bytes([0; 16])),
+        };
+        let changes = vec![
+            manage(members(&["room", "other"], &["muted"]), Change::Join(vec!["räume:ü".into(), "third".into()])),
+            manage(members(&[], &[]), Change::Leave(vec!["third".into()])),
+            manage(Whom::Session("sid-three".into()), Change::Disconnect),
+        ];
+        history.push(("manage", of(B, 5, changes)));
+        history.push(("register_user", of(B, 8, vec![register(4, "sid-four", Some("bob"))])));
+        history.push((
+            "publish_user",
+            of(B, 9, vec![say(None, self::record(&["\0user:bob"], &["\0user:ada"], "[\"m\",6]", &[]))]),
+        ));
+        let once = |key| {
+            let publish = Publish { from: None, record: self::record(&["room"], &[], "[\"m\",7]", &[]), trace: None };
+            Command::PublishOnce(PublishOnce { publish, key: OnceKey([key; 16]), content: ContentHash([7; 16]) })
+        };
+        // The second of them is a repetition.
+        history.push(("publish_once", of(B, 10, vec![once(1), once(1), once(2)])));
     }
     history
 }

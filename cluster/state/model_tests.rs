@@ -9,8 +9,8 @@ use proptest::prelude::*;
 
 use crate::{
     Change, Command, Configuration, ContentHash, Effect, Format, Incarnation, LogPosition, Manage, NodeInfo, Offset,
-    OnceKey, Origin, Payload, PidHash, Proposal, Publish, PublishOnce, Record, Refusal, Register, Response, Resume, State,
-    Whom, encode_proposal, user_room,
+    OnceKey, Origin, Payload, PidHash, Proposal, Publish, PublishOnce, Record, Refusal, Register, Response, Resume,
+    State, Whom, encode_proposal, user_room,
 };
 
 const LIFE: Incarnation = Incarnation { node: 1, generation: 1 };

@@ -38,8 +38,8 @@ pub use keeper::{Keeper, Role};
 pub(crate) use problem::Problem;
 use problem::Type;
 pub(crate) use publish::{Made, Publish, Reader};
-pub(crate) use target::{check_length, check_names};
 pub use stats::{ApiRoute, ApiStats, StatusClass};
+pub(crate) use target::{check_length, check_names};
 
 /// Requests that are served at once, each with a body in memory; who comes while there are so many is told to come back.
 const REQUESTS_AT_ONCE_MAX: usize = 256;

@@ -15,7 +15,7 @@ use super::Api;
 use super::body::{Fields, read_json};
 use super::problem::{Problem, ProblemView};
 use super::target::{Target, unknown_session};
-use crate::app::{CommittedOnce, EmitError, Emission, Emitter, EventPayload, Once, OnceEmission, ServerHandle};
+use crate::app::{CommittedOnce, Emission, EmitError, Emitter, EventPayload, Once, OnceEmission, ServerHandle};
 use crate::app::{IdempotencyKey, content_of};
 
 /// Publishes in one batch.

@@ -354,10 +354,7 @@ impl Volatile {
     ///
     /// # Errors
     /// As of [`Volatile::emit_payload`].
-    pub(crate) fn addressed(
-        mut self,
-        payload: EventPayload,
-    ) -> Result<(Arc<service::Inner>, Arc<Record>), EmitError> {
+    pub(crate) fn addressed(mut self, payload: EventPayload) -> Result<(Arc<service::Inner>, Arc<Record>), EmitError> {
         if let Some(error) = self.emitter.unfit.take() {
             return Err(error);
         }

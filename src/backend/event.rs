@@ -7,8 +7,8 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use futures_util::future::join_all;
 use serde::Serialize;
 use serde_json::value::RawValue;
-use vedfolnir_cluster::state::limits;
 use tokio::sync::oneshot;
+use vedfolnir_cluster::state::limits;
 
 use super::hook::{Failure, Hook};
 use super::queues::Queues;
