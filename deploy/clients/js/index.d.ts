@@ -47,7 +47,7 @@ export interface Batch {
   /** None of them has an error. */
   ok: boolean;
   replayed: boolean;
-  idempotencyKey: string;
+  idempotencyKey?: string;
 }
 
 export interface Presence {
@@ -108,7 +108,7 @@ export class Client {
   readonly sessions: Sessions;
   /** Resolves once it is committed on a majority, exactly once however often it was tried. Volatile ones are not tried again once they may have arrived. */
   publish(publish: Publish, options?: CallOptions): Promise<Published>;
-  /** 1 to 1000 publishes, committed in their order; one that is wrong does not keep the others back. Volatile ones may come again when others are tried again. */
+  /** 1 to 1000 publishes, committed in their order; one that is wrong does not keep the others back. With volatile ones in it, it has no key and is not tried again once it may have been made. */
   batch(publishes: readonly Publish[], options?: CallOptions): Promise<Batch>;
   presence(options?: Omit<ReadOptions, 'pageSize'>): Promise<Presence>;
   users(options?: ReadOptions): AsyncGenerator<UserPresence>;

@@ -110,7 +110,7 @@ export class Backend {
     const handler = this.#handlers.get(`${context.namespace}\0connect`);
     if (!handler) return {};
     try {
-      if ((await handler(context, auth)) === false) throw new Refuse('refused');
+      if ((await handler(context, auth)) === false) throw new Refuse('Connection rejected by server');
     } catch (error) {
       if (!(error instanceof Refuse)) throw error;
       return { refuse: { message: error.message, ...(error.data !== undefined && { data: error.data }) } };

@@ -44,7 +44,13 @@ export class Client {
     return { offset: (answer.body.length > 0 && json(answer).offset) || null, replayed: replayed(answer) };
   }
 
-  async batch(publishes, { idempotencyKey = newIdempotencyKey(), timeoutMs = this.#transport.timeoutMs } = {}) {
+  async batch(publishes, { idempotencyKey: given, timeoutMs = this.#transport.timeoutMs } = {}) {
+    if (publishes.some(({ volatile }) => volatile)) {
+      // Nothing is kept of a volatile publish, no key either: such a batch is made once, or nobody knows.
+      if (given !== undefined) throw new TypeError('a batch with volatile publishes cannot have an idempotency key');
+      return batchOf(await post(this.#transport, '/batch', { publishes }, { repeatable: false, timeoutMs }));
+    }
+    const idempotencyKey = given ?? newIdempotencyKey();
     const deadline = performance.now() + timeoutMs;
     let answer = null;
     for (let failures = 1; ; failures += 1) {

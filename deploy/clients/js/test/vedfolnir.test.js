@@ -203,6 +203,20 @@ test('what no majority answered in a batch is tried again under the same key', a
   assert.deepEqual(new Set(never.asked.map(({ headers }) => headers['idempotency-key'])), new Set([given.idempotencyKey]));
 });
 
+test('a batch with volatile ones has no key, and is made once', async (t) => {
+  const volatile = [{ event: 'm', volatile: true }, { event: 'm' }];
+  const server = await node(t, ok({ results: [{ status: 202 }, { status: 503 }] }));
+  const by = client(t, server.url);
+  const { items, idempotencyKey } = await by.batch(volatile);
+  assert.deepEqual([items.map(({ status }) => status), idempotencyKey], [[202, 503], undefined]);
+  assert.equal(server.asked[0].headers['idempotency-key'], undefined);
+  await assert.rejects(by.batch(volatile, { idempotencyKey: 'k' }), TypeError);
+  assert.equal(server.asked.length, 1);
+  const dying = await node(t, null);
+  await assert.rejects(client(t, dying.url).batch(volatile), UnavailableError);
+  assert.equal(dying.asked.length, 1);
+});
+
 test('connections are kept, and one that was closed while idle is no failure', async (t) => {
   const server = await node(t, ok({ offset: 'A' }), null, ok({ offset: 'B' }));
   const by = client(t, server.url, { timeoutMs: 5_000 });

@@ -255,6 +255,18 @@ class Retries(unittest.TestCase):
             self.assertEqual(batch[2].error.status if batch[2].error else None, 503)
             self.assertEqual({asked["headers"]["idempotency-key"] for asked in node.asked}, {batch.idempotency_key})
 
+    def test_a_batch_with_volatile_ones_has_no_key_and_is_made_once(self) -> None:
+        volatile = [{"event": "m", "volatile": True}, {"event": "m"}]
+        with Node(ok({"results": [{"status": 202}, {"status": 503}]})) as node, Client(node.url) as client:
+            batch = client.batch(volatile)
+            self.assertEqual(([item.status for item in batch], batch.idempotency_key), ([202, 503], None))
+            self.assertNotIn("idempotency-key", node.asked[0]["headers"])
+            self.assertEqual(len(node.asked), 1)
+            self.assertRaises(ValueError, client.batch, volatile, idempotency_key="k")
+        with Node(None) as node, Client(node.url) as client:
+            self.assertRaises(UNAVAILABLE, client.batch, volatile)
+            self.assertEqual(len(node.asked), 1)
+
     def test_connections_are_kept_and_one_that_was_closed_while_idle_is_no_failure(self) -> None:
         with Node(ok({"offset": "A"}), None, ok({"offset": "B"})) as node, Client(node.url, timeout=5) as client:
             for _ in range(3):

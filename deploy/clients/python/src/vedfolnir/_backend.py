@@ -148,7 +148,7 @@ class Backend:
             return {}
         try:
             if handler(context, auth) is False:
-                raise Refuse("refused")
+                raise Refuse("Connection rejected by server")
         except Refuse as refused:
             refusal: dict[str, Any] = {"message": refused.message}
             if refused.data is not None:

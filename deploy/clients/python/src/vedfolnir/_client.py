@@ -53,7 +53,7 @@ class Batch:
 
     items: tuple[BatchItem, ...]
     replayed: bool = False
-    idempotency_key: str = ""
+    idempotency_key: str | None = None
     """To try again what was not committed: ``client.batch(the_same, idempotency_key=batch.idempotency_key)``."""
 
     @property
@@ -199,9 +199,15 @@ class Client:
         """1 to 1000 publishes, each as in the HTTP API: ``{"room": "a", "event": "m", "args": [1]}``; committed in their order.
 
         One that is wrong does not keep the others back: look at ``ok``, or call ``raise_for_errors()``. What no majority
-        has answered is tried again until the time is over, exactly once each; volatile ones may then come again.
+        has answered is tried again until the time is over, exactly once each. A batch that has volatile ones in it has no
+        key: nothing of it is tried again once it may have been made.
         """
         body = {"publishes": [dict(publish) for publish in publishes]}
+        if any(publish.get("volatile") for publish in body["publishes"]):
+            # Nothing is kept of a volatile publish, no key either: such a batch is made once, or nobody knows.
+            if idempotency_key is not None:
+                raise ValueError("a batch with volatile publishes cannot have an idempotency key")
+            return _batch(self._post("/batch", body, None, False, timeout), None)
         key = idempotency_key or new_idempotency_key()
         deadline = time.monotonic() + (self._transport.timeout if timeout is None else timeout)
         answer = self._post("/batch", body, key, True, timeout)
@@ -219,7 +225,7 @@ class Client:
             except UnavailableError:
                 # What is known of its publishes is worth more than that nobody knows more.
                 break
-        return Batch(tuple(map(_batch_item, answer.json()["results"])), _is_replayed(answer), key)
+        return _batch(answer, key)
 
     def presence(self, *, namespace: str = "/", room: str | None = None, linearizable: bool = False) -> Presence:
         """How many sessions and users are in a room, or in the namespace."""
@@ -372,6 +378,10 @@ def publish_body(
     if volatile:
         body["volatile"] = True
     return body
+
+
+def _batch(answer: Answer, key: str | None) -> Batch:
+    return Batch(tuple(map(_batch_item, answer.json()["results"])), _is_replayed(answer), key)
 
 
 def _batch_item(result: Mapping[str, Any]) -> BatchItem:
