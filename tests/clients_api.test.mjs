@@ -20,7 +20,11 @@ atEnd(closeClients);
 
 const HERE = path.dirname(fileURLToPath(import.meta.url));
 const PACKAGES = path.join(HERE, '../deploy/clients');
-const PYTHON = { ...process.env, PYTHONPATH: path.join(PACKAGES, 'python/src'), PYTHONDONTWRITEBYTECODE: '1' };
+const PYTHON = {
+  ...process.env,
+  PYTHONPATH: `${path.join(PACKAGES, 'python/src')}:${process.env.VEDFOLNIR_PYTHONPATH}`,
+  PYTHONDONTWRITEBYTECODE: '1',
+};
 
 test("the packages' own tests pass", async () => {
   const run = promisify(execFile);

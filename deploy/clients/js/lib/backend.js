@@ -1,4 +1,4 @@
-// Handlers for what the backend proxy and webhooks call: one function from a request to an answer, for any framework.
+// Handlers for what Vedfolnir calls back (docs/backend.md): one function from a request to an answer, for any framework.
 
 import { SignatureError } from './errors.js';
 import { verify } from './webhooks.js';
@@ -48,6 +48,14 @@ export class Context {
       ...(disconnect && { disconnect }),
     };
   }
+}
+
+/** Arguments with the attachments, which came in base64, where their placeholders are. */
+function withBytes(value, attachments) {
+  if (attachments.length === 0 || value === null || typeof value !== 'object') return value;
+  if (Array.isArray(value)) return value.map((item) => withBytes(item, attachments));
+  if (value._placeholder === true) return Buffer.from(attachments[value.num], 'base64');
+  return Object.fromEntries(Object.entries(value).map(([name, item]) => [name, withBytes(item, attachments)]));
 }
 
 export class Backend {
@@ -101,7 +109,9 @@ export class Backend {
 
   async #called(call) {
     if (call.type === 'connect') return this.#connect(new Context(call), call.auth);
-    if (call.type === 'event') return this.#event(new Context(call), call.event, call.args ?? []);
+    if (call.type === 'event') {
+      return this.#event(new Context(call), call.event, withBytes(call.args ?? [], call.attachments ?? []));
+    }
     await this.#webhooks.get(call.type)?.(call);
     return {};
   }

@@ -103,6 +103,7 @@ test('handlers answer calls', async () => {
       context.leave('idle');
       return [job, count];
     })
+    .on('sizes', (context, one, more) => [one.length, more.a[0].length])
     .on('quiet', () => {})
     .on('bye', (context) => context.disconnect())
     .on('fails', () => {

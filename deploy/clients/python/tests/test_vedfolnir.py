@@ -143,6 +143,7 @@ class Vectors(unittest.TestCase):
             context.leave("idle")
             return job, count
 
+        backend.on("sizes", namespace="/user")(lambda context, one, more: (len(one), len(more["a"][0])))
         backend.on("quiet", namespace="/user")(lambda context: None)
         backend.on("bye", namespace="/user")(lambda context: context.disconnect())
         backend.on("fails", namespace="/user")(lambda context: 1 / 0)

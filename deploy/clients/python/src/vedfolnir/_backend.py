@@ -1,7 +1,8 @@
-"""Handlers for what the backend proxy and webhooks call: one function from a request to an answer, for any framework."""
+"""Handlers for what Vedfolnir calls back (docs/backend.md): one function from a request to an answer, for any framework."""
 
 from __future__ import annotations
 
+import base64
 import json
 import logging
 from collections.abc import Iterable, Mapping, Sequence
@@ -41,7 +42,7 @@ class Context:
         self.data: Any = call.get("data")
         """What the connect handler set for the session."""
         self.headers: Mapping[str, str] = call.get("headers") or {}
-        """Of the client's handshake, in connect handlers; names in lower case."""
+        """Of the client's first request, in connect handlers, as far as nodes keep them (``cookie``, ``authorization``, …)."""
         self.address: str | None = call.get("address")
         self.resuming: bool = bool(call.get("resuming"))
         self._rooms: list[str] = []
@@ -136,7 +137,8 @@ class Backend:
         if kind == "connect":
             return self._connect(Context(call), call.get("auth"))
         if kind == "event":
-            return self._event(Context(call), str(call.get("event")), call.get("args") or [])
+            args = _with_bytes(call.get("args") or [], call.get("attachments") or [])
+            return self._event(Context(call), str(call.get("event")), args)
         handler = self._webhooks.get(str(kind))
         if handler is not None:
             handler(call)
@@ -171,6 +173,19 @@ class Backend:
             leave=context._left or None,
             disconnect=context._ends or None,
         )
+
+
+def _with_bytes(value: Any, attachments: Sequence[str]) -> Any:
+    """Arguments with the attachments, which came in base64, where their placeholders are."""
+    if not attachments:
+        return value
+    if isinstance(value, list):
+        return [_with_bytes(item, attachments) for item in value]
+    if isinstance(value, dict):
+        if value.get("_placeholder") is True:
+            return base64.b64decode(attachments[value["num"]])
+        return {name: _with_bytes(item, attachments) for name, item in value.items()}
+    return value
 
 
 def _present(**fields: Any) -> dict[str, Any]:

@@ -1,10 +1,12 @@
-"""Flask sessions in Vedfolnir's store, under ``vedfolnir:session:<id>``; the cookie holds the id and nothing else.
+"""Flask sessions in Vedfolnir's store, under ``vedfolnir:session:<id>``; the cookie holds a secret and nothing else.
 
 app.session_interface = VedfolnirSessions(client.store)
 """
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import re
 import secrets
@@ -16,22 +18,26 @@ from werkzeug.datastructures import CallbackDict
 
 from ._store import Store
 
-_ID = re.compile(r"[A-Za-z0-9_-]{32,64}")
+_SECRET = re.compile(r"[A-Za-z0-9_-]{32,64}")
+
+
+def _id(secret: str) -> str:
+    return base64.urlsafe_b64encode(hashlib.sha256(secret.encode()).digest()).decode().rstrip("=")
 
 
 class _Session(CallbackDict, SessionMixin):  # type: ignore[type-arg]
-    def __init__(self, sid: str, values: dict[str, Any] | None, new: bool) -> None:
+    def __init__(self, secret: str, values: dict[str, Any] | None, new: bool) -> None:
         def changed(_: Any) -> None:
             self.modified = True
             self.accessed = True
 
         super().__init__(values, changed)
-        self.sid = sid
+        self.secret = secret
         self.new = new
         self.modified = False
         self.accessed = False
         self.before: str | None = None
-        """The id that it had until :meth:`VedfolnirSessions.renew`."""
+        """The secret that it had until :meth:`VedfolnirSessions.renew`."""
 
 
 class VedfolnirSessions(SessionInterface):
@@ -42,13 +48,13 @@ class VedfolnirSessions(SessionInterface):
         self._prefix = prefix
 
     def open_session(self, app: Flask, request: Request) -> SessionMixin:
-        sid = request.cookies.get(self.get_cookie_name(app), "")
-        if _ID.fullmatch(sid):
+        secret = request.cookies.get(self.get_cookie_name(app), "")
+        if _SECRET.fullmatch(secret):
             # As of now: the last request's node may have been another one.
-            entry = self._store.get(self._prefix + sid, linearizable=True)
+            entry = self._store.get(self._prefix + _id(secret), linearizable=True)
             if entry is not None:
-                return _Session(sid, entry.json(), new=False)
-        # Never an id that a client made up.
+                return _Session(secret, entry.json(), new=False)
+        # Never a secret that a client made up.
         return _Session(secrets.token_urlsafe(32), None, new=True)
 
     def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
@@ -58,19 +64,19 @@ class VedfolnirSessions(SessionInterface):
         if session.accessed or session.modified:
             response.vary.add("Cookie")
         if session.before is not None:
-            self._store.delete(self._prefix + session.before)
+            self._store.delete(self._prefix + _id(session.before))
         if not session:
             if session.modified and not session.new:
-                self._store.delete(self._prefix + session.sid)
+                self._store.delete(self._prefix + _id(session.secret))
                 response.delete_cookie(name, domain=domain, path=path)
             return
         if not session.modified and session.before is None:
             return
         lifetime = app.permanent_session_lifetime.total_seconds()
-        self._store.put(self._prefix + session.sid, json.dumps(dict(session)), ttl=lifetime)
+        self._store.put(self._prefix + _id(session.secret), json.dumps(dict(session)), ttl=lifetime)
         response.set_cookie(
             name,
-            session.sid,
+            session.secret,
             expires=self.get_expiration_time(app, session),
             httponly=True,
             secure=self.get_cookie_secure(app),
@@ -80,9 +86,9 @@ class VedfolnirSessions(SessionInterface):
         )
 
     def renew(self, session: SessionMixin) -> None:
-        """Gives the session another id: call it when somebody logs in, so that an id known before is worth nothing."""
+        """Gives the session another secret: call it when somebody logs in, so that one known before is worth nothing."""
         if isinstance(session, _Session):
             if not session.new and session.before is None:
-                session.before = session.sid
-            session.sid = secrets.token_urlsafe(32)
+                session.before = session.secret
+            session.secret = secrets.token_urlsafe(32)
             session.modified = True
