@@ -66,6 +66,8 @@ export interface HistoryEvent {
   args: unknown[];
   rooms: string[];
   except: string[];
+  /** Whom it was for, if it was published to users. */
+  users?: string[];
 }
 
 export interface Session {
@@ -110,10 +112,10 @@ export class Client {
   publish(publish: Publish, options?: CallOptions): Promise<Published>;
   /** 1 to 1000 publishes, committed in their order; one that is wrong does not keep the others back. With volatile ones in it, it has no key and is not tried again once it may have been made. */
   batch(publishes: readonly Publish[], options?: CallOptions): Promise<Batch>;
-  presence(options?: Omit<ReadOptions, 'pageSize'>): Promise<Presence>;
+  presence(options?: Omit<ReadOptions, 'pageSize'> & { user?: string }): Promise<Presence>;
   users(options?: ReadOptions): AsyncGenerator<UserPresence>;
-  /** The kept events of a room, from the oldest or from the one behind `after`; `HistoryGoneError`: there may be a hole. */
-  history(options?: Omit<ReadOptions, 'linearizable'> & { after?: string }): AsyncGenerator<HistoryEvent>;
+  /** The kept events for a room, a user or the namespace, from the oldest or from the one behind `after`; `HistoryGoneError`: there may be a hole. */
+  history(options?: ReadOptions & { user?: string; after?: string }): AsyncGenerator<HistoryEvent>;
   /** Closes the connections that are kept; the client may still be used. */
   close(): void;
 }

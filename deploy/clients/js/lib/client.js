@@ -2,7 +2,7 @@
 
 import { randomBytes } from 'node:crypto';
 
-import { errorOf, NotFoundError, UnavailableError } from './errors.js';
+import { errorOf, UnavailableError } from './errors.js';
 import { absent, API, consistency, get, pages, post, queryOf } from './requests.js';
 import { Store } from './store.js';
 import { backOff, json, judge, sleep, Transport } from './transport.js';
@@ -71,8 +71,8 @@ export class Client {
     }
   }
 
-  presence({ namespace = '/', room, linearizable } = {}) {
-    return get(this.#transport, '/presence', { namespace, room, consistency: consistency(linearizable) });
+  presence({ namespace = '/', room, user, linearizable } = {}) {
+    return get(this.#transport, '/presence', { namespace, room, user, consistency: consistency(linearizable) });
   }
 
   users({ namespace = '/', room, linearizable, pageSize = 1_000 } = {}) {
@@ -81,8 +81,10 @@ export class Client {
     });
   }
 
-  history({ namespace = '/', room, after, pageSize = 100 } = {}) {
-    return pages(this.#transport, '/history', 'events', { namespace, room, after, limit: pageSize });
+  history({ namespace = '/', room, user, after, linearizable, pageSize = 100 } = {}) {
+    return pages(this.#transport, '/history', 'events', {
+      namespace, room, user, after, limit: pageSize, consistency: consistency(linearizable),
+    });
   }
 }
 
@@ -103,7 +105,7 @@ class Sessions {
     try {
       return await get(this.#transport, `/sessions/${encodeURIComponent(sid)}`, { namespace });
     } catch (error) {
-      absent(error, 'unknown-session');
+      absent(error, 'session');
       return null;
     }
   }
@@ -113,8 +115,7 @@ class Sessions {
       await this.#transport.request('DELETE', `${API}/sessions/${encodeURIComponent(sid)}${queryOf({ namespace })}`);
       return true;
     } catch (error) {
-      if (!(error instanceof NotFoundError)) throw error;
-      absent(error, 'unknown-session');
+      absent(error, 'session');
       return false;
     }
   }

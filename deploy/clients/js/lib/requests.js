@@ -1,5 +1,6 @@
 // The API's requests in JSON: GET with parameters, POST, pages.
 
+import { NotFoundError } from './errors.js';
 import { json } from './transport.js';
 
 export const API = '/api/v1';
@@ -14,8 +15,8 @@ export function queryOf(parameters) {
 export const consistency = (linearizable) => (linearizable ? 'linearizable' : undefined);
 
 /** Passes over what is not there; any other 404 (a namespace, a path) is an error still. */
-export function absent(error, kind) {
-  if (error?.type !== kind) throw error;
+export function absent(error, field) {
+  if (!(error instanceof NotFoundError) || error.field !== field) throw error;
 }
 
 export const get = async (transport, path, parameters = {}) => json(await transport.request('GET', API + path + queryOf(parameters)));

@@ -33,7 +33,7 @@ export class Store {
       const path = pathOf(key, { consistency: consistency(linearizable) });
       answer = await this.#transport.request('GET', path, { headers: { Accept: '*/*' } });
     } catch (error) {
-      absent(error, 'unknown-key');
+      absent(error, 'key');
       return null;
     }
     const expires = answer.headers['vedfolnir-expires-in-ms'];

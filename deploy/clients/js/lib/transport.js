@@ -28,7 +28,7 @@ export const millisecondsOf = (retryAfter) => (/^\s*\d{1,6}\s*$/.test(retryAfter
 /** Whether an answer that is no success may be asked for again, and whether it may have been done all the same. */
 export function judge(status, problem) {
   if (status === 408 || status === 429) return { again: true, uncertain: false };
-  if (status >= 500 && status !== 501) return { again: true, uncertain: !DEFINITE.has(kindOf(problem)) };
+  if (status >= 500 && status !== 501 && status !== 507) return { again: true, uncertain: !DEFINITE.has(kindOf(problem)) };
   return { again: false, uncertain: false };
 }
 

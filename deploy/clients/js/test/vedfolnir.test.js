@@ -238,6 +238,14 @@ test('pages are asked for as they are used', async (t) => {
   assert.deepEqual(server.asked.map(({ path }) => path), ['/api/v1/store?prefix=&limit=100', '/api/v1/store?prefix=&limit=100&after=a']);
 });
 
+test('a path or namespace that is not there is no missing entry', async (t) => {
+  for (const field of [undefined, 'namespace']) {
+    const server = await node(t, ok({ type: 'urn:vedfolnir:problem:some', field }, {}, 404));
+    const by = client(t, server.url);
+    for (const asked of [by.store.get('k'), by.sessions.get('sid'), by.sessions.end('sid')]) await assert.rejects(asked, vedfolnir.NotFoundError);
+  }
+});
+
 test('what cannot be an address, a time to live or JSON is refused', async (t) => {
   for (const url of ['10.0.0.1:5003', 'ftp://a', 'http://', 'http://user:pass@host:1', 'http://a/?x=1', []]) assert.throws(() => new Client(url), TypeError);
   const server = await node(t, { status: 200, headers: {}, body: '<html>' });

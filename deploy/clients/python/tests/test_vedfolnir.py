@@ -295,6 +295,14 @@ class Retries(unittest.TestCase):
             self.assertRaises(TypeError, client.publish, "m", rooms="abc")
             self.assertRaises(ValueError, client.publish, "m", float("nan"))
 
+    def test_a_path_or_namespace_that_is_not_there_is_no_missing_entry(self) -> None:
+        for kind, field in (("not-found", None), ("unknown-namespace", "namespace")):
+            body = {"type": f"urn:vedfolnir:problem:{kind}", "field": field}
+            with Node(ok(body, status=404)) as node, Client(node.url) as client:
+                self.assertRaises(vedfolnir.NotFoundError, client.store.get, "k")
+                self.assertRaises(vedfolnir.NotFoundError, client.sessions.get, "sid")
+                self.assertRaises(vedfolnir.NotFoundError, client.sessions.end, "sid")
+
     def test_only_vectors_and_errors_that_exist_are_named(self) -> None:
         self.assertTrue(issubclass(type(error_of(418, None)), vedfolnir.VedfolnirError))
         self.assertTrue(all(hasattr(vedfolnir, name) for name in vedfolnir.__all__))

@@ -126,6 +126,8 @@ class HistoryEvent:
     args: tuple[Any, ...]
     rooms: tuple[str, ...]
     except_: tuple[str, ...]
+    users: tuple[str, ...] = ()
+    """Whom it was for, if it was published to users."""
 
 
 class Client:
@@ -227,9 +229,12 @@ class Client:
                 break
         return _batch(answer, key)
 
-    def presence(self, *, namespace: str = "/", room: str | None = None, linearizable: bool = False) -> Presence:
-        """How many sessions and users are in a room, or in the namespace."""
-        view = get(self._transport, "/presence", namespace=namespace, room=room, consistency=_consistency(linearizable))
+    def presence(
+        self, *, namespace: str = "/", room: str | None = None, user: str | None = None, linearizable: bool = False
+    ) -> Presence:
+        """How many sessions and users are in a room, or in the namespace; with ``user``, how many of the user's."""
+        query = {"namespace": namespace, "room": room, "user": user, "consistency": _consistency(linearizable)}
+        view = get(self._transport, "/presence", **query)
         return Presence(sessions=view["sessions"], users=view["users"])
 
     def users(
@@ -241,13 +246,28 @@ class Client:
             yield UserPresence(user=view["user"], sessions=view["sessions"])
 
     def history(
-        self, room: str | None = None, *, after: str | None = None, namespace: str = "/", page_size: int = 100
+        self,
+        room: str | None = None,
+        *,
+        user: str | None = None,
+        after: str | None = None,
+        namespace: str = "/",
+        linearizable: bool = False,
+        page_size: int = 100,
     ) -> Iterator[HistoryEvent]:
-        """The events of a room that are kept, from the oldest, or from the one behind the offset ``after``.
+        """The events for a room, for a user or in the namespace that are kept, from the oldest, or from the one behind the
+        offset ``after``.
 
         Raises :class:`HistoryGoneError` when what follows ``after`` is kept no longer: there may be a hole.
         """
-        query = {"namespace": namespace, "room": room, "after": after, "limit": page_size}
+        query = {
+            "namespace": namespace,
+            "room": room,
+            "user": user,
+            "after": after,
+            "limit": page_size,
+            "consistency": _consistency(linearizable),
+        }
         for view in pages(self._transport, "/history", "events", query):
             yield HistoryEvent(
                 offset=view["offset"],
@@ -255,6 +275,7 @@ class Client:
                 args=tuple(view.get("args") or ()),
                 rooms=tuple(view.get("rooms") or ()),
                 except_=tuple(view.get("except") or ()),
+                users=tuple(view.get("users") or ()),
             )
 
     def _post(self, path: str, body: Any, key: str | None, repeatable: bool, timeout: float | None) -> Answer:
@@ -294,7 +315,7 @@ class Sessions:
         try:
             return Session.of(get(self._transport, f"/sessions/{quote(sid, safe='')}", namespace=namespace))
         except NotFoundError as error:
-            absent(error, "unknown-session")
+            absent(error, "session")
             return None
 
     def end(self, sid: str, *, namespace: str = "/") -> bool:
@@ -303,7 +324,7 @@ class Sessions:
         try:
             self._transport.request("DELETE", path)
         except NotFoundError as error:
-            absent(error, "unknown-session")
+            absent(error, "session")
             return False
         return True
 

@@ -13,9 +13,9 @@ from ._transport import Answer, Transport
 API = "/api/v1"
 
 
-def absent(error: ApiError, kind: str) -> None:
+def absent(error: ApiError, field: str) -> None:
     """Passes over what is not there; any other 404 (a namespace, a path) is an error still."""
-    if error.type != kind:
+    if error.field != field:
         raise error
 
 

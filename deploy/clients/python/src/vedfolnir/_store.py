@@ -50,7 +50,7 @@ class Store:
         try:
             answer = self._transport.request("GET", _path(key, query), headers={"Accept": "*/*"})
         except NotFoundError as error:
-            absent(error, "unknown-key")
+            absent(error, "key")
             return None
         expires = answer.headers.get("vedfolnir-expires-in-ms")
         return Entry(key, answer.body, _revision(answer.headers), None if expires is None else int(expires) / 1000)

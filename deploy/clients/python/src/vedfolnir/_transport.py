@@ -62,7 +62,7 @@ def judge(status: int, problem: Any) -> tuple[bool, bool]:
     kind = problem.get("type") if isinstance(problem, Mapping) else None
     if status in (408, 429):
         return True, False
-    if status >= 500 and status != 501:
+    if status >= 500 and status not in (501, 507):
         return True, not (isinstance(kind, str) and kind.replace(PREFIX, "", 1) in _DEFINITE)
     return False, False
 
