@@ -10,7 +10,7 @@ import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 
-import { Client, IdempotencyKeyReusedError } from '../deploy/clients/js/index.js';
+import { Client, ConflictError, IdempotencyKeyReusedError } from '../deploy/clients/js/index.js';
 import { atEnd } from './support/cleanup.mjs';
 import { closeClients, connect } from './support/client.mjs';
 import { Cluster, freePort } from './support/cluster.mjs';
@@ -149,5 +149,47 @@ describe('three nodes', () => {
     await by.publish({ room: 'keys', event: 'm', args: [{ id: 'end' }] });
     await until('the receiver has the last one', () => receiver.seen.includes('end'), { every: 5 });
     assert.deepEqual(receiver.seen, ['keyed', 'a', 'b', 'c', 'end']);
+  });
+
+  test('sessions of an application are kept, exchanged only as they were read, listed and removed, on any node', async () => {
+    const [here, there] = cluster.nodes.map(({ apiUrl }) => client(apiUrl));
+    const key = 'vedfolnir:session:a/ü ?#%';
+    assert.equal(await here.store.get(key, { linearizable: true }), null);
+    const made = await here.store.putJson(key, { user_id: 1 }, { ifAbsent: true, ttlMs: 3_600_000 });
+    const entry = await there.store.get(key, { linearizable: true });
+    assert.deepEqual([entry.json(), entry.revision], [{ user_id: 1 }, made]);
+    assert.ok(entry.expiresInMs > 3_500_000 && entry.expiresInMs <= 3_600_000, String(entry.expiresInMs));
+    const next = await there.store.put(key, Buffer.from([0, 255]), { ifRevision: made });
+    await assert.rejects(here.store.put(key, 'late', { ifRevision: made }), ConflictError);
+    await assert.rejects(here.store.put(key, 'late', { ifAbsent: true }), ConflictError);
+    await Promise.all(['b', 'c'].map((name) => here.store.put(`vedfolnir:session:${name}`, name)));
+    const listed = [];
+    for await (const { key: name, value } of here.store.list('vedfolnir:session:', { pageSize: 2 })) listed.push([name, value.toString('hex')]);
+    assert.deepEqual(listed, [[key, '00ff'], ['vedfolnir:session:b', '62'], ['vedfolnir:session:c', '63']]);
+    assert.equal(await here.store.delete(key, { ifRevision: next }), true);
+    assert.equal(await here.store.delete(key), false);
+  });
+
+  test('sessions, presence and history are read, and sessions are moved and ended', async () => {
+    const by = client();
+    const one = await connect('one', cluster.urls[0], { auth: {} });
+    await one.join('reads');
+    await connect('two', cluster.urls[1]).then((two) => two.join('reads'));
+    assert.deepEqual(await by.presence({ room: 'reads', linearizable: true }), { sessions: 2, users: 0 });
+    const sids = [];
+    for await (const { sid, connected } of by.sessions.list({ room: 'reads', linearizable: true, pageSize: 1 })) sids.push([sid, connected]);
+    assert.equal(sids.length, 2);
+    assert.ok(sids.some(([sid, connected]) => sid === one.id && connected));
+    assert.equal(await by.sessions.join(['more'], { session: one.id }), 1);
+    assert.ok((await by.sessions.get(one.id)).rooms.includes('more'));
+    const offsets = [];
+    for (const id of ['h1', 'h2', 'h3']) offsets.push((await by.publish({ room: 'more', event: 'm', args: [{ id }] })).offset);
+    const events = [];
+    for await (const { offset, args } of by.history({ room: 'more', after: offsets[0], pageSize: 1 })) events.push([offset, args[0].id]);
+    assert.deepEqual(events, [[offsets[1], 'h2'], [offsets[2], 'h3']]);
+    assert.equal(await by.sessions.end(one.id), true);
+    assert.equal((await one.disconnected()).reason, 'io server disconnect');
+    assert.equal(await by.sessions.end(one.id), false);
+    assert.equal(await by.sessions.get(one.id), null);
   });
 });
