@@ -151,23 +151,49 @@ describe('three nodes', () => {
     assert.deepEqual(receiver.seen, ['keyed', 'a', 'b', 'c', 'end']);
   });
 
-  test('sessions of an application are kept, exchanged only as they were read, listed and removed, on any node', async () => {
-    const [here, there] = cluster.nodes.map(({ apiUrl }) => client(apiUrl));
-    const key = 'vedfolnir:session:a/ü ?#%';
-    assert.equal(await here.store.get(key, { linearizable: true }), null);
-    const made = await here.store.putJson(key, { user_id: 1 }, { ifAbsent: true, ttlMs: 3_600_000 });
-    const entry = await there.store.get(key, { linearizable: true });
-    assert.deepEqual([entry.json(), entry.revision], [{ user_id: 1 }, made]);
-    assert.ok(entry.expiresInMs > 3_500_000 && entry.expiresInMs <= 3_600_000, String(entry.expiresInMs));
-    const next = await there.store.put(key, Buffer.from([0, 255]), { ifRevision: made });
-    await assert.rejects(here.store.put(key, 'late', { ifRevision: made }), ConflictError);
-    await assert.rejects(here.store.put(key, 'late', { ifAbsent: true }), ConflictError);
-    await Promise.all(['b', 'c'].map((name) => here.store.put(`vedfolnir:session:${name}`, name)));
-    const listed = [];
-    for await (const { key: name, value } of here.store.list('vedfolnir:session:', { pageSize: 2 })) listed.push([name, value.toString('hex')]);
-    assert.deepEqual(listed, [[key, '00ff'], ['vedfolnir:session:b', '62'], ['vedfolnir:session:c', '63']]);
-    assert.equal(await here.store.delete(key, { ifRevision: next }), true);
-    assert.equal(await here.store.delete(key), false);
+  test('a publish that is sent after the answer to another is behind it, on whichever nodes, for every client', async () => {
+    const publishers = cluster.nodes.map(({ apiUrl }) => client(apiUrl));
+    const receivers = await Promise.all(cluster.urls.map((url, index) => connect(`in order ${index}`, url)));
+    await Promise.all(receivers.map((receiver) => receiver.join('order')));
+    const sent = [];
+    for (let number = 0; number < 60; number += 1) {
+      const { offset } = await publishers[number % 3].publish({ room: 'order', event: 'm', args: [{ id: String(number) }] });
+      sent.push([String(number), offset]);
+    }
+    for (const receiver of receivers) {
+      await receiver.received(60);
+      assert.deepEqual(receiver.messages.map(({ message, offset }) => [message.id, offset]), sent);
+    }
+  });
+
+  test('sessions of an application are kept, exchanged only as they were read, listed and removed, while a node is dead', async () => {
+    const dead = await cluster.leader();
+    const [here, there] = cluster.nodes.filter((node) => node !== dead).map(({ apiUrl }) => client([dead.apiUrl, apiUrl]));
+    // A room's history has what was published while somebody was in it.
+    const listener = await connect('listener', cluster.nodes.filter((node) => node !== dead).map(({ url }) => url));
+    await listener.join('python');
+    await dead.kill('SIGKILL');
+    try {
+      const python = promisify(execFile)('python3', [path.join(HERE, 'support/storing.py'), cluster.nodes.map(({ apiUrl }) => apiUrl).join(',')], { env: PYTHON });
+      const key = 'vedfolnir:session:a/ü ?#%';
+      assert.equal(await here.store.get(key, { linearizable: true }), null);
+      const made = await here.store.putJson(key, { user_id: 1 }, { ifAbsent: true, ttlMs: 3_600_000 });
+      const entry = await there.store.get(key, { linearizable: true });
+      assert.deepEqual([entry.json(), entry.revision], [{ user_id: 1 }, made]);
+      assert.ok(entry.expiresInMs > 3_500_000 && entry.expiresInMs <= 3_600_000, String(entry.expiresInMs));
+      const next = await there.store.put(key, Buffer.from([0, 255]), { ifRevision: made });
+      await assert.rejects(here.store.put(key, 'late', { ifRevision: made }), (error) => error instanceof ConflictError && error.problem.current === next);
+      await assert.rejects(here.store.put(key, 'late', { ifAbsent: true }), ConflictError);
+      await Promise.all(['b', 'c'].map((name) => here.store.put(`vedfolnir:session:${name}`, name)));
+      const listed = [];
+      for await (const { key: name, value } of here.store.list('vedfolnir:session:', { pageSize: 2 })) listed.push([name, value.toString('hex')]);
+      assert.deepEqual(listed, [[key, '00ff'], ['vedfolnir:session:b', '62'], ['vedfolnir:session:c', '63']]);
+      assert.equal(await here.store.delete(key, { ifRevision: next }), true);
+      assert.equal(await here.store.delete(key), false);
+      await python;
+    } finally {
+      await dead.restart();
+    }
   });
 
   test('sessions, presence and history are read, and sessions are moved and ended', async () => {

@@ -1,11 +1,17 @@
 // A node for tests: answers as it is told, and writes down what it was asked.
 
 import http from 'node:http';
+import https from 'node:https';
 
 /** `answers` are given one after the other, the last one again and again; null: the process dies, 'silence': no answer. */
-export async function node(t, ...answers) {
+export const node = (t, ...answers) => serve(t, http.createServer, answers);
+
+/** The same with TLS: `{ key, cert }`. */
+export const secureNode = (t, options, ...answers) => serve(t, (handler) => https.createServer(options, handler), answers);
+
+async function serve(t, create, answers) {
   const seen = { asked: [], connections: 0 };
-  const server = http.createServer(async (request, response) => {
+  const server = create(async (request, response) => {
     const parts = [];
     for await (const part of request) parts.push(part);
     seen.asked.push({ method: request.method, path: request.url, headers: request.headers, body: Buffer.concat(parts) });
@@ -25,7 +31,8 @@ export async function node(t, ...answers) {
     server.closeAllConnections();
     server.close();
   });
-  return Object.assign(seen, { url: `http://127.0.0.1:${server.address().port}` });
+  const scheme = server instanceof https.Server ? 'https' : 'http';
+  return Object.assign(seen, { url: `${scheme}://127.0.0.1:${server.address().port}` });
 }
 
 /** An answer of JSON. */

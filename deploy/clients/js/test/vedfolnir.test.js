@@ -1,12 +1,15 @@
 // The package against the vectors that it shares with the one for Python, and against nodes that die, refuse and wait.
 
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
 import { test } from 'node:test';
 
 import * as vedfolnir from '../index.js';
 import { backOff, judge, millisecondsOf } from '../lib/transport.js';
-import { node, ok, problem, refusing } from './server.js';
+import { node, ok, problem, refusing, secureNode } from './server.js';
 
 const { Backend, Client, Refuse, UnavailableError } = vedfolnir;
 const VECTORS = JSON.parse(readFileSync(new URL('../../vectors.json', import.meta.url), 'utf8'));
@@ -216,6 +219,21 @@ test('a batch with volatile ones has no key, and is made once', async (t) => {
   const dying = await node(t, null);
   await assert.rejects(client(t, dying.url).batch(volatile), UnavailableError);
   assert.equal(dying.asked.length, 1);
+});
+
+test('https is for authorities that are known, and nothing is sent to others', async (t) => {
+  const directory = mkdtempSync(path.join(tmpdir(), 'vedfolnir-client-'));
+  t.after(() => rmSync(directory, { recursive: true }));
+  const [certificate, key] = ['certificate.pem', 'key.pem'].map((name) => path.join(directory, name));
+  const request = ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '2'];
+  execFileSync('openssl', [...request, '-subj', '/CN=a node', '-addext', 'subjectAltName=IP:127.0.0.1', '-keyout', key, '-out', certificate], { stdio: 'ignore' });
+  const cert = readFileSync(certificate);
+  const server = await secureNode(t, { key: readFileSync(key), cert }, ok({ offset: 'A' }));
+  const by = client(t, server.url, { tls: { ca: cert } });
+  for (let times = 0; times < 2; times += 1) assert.equal((await by.publish({ event: 'm' })).offset, 'A');
+  const error = await client(t, server.url, { timeoutMs: 1_000 }).publish({ event: 'm' }).catch((caught) => caught);
+  assert.ok(error instanceof UnavailableError);
+  assert.deepEqual([error.uncertain, error.cause.code, server.asked.length], [false, 'DEPTH_ZERO_SELF_SIGNED_CERT', 2]);
 });
 
 test('connections are kept, and one that was closed while idle is no failure', async (t) => {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.server
 import json
+import ssl
 import threading
 from typing import Any, Callable
 
@@ -13,7 +14,7 @@ Answer = "tuple[int, dict[str, str], bytes]"
 class Node:
     """``answers`` are given one after the other, the last one again and again; one may be a function, or None: no answer."""
 
-    def __init__(self, *answers: Any) -> None:
+    def __init__(self, *answers: Any, certificate: tuple[str, str] | None = None) -> None:
         self.answers = list(answers)
         self.asked: list[dict[str, Any]] = []
         self.connections = 0
@@ -53,7 +54,12 @@ class Node:
 
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
+        if certificate is not None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(*certificate)
+            self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
+        scheme = "http" if certificate is None else "https"
+        self.url = f"{scheme}://127.0.0.1:{self.server.server_address[1]}"
         threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
 
     def __enter__(self) -> Node:

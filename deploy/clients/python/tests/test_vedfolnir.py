@@ -6,6 +6,9 @@ import json
 import logging
 import pathlib
 import socket
+import ssl
+import subprocess
+import tempfile
 import threading
 import unittest
 import unittest.mock
@@ -267,6 +270,22 @@ class Retries(unittest.TestCase):
         with Node(None) as node, Client(node.url) as client:
             self.assertRaises(UNAVAILABLE, client.batch, volatile)
             self.assertEqual(len(node.asked), 1)
+
+    def test_https_is_for_authorities_that_are_known_and_nothing_is_sent_to_others(self) -> None:
+        with tempfile.TemporaryDirectory() as directory:
+            certificate, key = (str(pathlib.Path(directory, name)) for name in ("certificate.pem", "key.pem"))
+            request = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
+            names = ["-subj", "/CN=a node", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", certificate]
+            subprocess.run([*request, *names], check=True, capture_output=True)
+            with Node(ok({"offset": "A"}), certificate=(certificate, key)) as node:
+                node.server.handle_error = lambda *_: None  # type: ignore[method-assign]
+                with Client(node.url, ssl_context=ssl.create_default_context(cafile=certificate)) as client:
+                    self.assertEqual([client.publish("m").offset for _ in range(2)], ["A", "A"])
+                with Client(node.url, timeout=1) as client, self.assertRaises(UNAVAILABLE) as raised:
+                    client.publish("m")
+                self.assertFalse(raised.exception.uncertain)
+                self.assertIsInstance(raised.exception.last, ssl.SSLCertVerificationError)
+                self.assertEqual(len(node.asked), 2)
 
     def test_connections_are_kept_and_one_that_was_closed_while_idle_is_no_failure(self) -> None:
         with Node(ok({"offset": "A"}), None, ok({"offset": "B"})) as node, Client(node.url, timeout=5) as client:

@@ -256,7 +256,7 @@ class Client:
         page_size: int = 100,
     ) -> Iterator[HistoryEvent]:
         """The events for a room, for a user or in the namespace that are kept, from the oldest, or from the one behind the
-        offset ``after``.
+        offset ``after``. What was published to a room while nobody was in it is not in it.
 
         Raises :class:`HistoryGoneError` when what follows ``after`` is kept no longer: there may be a hole.
         """
