@@ -36,9 +36,12 @@ class Fake:
 
 class Sessions(unittest.TestCase):
     def setUp(self) -> None:
+        self.serve(hashed=True)
+
+    def serve(self, hashed: bool) -> None:
         self.store: Any = Fake()
         app = flask.Flask(__name__)
-        app.session_interface = interface = VedfolnirSessions(self.store)
+        app.session_interface = interface = VedfolnirSessions(self.store, hashed=hashed)
 
         @app.get("/set/<value>")
         def put(value: str) -> Any:
@@ -85,6 +88,13 @@ class Sessions(unittest.TestCase):
         for cookie in ("", "short", "x" * 99, "../../etc"):
             self.client.set_cookie("session", cookie)
             self.assertEqual(self.client.get("/get").text, "nobody")
+
+    def test_sessions_that_were_brought_along_are_found_under_their_own_ids(self) -> None:
+        self.serve(hashed=False)
+        sid = "5d3a2a3e-0b7c-4f43-9d0e-0a6f9a1f2b3c"
+        self.store.kept[f"vedfolnir:session:{sid}"] = '{"user":"eve"}'
+        self.client.set_cookie("session", sid)
+        self.assertEqual(self.client.get("/get").text, "eve")
 
     def test_a_login_changes_the_secret_and_the_one_before_is_worth_nothing(self) -> None:
         self.client.get("/set/bob")

@@ -21,10 +21,6 @@ from ._store import Store
 _SECRET = re.compile(r"[A-Za-z0-9_-]{32,64}")
 
 
-def _id(secret: str) -> str:
-    return base64.urlsafe_b64encode(hashlib.sha256(secret.encode()).digest()).decode().rstrip("=")
-
-
 class _Session(CallbackDict, SessionMixin):  # type: ignore[type-arg]
     def __init__(self, secret: str, values: dict[str, Any] | None, new: bool) -> None:
         def changed(_: Any) -> None:
@@ -41,17 +37,28 @@ class _Session(CallbackDict, SessionMixin):  # type: ignore[type-arg]
 
 
 class VedfolnirSessions(SessionInterface):
-    """Sessions of JSON values, for as long as ``PERMANENT_SESSION_LIFETIME`` after their last change."""
+    """Sessions of JSON values, for as long as ``PERMANENT_SESSION_LIFETIME`` after their last change.
 
-    def __init__(self, store: Store, *, prefix: str = "vedfolnir:session:") -> None:
+    ``hashed=False``: ids are the cookies themselves, as other session stores have them, so that sessions which were
+    brought along from one are found; whoever may read the store may then take them over.
+    """
+
+    def __init__(self, store: Store, *, prefix: str = "vedfolnir:session:", hashed: bool = True) -> None:
         self._store = store
         self._prefix = prefix
+        self._hashed = hashed
+
+    def _key(self, secret: str) -> str:
+        if not self._hashed:
+            return self._prefix + secret
+        digest = hashlib.sha256(secret.encode()).digest()
+        return self._prefix + base64.urlsafe_b64encode(digest).decode().rstrip("=")
 
     def open_session(self, app: Flask, request: Request) -> SessionMixin:
         secret = request.cookies.get(self.get_cookie_name(app), "")
         if _SECRET.fullmatch(secret):
             # As of now: the last request's node may have been another one.
-            entry = self._store.get(self._prefix + _id(secret), linearizable=True)
+            entry = self._store.get(self._key(secret), linearizable=True)
             if entry is not None:
                 return _Session(secret, entry.json(), new=False)
         # Never a secret that a client made up.
@@ -64,16 +71,16 @@ class VedfolnirSessions(SessionInterface):
         if session.accessed or session.modified:
             response.vary.add("Cookie")
         if session.before is not None:
-            self._store.delete(self._prefix + _id(session.before))
+            self._store.delete(self._key(session.before))
         if not session:
             if session.modified and not session.new:
-                self._store.delete(self._prefix + _id(session.secret))
+                self._store.delete(self._key(session.secret))
                 response.delete_cookie(name, domain=domain, path=path)
             return
         if not session.modified and session.before is None:
             return
         lifetime = app.permanent_session_lifetime.total_seconds()
-        self._store.put(self._prefix + _id(session.secret), json.dumps(dict(session)), ttl=lifetime)
+        self._store.put(self._key(session.secret), json.dumps(dict(session)), ttl=lifetime)
         response.set_cookie(
             name,
             session.secret,
