@@ -114,7 +114,7 @@ export class Client {
   batch(publishes: readonly Publish[], options?: CallOptions): Promise<Batch>;
   presence(options?: Omit<ReadOptions, 'pageSize'> & { user?: string }): Promise<Presence>;
   users(options?: ReadOptions): AsyncGenerator<UserPresence>;
-  /** The kept events for a room, a user or the namespace, from the oldest or from the one behind `after` (none that nobody was there for); `HistoryGoneError`: there may be a hole. */
+  /** The kept events to a room, to a user or to the whole namespace, from the oldest or from the one behind `after` (none that nobody was there for); `HistoryGoneError`: there may be a hole. */
   history(options?: ReadOptions & { user?: string; after?: string }): AsyncGenerator<HistoryEvent>;
   /** Closes the connections that are kept; the client may still be used. */
   close(): void;

@@ -255,8 +255,8 @@ class Client:
         linearizable: bool = False,
         page_size: int = 100,
     ) -> Iterator[HistoryEvent]:
-        """The events for a room, for a user or in the namespace that are kept, from the oldest, or from the one behind the
-        offset ``after``. What was published to a room while nobody was in it is not in it.
+        """The events to a room, to a user or to the whole namespace that are kept, from the oldest, or from the one behind
+        the offset ``after``. What was published to a room while nobody was in it is not in it.
 
         Raises :class:`HistoryGoneError` when what follows ``after`` is kept no longer: there may be a hole.
         """
