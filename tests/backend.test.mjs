@@ -208,28 +208,36 @@ describe('policies', () => {
     await cluster.ready();
     return cluster;
   };
-  /** An address where nobody listens. */
-  const nobody = async () => {
-    const backend = await serveBackend(SECRET, () => ({}));
-    await backend.close();
-    return backend;
-  };
 
   test('a client that the backend does not decide about is refused with a code, or let in as nobody, as configured', async (t) => {
-    const backend = await nobody();
+    const answers = {
+      nobody: () => ({ user: '' }),
+      'no room': () => ({ rooms: ['a', ''] }),
+      'too much': () => ({ data: 'x'.repeat(40_000) }),
+      both: () => ({ refuse: { message: 'no' }, user: 'ada' }),
+      never: () => undefined,
+    };
+    const backend = await serveBackend(SECRET, ({ json }) => answers[json.auth.as]());
     const env = { WEBSOCKET_BACKEND_CONNECT_URL: backend.url('/'), WEBSOCKET_BACKEND_ALLOW_PRIVATE: 'true' };
     const [strict, lax] = await Promise.all([
-      start(env, ['--backend-connect-failure', 'refuse']),
+      start(env, ['--backend-connect-failure', 'refuse', '--backend-connect-timeout', '500ms']),
       start(env, ['--backend-connect-failure', 'allow']),
     ]);
     t.after(() => Promise.all([strict.stop(), lax.stop()]));
-    const refused = new Client('refused', strict.urls);
-    await until('the client is refused', () => refused.errors.length > 0);
-    assert.equal(refused.errors[0].data.code, 'backend_unavailable');
+    const code = async (as) => {
+      const client = new Client(as, strict.urls, { auth: { as } });
+      await until(`${as}: the client is refused`, () => client.errors.length > 0);
+      client.close();
+      return client.errors[0].data.code;
+    };
+    for (const as of ['nobody', 'no room', 'too much', 'both']) assert.equal(await code(as), 'backend_bad_response', as);
+    assert.equal(await code('never'), 'backend_timeout');
+    await backend.close();
+    assert.equal(await code('nobody'), 'backend_unavailable');
     // Nobody is asked about events: the relay has them.
     const client = await connect('let in', lax.urls);
     await client.join('room');
-    for (const each of [refused, client]) each.close();
+    client.close();
   });
 
   test('a name that resolves to a private address is not asked, and an address that is one is refused at the start', async (t) => {

@@ -30,7 +30,7 @@ pub struct WebhooksView {
     pub leads: bool,
     /// Everything up to this event was taken or given up; `None`: nothing yet.
     pub after: Option<String>,
-    /// When that event happened is no longer known once it is not kept: kept events behind it, as far as they are counted.
+    /// Kept events behind it, counted up to 1000.
     pub events_behind: u64,
     /// Messages that wait to be taken, on the leader.
     pub pending: u64,

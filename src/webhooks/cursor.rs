@@ -24,7 +24,7 @@ pub(crate) struct Cursor {
     pub(crate) lost: u64,
 }
 
-/// Why a cursor was not written.
+/// Why a cursor, or a dead letter, was not written.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum NotWritten {
     /// Another node has gone on from there, or it is not known: read it anew.

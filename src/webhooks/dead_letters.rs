@@ -5,17 +5,17 @@ use std::fmt::Write as _;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use vedfolnir_cluster::state::{Command, EventId, KvDelete, KvEntry, KvExpected, KvPut, Response, State};
+use vedfolnir_cluster::state::{Command, EventId, KvDelete, KvEntry, KvExpected, KvPut, KvRefusal, Response, State};
 use vedfolnir_cluster::{Cluster, ReadError};
 
 use super::Webhooks;
-use super::cursor::COMMIT_TIMEOUT;
+use super::cursor::{COMMIT_TIMEOUT, NotWritten};
 use super::message::Message;
 
 /// What their keys begin with.
 const PREFIX: &str = "\0vedfolnir/webhooks/dead/";
 /// How many are kept; beyond them the oldest are dropped, and counted.
-const LETTERS_MAX: usize = 1_000;
+pub(super) const LETTERS_MAX: usize = 1_000;
 /// Letters on one page.
 const PAGE_LETTERS: usize = 100;
 /// Bytes of the reason that is kept.
@@ -108,40 +108,52 @@ pub(crate) fn count(state: &State) -> usize {
     keys(state).len()
 }
 
-/// Keeps a message that is given up, and drops the oldest ones that are too many; how many were dropped. Again until it is
-/// committed: what is not would be skipped.
-pub(super) async fn keep(cluster: &Cluster, message: &Message, attempts: u32, error: &str, now_ms: u64) -> Option<u64> {
-    let mut end = error.len().min(ERROR_BYTES_MAX);
-    while !error.is_char_boundary(end) {
-        end -= 1;
-    }
-    let letter = DeadLetter {
-        id: message.id.to_string(),
-        r#type: message.kind.as_str().to_owned(),
-        attempts,
-        last_error: error[..end].to_owned(),
-        given_up_unix_ms: now_ms,
+impl DeadLetter {
+    /// Of a message; `error`: why the last attempt failed, of which the beginning is kept.
+    pub(super) fn of(message: &Message, attempts: u32, error: &str, now_ms: u64) -> Self {
+        let mut end = error.len().min(ERROR_BYTES_MAX);
+        while !error.is_char_boundary(end) {
+            end -= 1;
+        }
         // It was written as JSON.
-        body: serde_json::from_slice(&message.body).ok()?,
-    };
-    let value = serde_json::to_vec(&letter).ok()?.into();
-    let put = KvPut { key: key(message.id).into(), value, ttl_ms: None, expected: KvExpected::Anything };
-    let ticket = cluster.propose(Command::KvPut(put)).ok()?;
+        let body = serde_json::from_slice(&message.body).unwrap_or_default();
+        Self {
+            id: message.id.to_string(),
+            r#type: message.kind.as_str().to_owned(),
+            attempts,
+            last_error: error[..end].to_owned(),
+            given_up_unix_ms: now_ms,
+            body,
+        }
+    }
+}
+
+/// Commits a letter, and drops the oldest ones if there are more than `letters_max`; how many were dropped. One of the same
+/// event that is there already stays.
+pub(super) async fn keep(
+    cluster: &Cluster,
+    id: EventId,
+    letter: &DeadLetter,
+    letters_max: usize,
+) -> Result<u64, NotWritten> {
+    // Numbers, texts and JSON that was read as such: nothing that JSON does not take.
+    let value = serde_json::to_vec(letter).unwrap_or_default().into();
+    let put = KvPut { key: key(id).into(), value, ttl_ms: None, expected: KvExpected::Absent };
+    let ticket = cluster.propose(Command::KvPut(put)).map_err(|_| NotWritten::Unknown)?;
     match tokio::time::timeout(COMMIT_TIMEOUT, ticket).await {
-        Ok(Ok(Response::KvStored { .. })) => {}
-        _ => return None,
+        Ok(Ok(Response::KvStored { .. } | Response::KvRefused(KvRefusal::Conflict { .. }))) => {}
+        Ok(Ok(Response::KvRefused(refusal))) => return Err(NotWritten::NoRoom(refusal)),
+        _ => return Err(NotWritten::Unknown),
     }
     let all = cluster.read(keys);
     let mut dropped = 0;
-    for key in all.iter().take(all.len().saturating_sub(LETTERS_MAX)) {
-        let delete = KvDelete { key: key.clone(), expected: KvExpected::Anything };
-        let Ok(ticket) = cluster.propose(Command::KvDelete(delete)) else { break };
+    for key in all.iter().take(all.len().saturating_sub(letters_max)) {
         // The next letter drops what this one could not.
-        if let Ok(Ok(Response::KvDeleted { existed: true })) = tokio::time::timeout(COMMIT_TIMEOUT, ticket).await {
+        if remove(cluster, key, KvExpected::Anything).await.unwrap_or_default() {
             dropped += 1;
         }
     }
-    Some(dropped)
+    Ok(dropped)
 }
 
 /// What this node's replica shows after a quorum has confirmed that it is all there is.

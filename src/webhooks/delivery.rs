@@ -6,10 +6,12 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::Semaphore;
 use vedfolnir_cluster::Cluster;
 
+use super::Webhooks;
 use super::attempt::NotTaken;
+use super::cursor::NotWritten;
+use super::dead_letters::{self, DeadLetter};
 use super::message::Message;
 use super::stats::WebhookStats;
-use super::{Webhooks, dead_letters};
 use crate::observability::log::random;
 use crate::observability::logging::{Backoff, unix_ms};
 
@@ -17,8 +19,6 @@ use crate::observability::logging::{Backoff, unix_ms};
 const WAIT_FIRST: Duration = Duration::from_millis(500);
 /// ... up to this, whatever the receiver asks for.
 const WAIT_MAX: Duration = Duration::from_secs(60);
-/// A dead letter that no quorum has committed is written again after this long.
-const KEEP_AGAIN: Duration = Duration::from_millis(500);
 
 /// Delivers; how many dead letters were dropped for one more.
 pub(super) async fn deliver(webhooks: Arc<Webhooks>, cluster: Cluster, room: Arc<Semaphore>, message: Message) -> u64 {
@@ -46,11 +46,17 @@ pub(super) async fn deliver(webhooks: Arc<Webhooks>, cluster: Cluster, room: Arc
     WebhookStats::one(&stats.dead_total);
     let kind = message.kind.as_str();
     tracing::error!(event_type = "webhook_given_up", id, kind, attempts, %error, "a message for the webhooks' receiver is given up: it is a dead letter now");
+    let letter = DeadLetter::of(&message, attempts, &error.to_string(), unix_ms(SystemTime::now()));
+    let mut backoff = Backoff::new(WAIT_FIRST, WAIT_MAX);
+    // Until it is committed: what is not would be skipped.
     loop {
-        let now_ms = unix_ms(SystemTime::now());
-        if let Some(dropped) = dead_letters::keep(&cluster, &message, attempts, &error.to_string(), now_ms).await {
-            return dropped;
+        match dead_letters::keep(&cluster, message.id, &letter, dead_letters::LETTERS_MAX).await {
+            Ok(dropped) => return dropped,
+            Err(NotWritten::Unknown) => {}
+            Err(error) => {
+                tracing::error!(event_type = "webhook_failed", %error, "a dead letter of the webhooks is not kept yet");
+            }
         }
-        tokio::time::sleep(KEEP_AGAIN).await;
+        tokio::time::sleep(backoff.failed(random())).await;
     }
 }

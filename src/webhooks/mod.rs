@@ -108,3 +108,8 @@ impl Webhooks {
         self.signer.replace(secret);
     }
 }
+
+#[cfg(test)]
+#[path = "webhooks_tests.rs"]
+#[allow(clippy::unwrap_used, clippy::expect_used)]
+mod tests;

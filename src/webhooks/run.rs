@@ -43,8 +43,8 @@ pub(crate) async fn run(node: Arc<Node>, webhooks: Arc<Webhooks>, stop: Cancella
     }
 }
 
-/// One stay as the leader; ends when it is over, or when somebody else has moved the cursor.
-async fn lead(cluster: &Cluster, webhooks: &Arc<Webhooks>) {
+/// One stay as the leader. It ends when it is over, or when somebody else has moved the cursor.
+pub(super) async fn lead(cluster: &Cluster, webhooks: &Arc<Webhooks>) {
     // A quorum confirms that it leads, and its replica then shows what any leader before it had committed.
     if cluster.read_index(COMMIT_TIMEOUT).await.is_err() || !cluster.leads() {
         return;
@@ -75,8 +75,6 @@ async fn lead(cluster: &Cluster, webhooks: &Arc<Webhooks>) {
     );
 }
 
-type Written = (Option<EventId>, Result<LogPosition, NotWritten>);
-
 /// What a leader knows of its deliveries. Dropped, it ends them: whoever leads goes on from the committed cursor.
 struct Duty<'a> {
     cluster: &'a Cluster,
@@ -89,7 +87,7 @@ struct Duty<'a> {
     room: Arc<Semaphore>,
     under_way: JoinSet<(u64, Subject, u64)>,
     /// One at a time.
-    writing: JoinSet<Written>,
+    writing: JoinSet<Result<LogPosition, NotWritten>>,
     /// Whether something was delivered that the committed cursor does not say.
     is_told: bool,
 }
@@ -113,9 +111,9 @@ impl Duty<'_> {
                     Err(_) => return "a delivery failed to end",
                 },
                 Some(written) = self.writing.join_next() => match written {
-                    Ok((_, Ok(revision))) => self.revision = Some(revision),
-                    Ok((_, Err(NotWritten::Unknown))) | Err(_) => return "the cursor was moved elsewhere, or no quorum answered",
-                    Ok((_, Err(error))) => {
+                    Ok(Ok(revision)) => self.revision = Some(revision),
+                    Ok(Err(NotWritten::Unknown)) | Err(_) => return "the cursor was moved elsewhere, or no quorum answered",
+                    Ok(Err(error)) => {
                         tracing::error!(event_type = "webhook_failed", %error, "how far the webhooks' receiver was told is not kept");
                         // Nothing is skipped: after another look, all behind the committed one anew.
                         tokio::time::sleep(COMMIT_TIMEOUT).await;
@@ -175,6 +173,6 @@ impl Duty<'_> {
         self.is_told = false;
         self.cursor.after = after;
         let (cursor, cluster, revision) = (self.cursor.clone(), self.cluster.clone(), self.revision);
-        self.writing.spawn(async move { (after, cursor.write(cluster, revision).await) });
+        self.writing.spawn(cursor.write(cluster, revision));
     }
 }
