@@ -93,10 +93,7 @@ impl ServerHandle {
     /// such namespace. Whether there is such a client shows once something is done with it.
     #[must_use]
     pub fn remote(&self, namespace: &str, sid: impl Into<Arc<str>>) -> Option<RemoteSocket> {
-        if !self.service.app.has(namespace) {
-            return None;
-        }
-        Some(RemoteSocket::new(&self.service, namespace.into(), sid.into()))
+        self.of(namespace).map(|_| RemoteSocket::new(&self.service, namespace.into(), sid.into()))
     }
 
     /// Who is in a namespace; narrow it with [`Presence::to`].

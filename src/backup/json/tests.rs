@@ -1,7 +1,7 @@
 //! The documented example and hostile relatives of it; a living state there and back.
 
 use serde_json::{Value, json};
-use vedfolnir_cluster::state::{Configuration, SidKey};
+use vedfolnir_cluster::state::{Configuration, SidKey, user_room};
 
 use super::*;
 
@@ -86,6 +86,8 @@ fn what_it_holds_is_where_the_cluster_looks_for_it() {
     assert_eq!((session.user.as_deref(), session.namespace.as_ref(), session.connected), (Some("1"), "/user", true));
     let rooms: Vec<&str> = session.rooms.iter().map(AsRef::as_ref).collect();
     assert_eq!(rooms, ["conn_456", "room_1", "room_2"]);
+    let users = state.room_count(&session.namespace, Some(&user_room("1")));
+    assert_eq!(users.sessions, 1, "what is for its user is for it");
     let entry = state.kv_get("vedfolnir:session:session_123").unwrap();
     assert_eq!(serde_json::from_slice::<Value>(&entry.value).unwrap()["username"], "user1");
 }
