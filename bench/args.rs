@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::child::Taken;
+
 /// Load generator for Vedfolnir, and for any Socket.IO server that speaks the same few events.
 #[derive(Debug, Parser)]
 #[command(name = "vedfolnir-bench", version, max_term_width = 120)]
@@ -50,7 +52,7 @@ pub(crate) enum Verb {
 #[derive(Args, Debug, Clone)]
 pub(crate) struct TargetArgs {
     /// Running servers, as http://HOST:PORT[,…]
-    #[arg(long, visible_alias = "url", value_delimiter = ',', required_unless_present = "bin")]
+    #[arg(long, visible_alias = "url", value_delimiter = ',', required_unless_present_any = ["bin", "embedded"])]
     pub(crate) urls: Vec<String>,
     /// Processes whose memory and processor time are read [default: those that --bin starts]
     #[arg(long, value_delimiter = ',')]
@@ -58,6 +60,9 @@ pub(crate) struct TargetArgs {
     /// Start `PATH dev --nodes N --json` for this run
     #[arg(long, value_name = "PATH", conflicts_with_all = ["urls", "server_pid"])]
     pub(crate) bin: Option<PathBuf>,
+    /// Start a node that embeds the server for this run, whose handler of `echo`, its only event, takes this
+    #[arg(long, value_enum, conflicts_with_all = ["urls", "server_pid", "bin"])]
+    pub(crate) embedded: Option<Taken>,
     /// Nodes that --bin starts
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) nodes: usize,

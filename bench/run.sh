@@ -55,6 +55,9 @@ while [ "$run" -le "$runs" ]; do
     # The backend is a thread of the load's process, on its core.
     measure "events through the backend proxy, 256 clients" backend --clients 256 --seconds "$seconds"
     measure "events through the backend proxy, at 500/s" backend --clients 50 --rate 500 --seconds "$seconds"
+    alone "echo, one in flight, embedded, arguments as they came" echo --embedded args --clients 50 --inflight 1 --seconds "$seconds"
+    alone "echo, 16 in flight, embedded, arguments as they came" echo --embedded args --clients 50 --inflight 16 --seconds "$seconds"
+    alone "echo, 16 in flight, embedded, deserialised" echo --embedded text --clients 50 --inflight 16 --seconds "$seconds"
     measure "fan-out to 1,000, one node, saturated" fanout --clients 1000 --seconds "$seconds"
     measure "fan-out to 1,000, one node, at 10/s" fanout --clients 1000 --rate 10 --seconds "$seconds"
     measure "fan-out to 999, three nodes, saturated" fanout --nodes 3 --clients 999 --seconds "$seconds"

@@ -7,12 +7,14 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use serde::Deserialize;
+use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::process::{Child, Command};
+use tokio::process::{Child as Process, Command};
 use tokio::time::timeout;
 use vedfolnir_chaos::client::Endpoint;
 
 use crate::args::TargetArgs;
+use crate::child::{Child, EmbeddedOrders, EmbeddedReady, Orders, Taken};
 use crate::error::BenchError;
 
 /// A cluster that does not stand after this long will not.
@@ -44,7 +46,7 @@ struct Status {
 
 /// A cluster of real node processes that lives as long as this.
 pub(crate) struct Cluster {
-    supervisor: Child,
+    supervisor: Process,
     pub(crate) nodes: Vec<Node>,
     /// What the nodes were told beyond their command line.
     pub(crate) environment: Vec<(&'static str, String)>,
@@ -74,7 +76,7 @@ pub(crate) fn start_again(
     plan: &Path,
     data_dir: &str,
     environment: &[(&'static str, String)],
-) -> Result<Child, BenchError> {
+) -> Result<Process, BenchError> {
     let failed = |reason: String| BenchError::Other(format!("{}: {reason}", plan.display()));
     let text = fs::read(plan).map_err(|error| failed(error.to_string()))?;
     let Plan { nodes } = serde_json::from_slice(&text).map_err(|error| failed(error.to_string()))?;
@@ -172,6 +174,8 @@ pub(crate) struct Target {
     pub(crate) endpoints: Vec<Endpoint>,
     processes: Processes,
     cluster: Option<Cluster>,
+    /// With the directory that it lives in.
+    embedded: Option<(Child, TempDir)>,
 }
 
 impl Target {
@@ -181,14 +185,33 @@ impl Target {
 
     /// The same; a cluster for this run is started with these options.
     pub(crate) async fn open_with(arguments: &TargetArgs, options: &Options) -> Result<Self, BenchError> {
+        if let Some(taken) = arguments.embedded {
+            return Self::embed(taken, arguments.server_core).await;
+        }
         let Some(bin) = &arguments.bin else {
             let endpoints = arguments.urls.iter().map(|url| Endpoint::parse(url)).collect::<Result<_, _>>()?;
-            return Ok(Self { endpoints, processes: Processes::new(arguments.server_pid.clone()), cluster: None });
+            let processes = Processes::new(arguments.server_pid.clone());
+            return Ok(Self { endpoints, processes, cluster: None, embedded: None });
         };
         let cluster = Cluster::start_with(bin, arguments.nodes, arguments.server_core, options).await?;
         let endpoints = cluster.nodes.iter().map(|node| Endpoint::parse(&node.url)).collect::<Result<_, _>>()?;
         let processes = Processes::new(cluster.nodes.iter().map(|node| node.pid).collect());
-        Ok(Self { endpoints, processes, cluster: Some(cluster) })
+        Ok(Self { endpoints, processes, cluster: Some(cluster), embedded: None })
+    }
+
+    /// A node of this same program.
+    async fn embed(taken: Taken, core: Option<usize>) -> Result<Self, BenchError> {
+        let directory = tempfile::Builder::new().prefix("vedfolnir-bench-").tempdir()?;
+        let orders = EmbeddedOrders { dir: directory.path().join("node"), taken };
+        let mut child = Child::start(&Orders::Embedded(orders), core)?;
+        let EmbeddedReady { url } = child.told("the embedded node serves", READY_TIMEOUT).await?;
+        let processes = Processes::new(child.pid().into_iter().collect());
+        Ok(Self {
+            endpoints: vec![Endpoint::parse(&url)?],
+            processes,
+            cluster: None,
+            embedded: Some((child, directory)),
+        })
     }
 
     /// See [`Processes::usage`].
@@ -197,6 +220,10 @@ impl Target {
     }
 
     pub(crate) async fn close(self) -> Result<(), BenchError> {
+        if let Some((child, directory)) = self.embedded {
+            child.end().await?;
+            directory.close()?;
+        }
         match self.cluster {
             Some(cluster) => cluster.stop().await,
             None => Ok(()),

@@ -1,6 +1,7 @@
-//! Processes of this same program that a workload needs beside itself: nodes with proposers inside, and the two sides of a
-//! round trip. A child gets its orders as an argument, says in lines of JSON how far it is, and ends with its parent.
+//! Processes of this same program that a workload needs beside itself: nodes with proposers inside or with an application, and the
+//! two sides of a round trip. A child gets its orders as an argument, says in lines of JSON how far it is, and ends with its parent.
 
+mod embedded;
 mod floor;
 mod member;
 
@@ -18,6 +19,7 @@ use tokio::time::timeout;
 use crate::args::ChildArgs;
 use crate::error::BenchError;
 
+pub(crate) use embedded::{EmbeddedOrders, EmbeddedReady, Taken};
 pub(crate) use floor::{EchoOrders, FloorOrders, FloorResult};
 pub(crate) use member::{Go, MemberOrders, MemberReady, MemberResult};
 
@@ -26,6 +28,8 @@ pub(crate) use member::{Go, MemberOrders, MemberReady, MemberResult};
 pub(crate) enum Orders {
     /// A node of a cluster.
     Member(MemberOrders),
+    /// A node with an application of this program's own.
+    Embedded(EmbeddedOrders),
     /// The far side of a round trip.
     Echo(EchoOrders),
     /// The near side, and the fsyncs.
@@ -39,6 +43,7 @@ pub(crate) fn run(arguments: &ChildArgs) -> Result<(), BenchError> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     match orders {
         Orders::Member(orders) => runtime.block_on(member::run(orders)),
+        Orders::Embedded(orders) => runtime.block_on(embedded::run(orders)),
         Orders::Echo(orders) => runtime.block_on(floor::echo(orders)),
         Orders::Floor(orders) => runtime.block_on(floor::measure(orders)),
     }
