@@ -25,6 +25,8 @@ pub(crate) enum Verb {
     Echo(EchoArgs),
     /// Events through the backend proxy to an empty backend on this machine: round trips per second and their latency
     Backend(BackendArgs),
+    /// Publishes over the HTTP API to rooms without members, alone or in batches: committed → answered
+    HttpPublish(HttpPublishArgs),
     /// One publisher, many subscribers in one room over all nodes: deliveries per second, checked by the oracle
     Fanout(FanoutArgs),
     /// `publish` to rooms without members: publish → committed → ack
@@ -134,6 +136,25 @@ pub(crate) struct BackendArgs {
     /// Events per second of all clients together [default: as fast as they return]
     #[arg(long)]
     pub(crate) rate: Option<f64>,
+    #[arg(long, default_value_t = 64)]
+    pub(crate) payload: usize,
+    #[command(flatten)]
+    pub(crate) span: SpanArgs,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct HttpPublishArgs {
+    #[command(flatten)]
+    pub(crate) target: TargetArgs,
+    /// Connections, spread evenly over the nodes, with one request under way on each
+    #[arg(long, default_value_t = 64)]
+    pub(crate) clients: usize,
+    /// Publishes in a request: 1 is `/publish`, more are `/batch`
+    #[arg(long, default_value_t = 1)]
+    pub(crate) batch: usize,
+    /// An idempotency key for each request
+    #[arg(long)]
+    pub(crate) keys: bool,
     #[arg(long, default_value_t = 64)]
     pub(crate) payload: usize,
     #[command(flatten)]

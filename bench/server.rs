@@ -31,6 +31,9 @@ pub(crate) struct Node {
     pub(crate) pid: u32,
     pub(crate) url: String,
     admin_url: String,
+    /// `None`: a program from before there was one.
+    #[serde(default)]
+    pub(crate) api_url: Option<String>,
     pub(crate) data_dir: String,
 }
 
@@ -179,6 +182,12 @@ pub(crate) struct Target {
 }
 
 impl Target {
+    /// The HTTP APIs of a cluster that was started for this run.
+    pub(crate) fn apis(&self) -> Vec<String> {
+        let nodes = self.cluster.iter().flat_map(|cluster| &cluster.nodes);
+        nodes.filter_map(|node| node.api_url.clone()).collect()
+    }
+
     pub(crate) async fn open(arguments: &TargetArgs) -> Result<Self, BenchError> {
         Self::open_with(arguments, &Options::default()).await
     }

@@ -6,6 +6,7 @@ mod commands;
 mod connect;
 mod fanout;
 mod floor;
+mod http_publish;
 mod large;
 mod resume;
 mod round_trip;
@@ -39,6 +40,7 @@ pub(crate) async fn run(verb: Verb) -> Result<Report, BenchError> {
         Verb::Connect(arguments) => connect::run(arguments).await,
         Verb::Echo(arguments) => round_trip::echo(arguments).await,
         Verb::Backend(arguments) => backend::run(arguments).await,
+        Verb::HttpPublish(arguments) => http_publish::run(arguments).await,
         Verb::Fanout(arguments) => fanout::run(arguments).await,
         Verb::Publish(arguments) => round_trip::publish(arguments).await,
         Verb::Resume(arguments) => resume::run(arguments).await,

@@ -36,7 +36,7 @@ pub(crate) struct DevArgs {
     /// Keep the cluster here, and start it again from here [default: a temporary directory]
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
-    /// Node i listens on P+10(i-1) (service), +1 (cluster) and +2 (admin) [default: free ports]
+    /// Node i listens on P+10(i-1) (service), +1 (cluster), +2 (admin) and +3 (HTTP API) [default: free ports]
     #[arg(long, value_name = "P")]
     base_port: Option<u16>,
     /// One line of JSON on standard output once the cluster is ready, and nothing else

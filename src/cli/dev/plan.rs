@@ -141,7 +141,7 @@ impl Plan {
             )));
         }
         if let Some(base) = base_port
-            && ports::from_base(base, ports.len())? != ports
+            && !ports::from_base(base, ports.len())?.iter().zip(&ports).all(|(asked, kept)| asked.is_as(kept))
         {
             return Err(Failure::configuration(format!(
                 "--base-port = {base} is refused: the cluster in {} has other ports; leave --base-port away",
@@ -188,8 +188,9 @@ impl Plan {
                     "--tls-key",
                     &file(format!("{name}/key.pem")),
                 ]
-                .map(str::to_owned)
-                .to_vec();
+                .map(str::to_owned);
+                let api = (ports.api > 0).then(|| ["--api-addr".to_owned(), format!("127.0.0.1:{}", ports.api)]);
+                let arguments = arguments.into_iter().chain(api.into_iter().flatten()).collect();
                 NodePlan { name, data_dir, ports, arguments }
             })
             .collect();

@@ -14,7 +14,7 @@ const HIGHEST: u16 = 32_767;
 /// Ports tried before giving up.
 const ATTEMPTS_MAX: usize = 10_000;
 
-/// A node's three ports.
+/// A node's ports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub(super) struct NodePorts {
     /// TCP, the WebSocket service.
@@ -23,14 +23,25 @@ pub(super) struct NodePorts {
     pub(super) cluster: u16,
     /// TCP, operators.
     pub(super) admin: u16,
+    /// TCP, the HTTP API; 0 in a directory of a release that had none: the node gets none then.
+    #[serde(default)]
+    pub(super) api: u16,
 }
 
-/// `P`, `P+1` and `P+2` for the first node, ten further on for each next one.
+impl NodePorts {
+    /// Whether they are those of a node that may be from before there was an API.
+    pub(super) fn is_as(&self, kept: &Self) -> bool {
+        *self == *kept || Self { api: 0, ..*self } == *kept
+    }
+}
+
+/// `P` to `P+3` for the first node, ten further on for each next one.
 pub(super) fn from_base(base: u16, nodes: usize) -> Result<Vec<NodePorts>, Failure> {
     let ports = (0..nodes)
         .map(|index| {
             let first = base.checked_add(u16::try_from(index).ok()?.checked_mul(10)?)?;
-            Some(NodePorts { service: first, cluster: first.checked_add(1)?, admin: first.checked_add(2)? })
+            let (cluster, admin, api) = (first.checked_add(1)?, first.checked_add(2)?, first.checked_add(3)?);
+            Some(NodePorts { service: first, cluster, admin, api })
         })
         .collect::<Option<Vec<_>>>();
     match ports {
@@ -48,20 +59,20 @@ pub(super) fn free(nodes: usize) -> Result<Vec<NodePorts>, Failure> {
     let mut udp: Vec<(UdpSocket, u16)> = Vec::new();
     let highest = HIGHEST.min(outgoing_from().saturating_sub(1)).max(LOWEST + 1_000);
     for _ in 0..ATTEMPTS_MAX {
-        if tcp.len() == 2 * nodes && udp.len() == nodes {
+        if tcp.len() == 3 * nodes && udp.len() == nodes {
             break;
         }
         let port = random_port(LOWEST, highest)?;
-        if tcp.len() < 2 * nodes {
+        if tcp.len() < 3 * nodes {
             tcp.extend(TcpListener::bind((Ipv4Addr::LOCALHOST, port)).map(|listener| (listener, port)));
         } else {
             udp.extend(UdpSocket::bind((Ipv4Addr::LOCALHOST, port)).map(|socket| (socket, port)));
         }
     }
     let ports: Vec<NodePorts> = tcp
-        .chunks_exact(2)
+        .chunks_exact(3)
         .zip(&udp)
-        .map(|(tcp, udp)| NodePorts { service: tcp[0].1, cluster: udp.1, admin: tcp[1].1 })
+        .map(|(tcp, udp)| NodePorts { service: tcp[0].1, cluster: udp.1, admin: tcp[1].1, api: tcp[2].1 })
         .collect();
     if ports.len() < nodes {
         return Err(Failure::other(format!("no free ports for {nodes} nodes on 127.0.0.1 from {LOWEST} to {highest}")));
@@ -92,8 +103,10 @@ mod tests {
     #[test]
     fn base_ports_are_ten_apart() {
         let ports = from_base(5000, 3).expect("they fit");
-        assert_eq!(ports[0], NodePorts { service: 5000, cluster: 5001, admin: 5002 });
-        assert_eq!(ports[2], NodePorts { service: 5020, cluster: 5021, admin: 5022 });
+        assert_eq!(ports[0], NodePorts { service: 5000, cluster: 5001, admin: 5002, api: 5003 });
+        assert_eq!(ports[2], NodePorts { service: 5020, cluster: 5021, admin: 5022, api: 5023 });
+        let older = NodePorts { api: 0, ..ports[2] };
+        assert!(ports[2].is_as(&older) && ports[2].is_as(&ports[2]) && !ports[2].is_as(&ports[1]));
         assert!(from_base(65_530, 3).is_err());
         assert!(from_base(0, 1).is_err());
     }
@@ -101,9 +114,9 @@ mod tests {
     #[test]
     fn free_ports_differ() {
         let ports = free(7).expect("there are free ports");
-        let mut tcp: Vec<u16> = ports.iter().flat_map(|ports| [ports.service, ports.admin]).collect();
+        let mut tcp: Vec<u16> = ports.iter().flat_map(|ports| [ports.service, ports.admin, ports.api]).collect();
         tcp.sort_unstable();
         tcp.dedup();
-        assert_eq!(tcp.len(), 14);
+        assert_eq!(tcp.len(), 21);
     }
 }

@@ -20,6 +20,7 @@ struct Node<'a> {
     pid: u32,
     url: &'a str,
     admin_url: &'a str,
+    api_url: Option<&'a str>,
     cluster_addr: &'a str,
     data_dir: String,
 }
@@ -34,6 +35,7 @@ pub(super) fn json(nodes: &[ReadyNode]) -> Result<(), Failure> {
             pid: node.pid,
             url: &node.url,
             admin_url: &node.admin_url,
+            api_url: node.api_url.as_deref(),
             cluster_addr: &node.cluster_addr,
             data_dir: node.data_dir.display().to_string(),
         })
@@ -50,7 +52,7 @@ pub(super) fn json(nodes: &[ReadyNode]) -> Result<(), Failure> {
 
 /// The table for people, and what to try next.
 pub(super) fn text(nodes: &[ReadyNode], plan: &Plan, temporary: bool) {
-    let mut rows = vec![["NODE", "ROLE", "PID", "SOCKET.IO", "ADMIN", "LOG"].map(String::from)];
+    let mut rows = vec![["NODE", "ROLE", "PID", "SOCKET.IO", "ADMIN", "HTTP API", "LOG"].map(String::from)];
     for node in nodes {
         rows.push([
             node.name.clone(),
@@ -58,6 +60,7 @@ pub(super) fn text(nodes: &[ReadyNode], plan: &Plan, temporary: bool) {
             node.pid.to_string(),
             node.url.clone(),
             node.admin_url.clone(),
+            node.api_url.clone().unwrap_or_default(),
             node.log.display().to_string(),
         ]);
     }
@@ -74,6 +77,9 @@ pub(super) fn text(nodes: &[ReadyNode], plan: &Plan, temporary: bool) {
     hint("talk to it (Node.js)", &format!("const socket = require('socket.io-client')('{}')", first.url));
     hint("", "socket.emit('join', 'lobby', console.log)");
     hint("", "socket.on('hello', console.log); socket.emit('publish', 'lobby', 'hello', 1, console.log)");
+    if let Some(api) = &first.api_url {
+        hint("and from a shell", &format!("vedfolnir publish --api {api} --room lobby hello 2"));
+    }
     if let Some(node) = plan.nodes.last()
         && !temporary
     {

@@ -80,6 +80,8 @@ pub(super) struct ReadyNode {
     pub(super) pid: u32,
     pub(super) url: String,
     pub(super) admin_url: String,
+    /// Of the HTTP API; `None`: the directory is of a release that had none.
+    pub(super) api_url: Option<String>,
     pub(super) cluster_addr: String,
     pub(super) data_dir: PathBuf,
     pub(super) log: PathBuf,
@@ -246,6 +248,7 @@ async fn look(running: &[Running]) -> Result<(Vec<ReadyNode>, bool), String> {
             pid: node.pid,
             url: format!("http://127.0.0.1:{}", node.plan.ports.service),
             admin_url: format!("http://127.0.0.1:{}", node.plan.ports.admin),
+            api_url: (node.plan.ports.api > 0).then(|| format!("http://127.0.0.1:{}", node.plan.ports.api)),
             cluster_addr: format!("127.0.0.1:{}", node.plan.ports.cluster),
             data_dir: node.plan.data_dir.clone(),
             log: node.log.clone(),
