@@ -44,7 +44,7 @@ async function serve(file, port, env = {}) {
 /** What clients see: `program` runs a script. */
 async function story(program, site, sockets) {
   const script = path.join(HERE, 'support', program === 'node' ? 'flask_story.mjs' : 'flask_story.py');
-  const { stdout } = await promisify(execFile)(program, [script, site, sockets], { env: PYTHON, timeout: 60_000 });
+  const { stdout } = await promisify(execFile)(program, [script, site, sockets], { env: PYTHON, timeout: 100_000 });
   return JSON.parse(stdout);
 }
 

@@ -32,13 +32,13 @@ echo "==> done"
 `;
   writeFileSync(path.join(directory, 'page.sh'), script);
   // The first process of its own tree of processes: what is left ends with it.
-  const { code, text } = await command('unshare', ['--net', '--pid', '--fork', '--kill-child', 'sh', '-c', `exec bash ${directory}/page.sh 2>&1`], { limit: 120_000 });
+  const { code, text } = await command('unshare', ['--net', '--pid', '--fork', '--kill-child', 'sh', '-c', `exec bash ${directory}/page.sh 2>&1`], { limit: 280_000 });
   assert.equal(code, 0, text.slice(-4_000));
   assert.match(text, /==> done/);
   return text;
 }
 
-const OPTIONS = { timeout: 150_000, skip: process.getuid() !== 0 && 'only root can have a network of its own' };
+const OPTIONS = { timeout: 300_000, skip: process.getuid() !== 0 && 'only root can have a network of its own' };
 
 test('every command of the page on leaving Flask-SocketIO works, in its order', OPTIONS, async () => {
   const text = await type('migration-flask-socketio.md', ['Step by step', 'Sessions out of Redis']);

@@ -31,7 +31,7 @@ function join(who, namespace, cookie, options = {}) {
     /** Waits for the next line. */
     next: (lines = 1) => {
       const due = (socket.due = (socket.due ?? 0) + lines);
-      return until(() => `${who} has seen ${due} things; so far ${JSON.stringify(saw)}`, () => saw.length >= due, { within: 20_000, every: 5 });
+      return until(() => `${who} has seen ${due} things; so far ${JSON.stringify(saw)}`, () => saw.length >= due, { within: 40_000, every: 5 });
     },
     ask: (event, ...args) =>
       new Promise((resolve) => {

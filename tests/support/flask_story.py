@@ -28,7 +28,7 @@ class Watcher:
             # With recovery an offset follows the arguments: of no interest here.
             self.client.on(event, lambda value, *_, event=event: self.see([event, value]), namespace=namespace)
         try:
-            self.client.connect(SOCKETS, headers={"Cookie": cookie} if cookie else {}, namespaces=[namespace], wait_timeout=20)
+            self.client.connect(SOCKETS, headers={"Cookie": cookie} if cookie else {}, namespaces=[namespace], wait_timeout=40)
         except socketio.exceptions.ConnectionError as error:
             self.see(["not connected", str(error)])
             self.next()
@@ -42,21 +42,21 @@ class Watcher:
     def next(self, lines=1):
         self.due += lines
         with self.changed:
-            if not self.changed.wait_for(lambda: len(self.saw) >= self.due, timeout=20):
+            if not self.changed.wait_for(lambda: len(self.saw) >= self.due, timeout=40):
                 raise SystemExit(f"waited for {self.due} things in vain: {self.saw}")
 
     def ask(self, event, *args):
-        answer = self.client.call(event, args, namespace=self.namespace, timeout=20)
+        answer = self.client.call(event, args, namespace=self.namespace, timeout=40)
         self.see(["answered", answer])
 
 
 def login(name):
-    response = requests.post(f"{SITE}/login", json={"name": name}, timeout=20)
+    response = requests.post(f"{SITE}/login", json={"name": name}, timeout=40)
     return response.headers["Set-Cookie"].split(";")[0]
 
 
 def start(cookie):
-    return requests.post(f"{SITE}/tasks", json={"steps": 4}, headers={"Cookie": cookie}, timeout=20)
+    return requests.post(f"{SITE}/tasks", json={"steps": 4}, headers={"Cookie": cookie}, timeout=40)
 
 
 ada, bob, root = map(login, ("ada", "bob", "root"))
