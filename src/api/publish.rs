@@ -152,13 +152,15 @@ pub(super) async fn batch(State(api): State<Api>, request: Request) -> Result<Re
     }
     // All are proposed before the first is waited for: they are committed in their order, most of them together.
     let made: Vec<_> = publishes.map(|publish| publish.map(Publish::make)).collect();
-    let rest = join_all(made.into_iter().map(async |made| match made {
-        Ok(made) => made.outcome().await,
-        Err(problem) => Err(problem),
-    }));
+    let rest = join_all(made.into_iter().map(outcome));
     outcomes.extend(rest.await);
     let answer = Json(Results { results: outcomes.iter().map(ItemResult::of).collect() }).into_response();
     Ok(marked(answer, is_repetition(outcomes.iter().flatten())))
+}
+
+/// What came of a publish that was made, or why it could not be.
+async fn outcome(made: Result<Made, Problem>) -> Result<Outcome, Problem> {
+    made?.outcome().await
 }
 
 /// The key of a request, if it has one.
