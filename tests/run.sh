@@ -109,6 +109,12 @@ case "${files[*]}" in
         export VEDFOLNIR_S3_PYTHONPATH
         ;;
 esac
+case "${files[*]}" in
+    *openapi*)
+        VEDFOLNIR_OPENAPI_PYTHONPATH=$(python_packages "$tests/requirements-openapi.txt" tests-openapi)
+        export VEDFOLNIR_OPENAPI_PYTHONPATH
+        ;;
+esac
 case "${built}${files[*]}" in
     yes*embedded*)
         # Beside the program. Of the whole workspace, so that they have the features that the tests were built with.

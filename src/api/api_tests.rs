@@ -200,6 +200,24 @@ async fn each_refusal_says_what_is_wrong_and_with_which_field() {
 }
 
 #[tokio::test]
+async fn every_described_operation_is_there_and_other_methods_are_not() {
+    let door = unattached(ApiTokens::default());
+    let document: Value = serde_json::from_str(&openapi()).unwrap();
+    for (path, operations) in document["paths"].as_object().unwrap() {
+        let path = path.replace(['{', '}'], "");
+        for method in ["GET", "POST", "PUT", "DELETE", "PATCH"] {
+            let answer = door.send(method, &path, &[], "").await;
+            let is_described = operations.get(method.to_ascii_lowercase()).is_some();
+            let kind = answer.body["type"].as_str().unwrap_or_default();
+            assert_ne!(kind, "urn:vedfolnir:problem:not-found", "{method} {path}");
+            assert_eq!(kind == "urn:vedfolnir:problem:method-not-allowed", !is_described, "{method} {path} {kind}");
+        }
+    }
+    let shown = door.send("GET", "/api/v1/openapi.json", &[], "").await;
+    assert_eq!((shown.status.as_u16(), shown.body), (200, document));
+}
+
+#[tokio::test]
 async fn each_role_does_what_it_may_and_a_node_on_its_way_says_so() {
     let token = |text: &str| Some(text.to_owned().into());
     let door = unattached(ApiTokens {

@@ -32,7 +32,7 @@ pub enum Role {
 }
 
 impl Role {
-    const fn as_str(self) -> &'static str {
+    pub(super) const fn as_str(self) -> &'static str {
         match self {
             Self::Read => "read",
             Self::Publish => "publish",
@@ -41,7 +41,7 @@ impl Role {
     }
 
     /// The role that a request needs, unless it is an administrator's.
-    fn needed(method: &Method, route: ApiRoute) -> Self {
+    pub(super) fn needed(method: &Method, route: ApiRoute) -> Self {
         match (method, route) {
             (&Method::GET | &Method::HEAD, _) => Self::Read,
             (_, ApiRoute::Publish | ApiRoute::Batch) => Self::Publish,

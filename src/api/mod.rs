@@ -6,16 +6,20 @@
 //! ```
 //!
 //! It goes through the same seam as an embedding application: what it can do, that can, too. docs/http-api.md says what
-//! each endpoint takes and answers.
+//! each endpoint takes and answers, docs/openapi.json says it to machines; both are of `routes.rs`, the table of all.
 
 mod body;
 pub mod client;
 mod history;
 mod keeper;
+mod openapi;
+mod parameters;
 mod presence;
 mod problem;
 mod publish;
 mod query;
+mod routes;
+mod schemas;
 mod sessions;
 mod stats;
 mod store;
@@ -27,7 +31,6 @@ use axum::Router;
 use axum::extract::Request;
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
 use tokio::sync::Semaphore;
 
 use crate::app::ServerHandle;
@@ -35,6 +38,7 @@ use crate::observability::{Node, readiness_reason};
 
 pub(crate) use body::Fields;
 pub use keeper::{Keeper, Role};
+pub use openapi::text as openapi;
 pub(crate) use problem::Problem;
 use problem::Type;
 pub(crate) use publish::{Made, Publish, Reader};
@@ -66,19 +70,7 @@ impl Api {
 /// The routes, with everything that stands before them.
 pub fn router(node: Arc<Node>, keeper: Arc<Keeper>) -> Router {
     let api = Api { node, keeper, room: Arc::new(Semaphore::new(REQUESTS_AT_ONCE_MAX)) };
-    Router::new()
-        .route("/api/v1/publish", post(publish::one))
-        .route("/api/v1/batch", post(publish::batch))
-        .route("/api/v1/sessions", get(sessions::list))
-        .route("/api/v1/sessions/join", post(sessions::join))
-        .route("/api/v1/sessions/leave", post(sessions::leave))
-        .route("/api/v1/sessions/disconnect", post(sessions::disconnect))
-        .route("/api/v1/sessions/{sid}", get(sessions::get).delete(sessions::end))
-        .route("/api/v1/presence", get(presence::count))
-        .route("/api/v1/presence/users", get(presence::users))
-        .route("/api/v1/history", get(history::read))
-        .route("/api/v1/store", get(store::list))
-        .route("/api/v1/store/{*key}", get(store::get).put(store::put).delete(store::delete))
+    routes::router()
         .method_not_allowed_fallback(other_method)
         .fallback(no_route)
         .layer(from_fn_with_state(api.clone(), keeper::judge))

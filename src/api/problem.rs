@@ -11,7 +11,7 @@ use super::publish::IDEMPOTENCY_KEY;
 use crate::app::{EmitError, ReadError};
 
 /// What problems' types begin with: a name to compare, not an address to fetch.
-const TYPE_PREFIX: &str = "urn:vedfolnir:problem:";
+pub(super) const TYPE_PREFIX: &str = "urn:vedfolnir:problem:";
 
 /// A type of problem: programs go by it, so that it keeps its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +39,26 @@ pub(crate) enum Type {
 }
 
 impl Type {
+    /// What follows [`TYPE_PREFIX`].
+    pub(super) const fn name(self) -> &'static str {
+        self.parts().0
+    }
+
+    /// The status of every answer with it.
+    pub(super) const fn status(self) -> StatusCode {
+        self.parts().1
+    }
+
+    /// The same for people.
+    pub(super) const fn title(self) -> &'static str {
+        self.parts().2
+    }
+
+    /// Its answers say when to come back.
+    pub(super) fn is_temporary(self) -> bool {
+        matches!(self.status(), StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE)
+    }
+
     /// Its name, status and title.
     const fn parts(self) -> (&'static str, StatusCode, &'static str) {
         match self {

@@ -19,7 +19,7 @@ use crate::app::{CommittedOnce, Emission, EmitError, Emitter, EventPayload, Once
 use crate::app::{IdempotencyKey, content_of};
 
 /// Publishes in one batch.
-const BATCH_PUBLISHES_MAX: usize = 1_000;
+pub(super) const BATCH_PUBLISHES_MAX: usize = 1_000;
 
 /// The header that makes a request once, however often it is sent.
 pub(super) const IDEMPOTENCY_KEY: &str = "Idempotency-Key";

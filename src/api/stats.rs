@@ -29,13 +29,15 @@ pub enum ApiRoute {
     History,
     /// `/api/v1/store` and its entries.
     Store,
+    /// `/api/v1/openapi.json`.
+    Openapi,
     /// None that there is.
     Other,
 }
 
 impl ApiRoute {
     /// Every route.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Publish,
         Self::Batch,
         Self::Sessions,
@@ -43,6 +45,7 @@ impl ApiRoute {
         Self::Presence,
         Self::History,
         Self::Store,
+        Self::Openapi,
         Self::Other,
     ];
 
@@ -57,6 +60,7 @@ impl ApiRoute {
             Self::Presence => "presence",
             Self::History => "history",
             Self::Store => "store",
+            Self::Openapi => "openapi",
             Self::Other => "other",
         }
     }
@@ -72,6 +76,7 @@ impl ApiRoute {
             "/api/v1/history" => Self::History,
             "/api/v1/sessions" => Self::Sessions,
             "/api/v1/store" => Self::Store,
+            "/api/v1/openapi.json" => Self::Openapi,
             _ if path.starts_with("/api/v1/sessions/") => Self::Sessions,
             _ if path.starts_with("/api/v1/store/") => Self::Store,
             _ => Self::Other,

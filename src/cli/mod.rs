@@ -1,5 +1,6 @@
 //! The command line: one file for each subcommand.
 
+mod api;
 mod backup;
 mod backup_json;
 mod cert;
@@ -72,6 +73,9 @@ enum Verb {
     Doctor(doctor::DoctorArgs),
     /// Publish an event by the HTTP API of any node, once; prints its offset.
     Publish(publish::PublishArgs),
+    /// The HTTP API: its description for machines.
+    #[command(subcommand)]
+    Api(api::ApiVerb),
     /// Audit one session's messages over the cluster: committed, handed to its transport, resumed.
     Trace(trace::TraceArgs),
     /// Write what somebody who helps needs to know into one file: settings, status, metrics, logs; no secrets.
@@ -119,6 +123,7 @@ pub(crate) fn run() -> Result<(), Failure> {
         Verb::Config(verb) => config::run(verb),
         Verb::Doctor(arguments) => doctor::run(arguments),
         Verb::Publish(arguments) => publish::run(arguments),
+        Verb::Api(verb) => api::run(&verb),
         Verb::Trace(arguments) => trace::run(arguments),
         Verb::SupportBundle(arguments) => support_bundle::run(*arguments),
         Verb::Backup(verb) => backup::run(*verb),
