@@ -530,11 +530,12 @@ describe('vedfolnir dev', () => {
     assert.deepEqual(Object.keys(dev.ready), ['nodes']);
     assert.equal(dev.nodes.length, 3);
     for (const node of dev.nodes) {
-      assert.deepEqual(Object.keys(node).sort(), ['admin_url', 'cluster_addr', 'data_dir', 'id', 'pid', 'role', 'url']);
+      assert.deepEqual(Object.keys(node).sort(), ['admin_url', 'api_url', 'cluster_addr', 'data_dir', 'id', 'pid', 'role', 'url']);
       assert.match(node.url, /^http:\/\/127\.0\.0\.1:\d+$/);
       assert.ok(isRunning(node.pid));
       assert.ok((await stat(node.data_dir)).isDirectory());
       assert.equal((await fetch(`${node.url}/websocket/health/ready`)).status, 200);
+      assert.equal((await fetch(`${node.api_url}/api/v1/openapi.json`)).status, 200);
     }
     assert.deepEqual(dev.nodes.map(({ role }) => role).sort(), ['leader', 'voter', 'voter']);
     assert.equal((await dev.leader()).role, 'leader');
