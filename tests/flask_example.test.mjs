@@ -9,7 +9,8 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 
 import { atEnd } from './support/cleanup.mjs';
-import { Cluster, freePort } from './support/cluster.mjs';
+import { Cluster, freePort, run } from './support/cluster.mjs';
+import { ask } from './support/doors.mjs';
 import { InVain, until } from './support/wait.mjs';
 
 const HERE = path.dirname(fileURLToPath(import.meta.url));
@@ -51,6 +52,23 @@ async function story(program, site, sockets) {
 async function stories(site, sockets) {
   const [javascript, python] = await Promise.all(['node', 'python3'].map((program) => story(program, site, sockets)));
   return { javascript, python };
+}
+
+/** Resolves once nobody is there any more and the application has been told of everybody who left. */
+async function allHaveLeft() {
+  const [api] = environment.VEDFOLNIR_URLS.split(',');
+  for (const namespace of ['/user', '/admin']) {
+    await until(`nobody is connected in ${namespace}`, async () => {
+      const query = `namespace=${namespace}&connected=true&consistency=linearizable`;
+      const { json } = await ask(api, `/api/v1/sessions?${query}`, { headers: { Authorization: `Bearer ${TOKEN}` } });
+      return json.sessions.length === 0;
+    });
+  }
+  await until('all webhooks are delivered', async () => {
+    const told = await Promise.all(cluster.nodes.map(({ adminUrl }) => run(['webhooks', 'status', '--json', '--addr', adminUrl])));
+    const states = told.map(({ stdout }) => JSON.parse(stdout));
+    return states.every(({ events_behind: behind, pending }) => behind === 0 && pending === 0);
+  });
 }
 
 let original;
@@ -100,6 +118,8 @@ test('the port on three nodes shows them the same, whichever node they come to',
   t.after(() => app.end());
   const [javascript, python] = await Promise.all([story('node', app.url, cluster.nodes[0].url), story('python3', app.url, cluster.nodes[1].url)]);
   assert.deepEqual({ javascript, python }, original);
+  // What the next application is told is of its own clients.
+  await allHaveLeft();
   assert.doesNotMatch(app.output(), /Traceback/);
 });
 

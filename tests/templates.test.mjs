@@ -28,7 +28,7 @@ async function print(...args) {
 const CATEGORIES = [
   'Production Mode Settings', 'SSL/TLS Configuration', 'Load Balancer Configuration', 'Logging Configuration',
   'Monitoring Configuration', 'Traces', 'Backup and Recovery Configuration', 'Performance Optimization',
-  'Security Settings', 'Cluster Configuration',
+  'Security Settings', 'Cluster Configuration', 'Backend Proxy', 'Webhooks',
 ];
 
 /** The document's 66 variables, without WEBSOCKET_. */
