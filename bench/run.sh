@@ -52,9 +52,11 @@ while [ "$run" -le "$runs" ]; do
     measure "echo, one in flight" echo --clients 50 --inflight 1 --seconds "$seconds"
     measure "echo, 16 in flight" echo --clients 50 --inflight 16 --seconds "$seconds"
     measure "echo at 1,000/s" echo --clients 50 --rate 1000 --seconds "$seconds"
-    measure "publishes over HTTP, one in a request, 64 connections" http-publish --clients 64 --seconds "$seconds"
-    measure "publishes over HTTP, one in a request under a key, 64 connections" http-publish --clients 64 --keys --seconds "$seconds"
-    measure "publishes over HTTP, 100 in a request, 16 connections" http-publish --clients 16 --batch 100 --seconds "$seconds"
+    for nodes in 1 3; do
+        measure "publishes over HTTP, one in a request, 64 connections, nodes: $nodes" http-publish --nodes "$nodes" --clients 64 --seconds "$seconds"
+        measure "publishes over HTTP, 100 in a request, 16 connections, nodes: $nodes" http-publish --nodes "$nodes" --clients 16 --batch 100 --seconds "$seconds"
+    done
+    measure "publishes over HTTP under a key each, 64 connections, nodes: 3" http-publish --nodes 3 --clients 64 --keys --seconds "$seconds"
     # The backend is a thread of the load's process, on its core.
     measure "events through the backend proxy, 256 clients" backend --clients 256 --seconds "$seconds"
     measure "events through the backend proxy, at 500/s" backend --clients 50 --rate 500 --seconds "$seconds"
