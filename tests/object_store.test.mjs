@@ -147,8 +147,11 @@ describe('an object store', { timeout: 180_000 }, () => {
     assert.match(told.stdout + told.stderr, /WEBSOCKET_BACKUP_S3_ENDPOINT.*without TLS/);
     store.child.kill('SIGSTOP');
     try {
-      const posted = fetch(`${node.adminUrl}/backups`, { method: 'POST', headers: { 'content-type': 'application/json' }, body: '{}' });
-      await until('one is being made', async () => (await (await fetch(`${node.adminUrl}/backups`, { method: 'POST', headers: { 'content-type': 'application/json' }, body: '{}' })).json()).error?.includes('being made already'));
+      const order = () => fetch(`${node.adminUrl}/backups`, { method: 'POST', headers: { 'content-type': 'application/json' }, body: '{}' });
+      // One of the two is being made and waits for the store, whichever came first; the other is told so.
+      const ordered = [order(), order()];
+      const { answer, other: posted } = await Promise.race(ordered.map(async (one, index) => ({ answer: await one, other: ordered[1 - index] })));
+      assert.match((await answer.json()).error, /being made already/);
       const client = await connect('client meanwhile', node.url);
       await client.join('elsewhere');
       await client.publish('elsewhere', { id: 1 });
