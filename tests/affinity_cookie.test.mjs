@@ -68,7 +68,8 @@ describe('with affinity', () => {
     assert.notEqual(replaced.value, tampered(value));
     await given(node.url, { query: { websocket_server_id: tampered(hint) } });
     assert.equal(await count(), before + 2);
-    assert.match(node.output(), /affinity_forged|an affinity cookie or key/);
+    // A line takes its way through the log's writer and a pipe.
+    await until('it is told', () => /affinity_forged|an affinity cookie or key/.test(node.output()));
     for (const foreign of ['app1', '0123456789abcdef']) {
       assert.equal((await given(node.url, { cookie: `${NAME}=${foreign}` })).value, undefined, foreign);
     }
