@@ -33,7 +33,8 @@ const OPERATED_WITHIN: Duration = Duration::from_secs(60);
 /// What nodes keep for replays, so that a node that keeps too much of anything else is not within its bound.
 const HISTORY_BYTES_MAX: u64 = 64 << 20;
 /// What a node may come to: see [`MemoryBound`].
-const MEMORY: MemoryBound = MemoryBound { base_bytes: 256 << 20, bytes_per_connection: 64 << 10, history_bytes: 0 };
+const MEMORY: MemoryBound =
+    MemoryBound { base_bytes: 256 << 20, bytes_per_connection: 64 << 10, history_bytes: 0, creep_percent_max: None };
 /// How often any of this is looked at.
 const LOOK: Duration = Duration::from_millis(20);
 

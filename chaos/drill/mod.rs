@@ -177,7 +177,8 @@ pub async fn run(arguments: DrillArgs) -> Result<u64, HarnessError> {
 fn tell(record: &Record, acknowledged: u64, short: &str) -> u64 {
     // What the cluster keeps is its operator's choice; canaries do not miss that much.
     let retention = Retention { history_bytes_max: u64::MAX, message_bytes_max: 0 };
-    let memory = MemoryBound { base_bytes: u64::MAX, bytes_per_connection: 0, history_bytes: 0 };
+    let memory =
+        MemoryBound { base_bytes: u64::MAX, bytes_per_connection: 0, history_bytes: 0, creep_percent_max: None };
     let findings = judge(record, &Bounds { recovery_window: 120 * SECOND, memory, retention, moving_max: None });
     let mut violations = 0;
     // What the canaries can see: deliveries, sessions, liveness.

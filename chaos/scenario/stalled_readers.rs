@@ -23,6 +23,8 @@ const LISTENERS: usize = 12;
 /// Of them, those that stall, and for how long, in milliseconds.
 const STALLED: usize = 8;
 const STALL_MS: Range<u64> = 200..25_000;
+/// By how much nodes may grow in a long run, in percent.
+const CREEP_PERCENT_MAX: f64 = 5.0;
 /// Longer than a stall: else the stalled are gone before much is owed to them.
 const SILENCE_MAX: Duration = Duration::from_secs(60);
 
@@ -45,6 +47,8 @@ impl Scenario for StalledReaders {
         setup.is_direct = true;
         setup.patience(SILENCE_MAX);
         setup.history(HISTORY_BYTES_MAX);
+        // Such a history is full within seconds.
+        setup.memory.creep_percent_max = Some(CREEP_PERCENT_MAX);
         Ok(())
     }
 
