@@ -38,14 +38,16 @@ pub fn encode_proposal(format: Format, proposal: &Proposal) -> Bytes {
 /// [`CodecError`]. A command that is younger than the format it claims to be written in is malformed: an older replica,
 /// which has never heard of it, finds the same.
 pub fn decode_proposal(bytes: &[u8]) -> Result<Proposal, CodecError> {
-    let Some((version, mut body)) = bytes.split_first() else {
+    let Some((version, body)) = bytes.split_first() else {
         return Err(CodecError::Malformed("empty".to_owned()));
     };
     let format = Format::try_from(*version).map_err(|_| CodecError::UnknownVersion(*version))?;
-    let proposal: Proposal =
-        rmp_serde::from_read(&mut body).map_err(|error| CodecError::Malformed(error.to_string()))?;
-    if !body.is_empty() {
-        return Err(CodecError::Malformed(format!("{} bytes behind the proposal", body.len())));
+    // From memory: names and payloads are copied once, into what keeps them.
+    let mut deserializer = rmp_serde::Deserializer::from_read_ref(body);
+    let proposal =
+        Proposal::deserialize(&mut deserializer).map_err(|error| CodecError::Malformed(error.to_string()))?;
+    if !is_at_end(&mut deserializer) {
+        return Err(CodecError::Malformed("there are bytes behind the proposal".to_owned()));
     }
     match proposal.commands.iter().map(|command| command.since()).max() {
         Some(since) if since > format => {
@@ -53,6 +55,11 @@ pub fn decode_proposal(bytes: &[u8]) -> Result<Proposal, CodecError> {
         }
         _ => Ok(proposal),
     }
+}
+
+/// Whether nothing is left to read. A boolean is one byte, so that the only way to fail for want of a byte is to have none.
+fn is_at_end(deserializer: &mut rmp_serde::Deserializer<rmp_serde::decode::ReadRefReader<'_, [u8]>>) -> bool {
+    matches!(bool::deserialize(deserializer), Err(rmp_serde::decode::Error::InvalidMarkerRead(_)))
 }
 
 /// Whose proposal it is, by its first bytes alone. `None`: it is no proposal, as far as those say.

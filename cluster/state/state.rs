@@ -472,10 +472,15 @@ impl State {
         if let Some((pid, epoch)) = publish.from {
             let now_ms = self.time.now_ms();
             let is_noted = self.format >= Format::MANAGED;
-            match self.authorise(owner, &pid, epoch) {
+            match self.is_authorised(owner, &pid, epoch) {
                 Err(refusal) => return Response::Refused(refusal),
-                Ok(session) if is_noted => session.last_active_ms = now_ms,
-                Ok(_) => {}
+                // Most have published since the last tick: nothing to write, and no table to find it in once more.
+                Ok(session) if !is_noted || session.last_active_ms == now_ms => {}
+                Ok(_) => {
+                    if let Some(session) = self.sessions.get_mut(&pid) {
+                        session.last_active_ms = now_ms;
+                    }
+                }
             }
         }
         let record = publish.record;
@@ -500,14 +505,19 @@ impl State {
     }
 
     /// The session, if this life of a node owns it under this epoch and it is connected.
-    fn authorise(&mut self, owner: Incarnation, pid: &PidHash, epoch: Epoch) -> Result<&mut Session, Refusal> {
+    fn is_authorised(&self, owner: Incarnation, pid: &PidHash, epoch: Epoch) -> Result<&Session, Refusal> {
         match self.sessions.get(pid) {
-            None => return Err(Refusal::UnknownSession),
+            None => Err(Refusal::UnknownSession),
             Some(session) if session.owner != owner || session.epoch != epoch || session.deadline_ms.is_some() => {
-                return Err(Refusal::StaleEpoch);
+                Err(Refusal::StaleEpoch)
             }
-            Some(_) => {}
+            Some(session) => Ok(session),
         }
+    }
+
+    /// The same, to change it.
+    fn authorise(&mut self, owner: Incarnation, pid: &PidHash, epoch: Epoch) -> Result<&mut Session, Refusal> {
+        self.is_authorised(owner, pid, epoch)?;
         self.sessions.get_mut(pid).ok_or(Refusal::UnknownSession)
     }
 
