@@ -44,6 +44,10 @@ const IN_FLIGHT_BYTES_MAX: usize = 8 << 20;
 /// disk idle, more make batches small: with 1,024 proposers 2, 3, 4 and 6 gave 123, 137, 154 and 114 thousand commands a
 /// second (`vedfolnir-bench commands`).
 const IN_FLIGHT_BATCHES_MAX: usize = 4;
+/// While batches are in flight another one is cut only once this share of their commands waits, or as many bytes as a batch
+/// takes. A batch costs every node a write and several wake-ups, however small it is; proposers that wait for their answers would
+/// otherwise come to few a batch.
+const WAITING_PERCENT_MIN: usize = 50;
 /// Without progress for this long everything in flight is sent again.
 const SILENCE_MS_MAX: u64 = 1_000;
 
@@ -189,6 +193,10 @@ impl Proposer {
                 // Encoded by whoever cut it, before it let go of `cutting`.
                 return queue.cut[next].encoded.clone().map(|bytes| Batch { bytes });
             }
+            if queue.sent > 0 && !queue.is_worth_a_batch() {
+                // Whatever is applied lowers what it is measured by, and wakes who asks here.
+                return None;
+            }
             (queue.format, queue.cut_batch()?)
         };
         let Origin::Node { first_sequence, .. } = origin else { return None };
@@ -312,6 +320,13 @@ impl Proposer {
 }
 
 impl Queue {
+    /// Whether enough waits for another batch beside those in flight.
+    fn is_worth_a_batch(&self) -> bool {
+        let cut_bytes: usize = self.cut.iter().map(|cut| cut.bytes).sum();
+        self.waiting.len() * 100 >= self.cut_commands * WAITING_PERCENT_MIN
+            || self.pending_bytes - cut_bytes >= BATCH_BYTES_MAX
+    }
+
     /// Takes one command of each line in turn until the batch is full; gives the batch its sequences.
     fn cut_batch(&mut self) -> Option<(Origin, Vec<Command>)> {
         let room = self.waiting.len().min(BATCH_COMMANDS_MAX);

@@ -378,14 +378,40 @@ fn the_window_is_bounded_in_batches_and_opens_with_application() {
         batches.extend(proposer.next_batch());
     }
     assert_eq!(batches.len(), IN_FLIGHT_BATCHES_MAX);
+    let mut in_flight = 0;
     for batch in &batches {
         let applied = state.apply(index, &batch.bytes);
         index += 1;
+        in_flight += delivered(&applied.effects).len();
         proposer.handle_applied(applied.origin.expect("a proposal"), applied.outcome);
     }
     let next = proposer.next_batch().expect("the window is open again");
     let applied = state.apply(index, &next.bytes);
-    assert_eq!(delivered(&applied.effects).len(), 100 - IN_FLIGHT_BATCHES_MAX, "what waited became one batch");
+    assert_eq!(delivered(&applied.effects).len(), 100 - in_flight, "what waited became one batch");
+}
+
+#[test]
+fn another_batch_waits_until_it_is_worth_one() {
+    let (mut state, index) = living_state();
+    let proposer = proposer();
+    let propose = |count: u32| {
+        (0..count).for_each(|number| drop(proposer.propose(publish(number)).expect("within bounds")));
+    };
+    propose(10);
+    let first = proposer.next_batch().expect("nothing is in flight");
+    propose(4);
+    assert!(proposer.next_batch().is_none(), "ten are in flight");
+    propose(1);
+    assert!(proposer.next_batch().is_some());
+    // What is applied makes less enough: five are in flight then.
+    propose(3);
+    assert!(proposer.next_batch().is_none());
+    let applied = state.apply(index, &first.bytes);
+    proposer.handle_applied(applied.origin.expect("a proposal"), applied.outcome);
+    assert_eq!(publishers(&proposer.next_batch().expect("three for five")).len(), 3);
+    // A batch's worth of bytes need not be half of the commands.
+    proposer.propose(big(1)).expect("within bounds");
+    assert!(proposer.next_batch().is_some());
 }
 
 /// A command of 1 MiB of this session.
