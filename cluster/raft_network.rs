@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::{Stream, StreamExt};
+use futures_util::{FutureExt, Stream, StreamExt};
 use openraft::OptionalSend;
 use openraft::alias::WatchReceiverOf;
 use openraft::async_runtime::WatchReceiver;
@@ -194,7 +194,7 @@ where
     // openraft waits between two attempts where it hands out the next request, and nowhere else: a peer that is refused at
     // once, as one that lost its disk and answers under another id, would be tried without end and without pause.
     let Some(first) = input.next().await else { return Ok(Box::pin(futures_util::stream::empty())) };
-    let mut input = futures_util::stream::iter([first]).chain(input);
+    let mut input = futures_util::stream::iter([first]).chain(input).fuse();
     let opening = peer.open_stream(kind::APPEND_STREAM, Bytes::new());
     let (mut sender, receiver) = tokio::time::timeout(option.soft_ttl().max(Duration::from_millis(100)), opening)
         .await
@@ -203,7 +203,7 @@ where
     let sent = Arc::new(AtomicU64::new(0));
     let sent_by_feeder = Arc::clone(&sent);
     let feeder = tokio::spawn(async move {
-        while let Some(request) = input.next().await {
+        while let Some(request) = next_worth_sending(&mut input).await {
             let body = match wire::encode("append", &request) {
                 Ok(body) => body,
                 Err(error) => {
@@ -267,6 +267,25 @@ where
     Ok(Box::pin(answers))
 }
 
+/// The next request, but for one that the next one makes superfluous.
+///
+/// A request without entries says how far the log is committed. The commit that it tells of lets proposers go on, and what they
+/// propose next takes the same news along, a moment later: so whatever is ready to run on this node runs first. An answer
+/// acknowledges everything up to its position, so that nothing is owed for the request that was passed over, and what openraft
+/// noted as its sending time is earlier than it was: no lease gets longer.
+async fn next_worth_sending<S>(input: &mut S) -> Option<AppendEntriesRequest<TypeConfig>>
+where
+    S: Stream<Item = AppendEntriesRequest<TypeConfig>> + Unpin,
+{
+    let request = input.next().await?;
+    if !request.entries.is_empty() {
+        return Some(request);
+    }
+    // Comes back when nothing else is ready, or after a bounded number of other tasks.
+    tokio::task::yield_now().await;
+    Some(input.next().now_or_never().flatten().unwrap_or(request))
+}
+
 struct AbortOnDrop(tokio::task::JoinHandle<()>);
 
 impl Drop for AbortOnDrop {
@@ -294,12 +313,15 @@ fn rpc_error(error: RpcError) -> RPCError<TypeConfig> {
 mod tests {
     use std::sync::atomic::AtomicBool;
 
-    use openraft::Vote;
+    use openraft::alias::LeaderIdOf;
+    use openraft::vote::RaftLeaderIdExt;
+    use openraft::{Entry, EntryPayload, Vote};
 
     use super::*;
     use crate::config::ClusterTls;
     use crate::network::{LocalIdentity, NetworkTls};
     use crate::server::PeerHandler;
+    use crate::type_config::LogId;
 
     /// Panics when it does not come up.
     #[track_caller]
@@ -328,5 +350,38 @@ mod tests {
         let result = append_stream(peer, input, RPCOption::new(Duration::from_secs(5))).await;
         assert!(matches!(result, Err(RPCError::Unreachable(_))));
         assert!(asked.load(Ordering::Acquire), "refused without a look at what is to be sent");
+    }
+
+    fn request(entries: usize) -> AppendEntriesRequest<TypeConfig> {
+        let entry = |index| Entry {
+            log_id: LogId::new(LeaderIdOf::<TypeConfig>::new_committed(1, 1), index),
+            payload: EntryPayload::Blank,
+        };
+        let entries = (1..=entries as u64).map(entry).collect();
+        AppendEntriesRequest { vote: Vote::new(1, 1), prev_log_id: None, entries, leader_commit: None }
+    }
+
+    #[tokio::test]
+    async fn news_of_a_commit_travel_with_what_is_proposed_because_of_it_or_alone() {
+        let (sender, mut receiver) = tokio::sync::mpsc::channel(1);
+        let mut input = futures_util::stream::poll_fn(move |context| receiver.poll_recv(context)).fuse();
+        // Who hears of the commit proposes, a few tasks later.
+        sender.try_send(request(0)).unwrap_or_else(|error| panic!("{error}"));
+        let proposing = tokio::spawn(async move {
+            let proposer = tokio::spawn(async move {
+                let sent = sender.send(request(2)).await;
+                sent.map(|()| sender)
+            });
+            proposer.await
+        });
+        assert_eq!(next_worth_sending(&mut input).await.map(|sent| sent.entries.len()), Some(2));
+        let Ok(Ok(Ok(sender))) = proposing.await else { panic!("the proposer is gone") };
+        // Nobody proposes anything: the news are not kept back.
+        sender.try_send(request(0)).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(next_worth_sending(&mut input).await.map(|sent| sent.entries.len()), Some(0));
+        sender.try_send(request(0)).unwrap_or_else(|error| panic!("{error}"));
+        drop(sender);
+        assert_eq!(next_worth_sending(&mut input).await.map(|sent| sent.entries.len()), Some(0));
+        assert!(next_worth_sending(&mut input).await.is_none());
     }
 }
