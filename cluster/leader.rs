@@ -1,6 +1,6 @@
 //! What the leader does besides replicating: cluster time, first configuration, dead nodes, the set of voters.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Weak;
 use std::time::{Duration, Instant};
 
@@ -19,6 +19,8 @@ const TICK_MS_MIN: u64 = 1_000;
 struct Duty {
     since: Instant,
     ticked_at: Instant,
+    /// Whom it has told of as dead: without a quorum that is proposed again and again.
+    told_dead: BTreeSet<Incarnation>,
 }
 
 /// Runs for as long as the node lives.
@@ -36,7 +38,7 @@ pub(crate) async fn run(node: Weak<Inner>) {
         }
         let term = node.term();
         if duty.as_ref().is_none_or(|(known, _)| *known != term) {
-            duty = Some((term, Duty { since: now, ticked_at: now }));
+            duty = Some((term, Duty { since: now, ticked_at: now, told_dead: BTreeSet::new() }));
         }
         let Some((_, current)) = duty.as_mut() else { continue };
         configure_once(&node).await;
@@ -71,13 +73,14 @@ async fn tick(node: &Inner, duty: &mut Duty, now: Instant) {
 }
 
 /// Declares down what has been silent for too long.
-async fn declare_dead(node: &Inner, duty: &Duty, now: Instant) {
+async fn declare_dead(node: &Inner, duty: &mut Duty, now: Instant) {
     let limit = node.config.node_down_after;
     if now.saturating_duration_since(duty.since) < limit {
         return;
     }
     let heard: BTreeMap<NodeId, Duration> = node.last_heard();
     let live: Vec<Incarnation> = node.replica.read(|state| state.live_incarnations());
+    duty.told_dead.retain(|told| live.contains(told));
     for incarnation in live {
         if incarnation.node == node.local.node_id() {
             continue;
@@ -86,7 +89,9 @@ async fn declare_dead(node: &Inner, duty: &Duty, now: Instant) {
         #[cfg(feature = "planted-bugs")]
         let silent = crate::planted::silent(silent);
         if silent {
-            tracing::warn!(node = %incarnation, "silent for {} s: declared down, its clients may resume elsewhere", limit.as_secs());
+            if duty.told_dead.insert(incarnation) {
+                tracing::warn!(node = %incarnation, "silent for {} s: declared down, its clients may resume elsewhere", limit.as_secs());
+            }
             propose(node, Command::NodeDown { incarnation }).await;
         }
     }
