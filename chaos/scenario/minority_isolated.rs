@@ -10,7 +10,7 @@ use super::{Attack, Scenario};
 use crate::record::{Loss, MarkKind};
 use crate::world::World;
 
-/// A node that hears nothing of a quorum for 5 s lets its clients go (`--isolation-after`); it looks every 100 ms.
+/// A node that hears nothing of a quorum for 5 s at most lets its clients go (`--isolation-after`); it looks every 100 ms.
 const LETS_GO_WITHIN: Duration = Duration::from_secs(8);
 const LOOK: Duration = Duration::from_millis(10);
 

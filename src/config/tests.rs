@@ -430,6 +430,19 @@ fn names_have_ranks() {
 }
 
 #[test]
+fn a_node_without_a_quorum_lets_its_clients_go_about_when_they_would_notice_a_dead_one() {
+    let after = |pairs: &[(&str, &str)]| loaded(pairs).config.cluster.isolation_after.as_millis();
+    let pings = |each| [("WEBSOCKET_PING_INTERVAL", each), ("WEBSOCKET_PING_TIMEOUT", each)];
+    assert_eq!(after(&[]), 5_000);
+    assert_eq!(after(&pings("2500ms")), 4_000);
+    assert_eq!(after(&pings("500ms")), 3_000);
+    let [interval, timeout] = pings("2s");
+    assert_eq!(after(&[interval, timeout, ("WEBSOCKET_CLUSTER_ISOLATION_AFTER", "4500ms")]), 4_500);
+    let long = [("WEBSOCKET_CLUSTER_ELECTION_MAX", "4s"), ("WEBSOCKET_CLUSTER_NODE_DOWN_AFTER", "12s")];
+    assert_eq!(after(&long), 8_000);
+}
+
+#[test]
 fn connections_are_bounded_by_open_files() {
     let with = |files, pairs: &[(&str, &str)]| load(&Inputs { open_files_max: files, ..env(pairs) });
     assert_eq!(with(Some(1_512), &[]).unwrap().config.public.connections_max, 1_000);

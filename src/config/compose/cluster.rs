@@ -12,9 +12,12 @@ use crate::config::ClusterPart;
 use crate::config::schema::Setting;
 use crate::config::schema::cluster as schema;
 use crate::config::schema::kind::{Span, resolve};
+use crate::config::schema::performance;
 use crate::config::values::Values;
 
 const SECOND: Duration = Duration::from_secs(1);
+/// The last client of a node without a quorum goes so much later than the first.
+const LET_GO_WITHIN: Duration = SECOND;
 
 pub(super) fn compose(values: &Values<'_>, data_dir: &Path) -> ClusterPart {
     let tls = peers::tls(values, data_dir);
@@ -24,8 +27,10 @@ pub(super) fn compose(values: &Values<'_>, data_dir: &Path) -> ClusterPart {
     let bootstrap_expect = bootstrap_expect(values, &bootstrap);
     let timing = timing(values);
     let two_leases = 2 * Duration::from_millis(timing.election_ms_max);
-    for setting in [&schema::ISOLATION_AFTER, &schema::NODE_DOWN_AFTER] {
-        if values.get(setting) < two_leases {
+    let node_down_after = values.get(&schema::NODE_DOWN_AFTER);
+    let isolation_after = isolation_after(values, two_leases);
+    for (setting, after) in [(&schema::ISOLATION_AFTER, isolation_after), (&schema::NODE_DOWN_AFTER, node_down_after)] {
+        if after < two_leases {
             values.refuse(
                 setting,
                 "an election alone may take that long",
@@ -33,7 +38,6 @@ pub(super) fn compose(values: &Values<'_>, data_dir: &Path) -> ClusterPart {
             );
         }
     }
-    let node_down_after = values.get(&schema::NODE_DOWN_AFTER);
     ClusterPart {
         bind,
         advertise: advertise(values, bind),
@@ -48,7 +52,7 @@ pub(super) fn compose(values: &Values<'_>, data_dir: &Path) -> ClusterPart {
         timing,
         limits: recovery::compose(values),
         voters_max: voters_max(values),
-        isolation_after: values.get(&schema::ISOLATION_AFTER),
+        isolation_after,
         node_down_after,
         replace_after: replace_after(values, node_down_after),
         snapshot_every_entries: values.get(&schema::SNAPSHOT_ENTRIES),
@@ -157,6 +161,15 @@ fn voters_max(values: &Values<'_>) -> usize {
         values.refuse(&schema::VOTERS_MAX, "an even number of voters tolerates no more failures", "an odd number");
     }
     usize::try_from(number).unwrap_or(usize::MAX)
+}
+
+/// The clients of a node that is cut off notice nothing: it answers their pings. So they are let go about when they would
+/// notice a dead node.
+fn isolation_after(values: &Values<'_>, two_leases: Duration) -> Duration {
+    values.given(&schema::ISOLATION_AFTER).unwrap_or_else(|| {
+        let noticed = values.get(&performance::PING_INTERVAL) + values.get(&performance::PING_TIMEOUT);
+        noticed.saturating_sub(LET_GO_WITHIN).clamp(3 * SECOND, 5 * SECOND).max(two_leases)
+    })
 }
 
 fn replace_after(values: &Values<'_>, node_down_after: Duration) -> Duration {

@@ -141,7 +141,7 @@ settings! {
         Span::milliseconds(2 * RAFT_MS_MIN, 600_000),
         "Without a quorum for this long the node lets its clients go; at least two leases",
     )
-    .default("5s");
+    .unset("5s, or a second less than the ping interval and time-out together, but at least 3s and two leases");
 
     NODE_DOWN_AFTER: Span = Setting::new(
         "WEBSOCKET_CLUSTER_NODE_DOWN_AFTER",
