@@ -427,7 +427,7 @@ describe('the quorum', () => {
     await client.received(1);
     const others = cluster.nodes.filter((node) => node !== leader);
     const publisher = await connect('publisher', others[0].url);
-    leader.signal('SIGSTOP');
+    await leader.freeze();
     // The others elect a leader of their own and go on.
     await publisher.publish('room', { id: 1 });
     await until('the frozen node is down for the others', async () => {

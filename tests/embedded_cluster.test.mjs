@@ -182,7 +182,7 @@ describe('admin, two nodes', () => {
   test('a node that does not answer is named, and no quorum is needed to ask', async () => {
     const admin = await connected(urls[0], '/admin', { token });
     const both = Object.keys((await ask(admin, 'nodes')).nodes);
-    nodes[1].signal('SIGSTOP');
+    await nodes[1].freeze();
     const alone = await ask(admin, 'nodes');
     nodes[1].signal('SIGCONT');
     assert.equal(Object.keys(alone.nodes).length, 1);

@@ -140,7 +140,7 @@ describe('three nodes', () => {
 
   test('a node without its majority says that it does not know', async () => {
     const [first, ...others] = cluster.nodes;
-    for (const node of others) node.signal('SIGSTOP');
+    await Promise.all(others.map((node) => node.freeze()));
     const { status, json, headers } = await post(first, 'publish', { event: 'm', args: [{ id: 'unsure' }] });
     for (const node of others) node.signal('SIGCONT');
     assert.deepEqual([status, json.type], [503, `${PROBLEM}no-quorum`]);

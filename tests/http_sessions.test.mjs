@@ -233,7 +233,7 @@ describe('users', () => {
     await victim.restart();
 
     // All nodes say the same of who is there.
-    const views = await Promise.all(cluster.nodes.map(async (node) => {
+    const look = () => Promise.all(cluster.nodes.map(async (node) => {
       const question = async (path) => (await call(node, linearizable(path))).json;
       return {
         all: await question('presence'),
@@ -242,8 +242,13 @@ describe('users', () => {
         sids: (await question('sessions?limit=1000')).sessions.map(({ sid, rooms, connected }) => [sid, rooms, connected]),
       };
     }));
-    assert.deepEqual(views[1], views[0]);
-    assert.deepEqual(views[2], views[0]);
+    // Clients of the tests before may still be on their way out while one node is asked after the other.
+    const views = await until('all nodes say the same', async () => {
+      const seen = await look();
+      assert.deepEqual(seen[1], seen[0]);
+      assert.deepEqual(seen[2], seen[0]);
+      return seen;
+    });
     assert.deepEqual(views[0].user, { sessions: 3, users: 1 });
     assert.deepEqual(views[0].users.users.find((listed) => listed.user === user), { user, sessions: 3 });
     assert.equal(views[0].sids.length, views[0].all.sessions);

@@ -217,7 +217,7 @@ describe('three nodes and Prometheus', () => {
     await client.join('room');
     const lag = `max(vedfolnir_raft_replication_lag_entries{job="${JOB}",node="${id}"})`;
     await prometheus.sees(lag, (value) => value === 0);
-    follower.signal('SIGSTOP');
+    await follower.freeze();
     try {
       for (let id = 0; id < 20; id += 1) await client.publish('room', { id });
       await prometheus.sees(lag, (value) => value > 0);

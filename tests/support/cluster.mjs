@@ -5,7 +5,7 @@
 import { execFile, spawn } from 'node:child_process';
 import dgram from 'node:dgram';
 import { EventEmitter, once } from 'node:events';
-import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
+import { closeSync, mkdtempSync, openSync, readFileSync, readdirSync, rmSync } from 'node:fs';
 import { mkdir, rm } from 'node:fs/promises';
 import net from 'node:net';
 import os from 'node:os';
@@ -204,6 +204,14 @@ export class Node extends EventEmitter {
 
   signal(signal) {
     process.kill(this.pid, signal);
+  }
+
+  /** SIGSTOP, and resolves once every thread has stopped: until then one may still answer. */
+  async freeze() {
+    this.signal('SIGSTOP');
+    const tasks = `/proc/${this.pid}/task`;
+    const isStopped = (task) => readFileSync(`${tasks}/${task}/stat`, 'utf8').replace(/^.*\) /s, '')[0] === 'T';
+    await until(`${this.name} is frozen`, () => readdirSync(tasks).every(isStopped), { every: 1 });
   }
 
   /** Sends a signal and resolves with { code, signal } when the process is gone. */
