@@ -2,6 +2,7 @@
 // counted by a node that does not own them, also while they are away; users as targets; the history of rooms.
 
 import assert from 'node:assert/strict';
+import { isDeepStrictEqual } from 'node:util';
 import { after, before, describe, test } from 'node:test';
 
 import { atEnd } from './support/cleanup.mjs';
@@ -233,7 +234,7 @@ describe('users', () => {
     await victim.restart();
 
     // All nodes say the same of who is there.
-    const look = () => Promise.all(cluster.nodes.map(async (node) => {
+    const view = async (node) => {
       const question = async (path) => (await call(node, linearizable(path))).json;
       return {
         all: await question('presence'),
@@ -241,14 +242,18 @@ describe('users', () => {
         users: await question('presence/users?limit=1000'),
         sids: (await question('sessions?limit=1000')).sessions.map(({ sid, rooms, connected }) => [sid, rooms, connected]),
       };
-    }));
-    // Clients of the tests before may still be on their way out while one node is asked after the other.
-    const views = await until('all nodes say the same', async () => {
-      const seen = await look();
-      assert.deepEqual(seen[1], seen[0]);
-      assert.deepEqual(seen[2], seen[0]);
-      return seen;
+    };
+    // Clients of the tests before may still be on their way out: what the first node says before and after the others are asked
+    // tells whether anything has changed meanwhile. If not, they must agree.
+    let views;
+    await until('nothing changes while all are asked', async () => {
+      const [first, ...rest] = cluster.nodes;
+      const before = await view(first);
+      views = [before, ...await Promise.all(rest.map(view))];
+      return isDeepStrictEqual(await view(first), before);
     });
+    assert.deepEqual(views[1], views[0]);
+    assert.deepEqual(views[2], views[0]);
     assert.deepEqual(views[0].user, { sessions: 3, users: 1 });
     assert.deepEqual(views[0].users.users.find((listed) => listed.user === user), { user, sessions: 3 });
     assert.equal(views[0].sids.length, views[0].all.sessions);

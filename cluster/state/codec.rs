@@ -75,3 +75,23 @@ pub fn origin_of(bytes: &[u8]) -> Option<Origin> {
 pub fn written_in(bytes: &[u8]) -> Option<u8> {
     bytes.first().copied()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::Command;
+
+    #[test]
+    fn whatever_stands_behind_a_proposal_makes_it_malformed() {
+        let proposal = Proposal { origin: Origin::System, commands: vec![Command::Tick { elapsed_ms: 1 }] };
+        let bytes = encode_proposal(Format::FIRST, &proposal);
+        assert_eq!(decode_proposal(&bytes).ok(), Some(proposal));
+        for first in 0..=u8::MAX {
+            let behind = |rest: &[u8]| decode_proposal(&[&bytes[..], &[first], rest].concat());
+            assert!(matches!(behind(&[]), Err(CodecError::Malformed(_))), "{first:02x}");
+            for second in 0..=u8::MAX {
+                assert!(matches!(behind(&[second]), Err(CodecError::Malformed(_))), "{first:02x} {second:02x}");
+            }
+        }
+    }
+}

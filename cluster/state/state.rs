@@ -472,7 +472,7 @@ impl State {
         if let Some((pid, epoch)) = publish.from {
             let now_ms = self.time.now_ms();
             let is_noted = self.format >= Format::MANAGED;
-            match self.is_authorised(owner, &pid, epoch) {
+            match self.authorised(owner, &pid, epoch) {
                 Err(refusal) => return Response::Refused(refusal),
                 // Most have published since the last tick: nothing to write, and no table to find it in once more.
                 Ok(session) if !is_noted || session.last_active_ms == now_ms => {}
@@ -505,7 +505,7 @@ impl State {
     }
 
     /// The session, if this life of a node owns it under this epoch and it is connected.
-    fn is_authorised(&self, owner: Incarnation, pid: &PidHash, epoch: Epoch) -> Result<&Session, Refusal> {
+    fn authorised(&self, owner: Incarnation, pid: &PidHash, epoch: Epoch) -> Result<&Session, Refusal> {
         match self.sessions.get(pid) {
             None => Err(Refusal::UnknownSession),
             Some(session) if session.owner != owner || session.epoch != epoch || session.deadline_ms.is_some() => {
@@ -517,7 +517,7 @@ impl State {
 
     /// The same, to change it.
     fn authorise(&mut self, owner: Incarnation, pid: &PidHash, epoch: Epoch) -> Result<&mut Session, Refusal> {
-        self.is_authorised(owner, pid, epoch)?;
+        self.authorised(owner, pid, epoch)?;
         self.sessions.get_mut(pid).ok_or(Refusal::UnknownSession)
     }
 

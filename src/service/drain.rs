@@ -25,7 +25,7 @@ use super::stats::ServiceStats;
 use super::tunnels::Tunnel;
 
 /// Over this long the clients of an isolated node are let go, at most; also those that have no other node to go to.
-const JITTER_MAX: Duration = Duration::from_secs(1);
+pub(crate) const JITTER_MAX: Duration = Duration::from_secs(1);
 /// Steps in which they go.
 const JITTER_STEPS: u32 = 40;
 /// Between two waves.

@@ -80,6 +80,7 @@ use crate::security::rules::CsrfRule;
 
 pub use config::ServiceConfig;
 pub(crate) use dispatcher::deliver_volatile;
+pub(crate) use drain::JITTER_MAX;
 pub use drain::{AlreadyDraining, DrainStatus};
 pub use journal::ResumeOutcome;
 pub use link::{CloseCause, Transport};

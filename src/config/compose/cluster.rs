@@ -14,10 +14,9 @@ use crate::config::schema::cluster as schema;
 use crate::config::schema::kind::{Span, resolve};
 use crate::config::schema::performance;
 use crate::config::values::Values;
+use crate::service::JITTER_MAX;
 
 const SECOND: Duration = Duration::from_secs(1);
-/// The last client of a node without a quorum goes so much later than the first.
-const LET_GO_WITHIN: Duration = SECOND;
 
 pub(super) fn compose(values: &Values<'_>, data_dir: &Path) -> ClusterPart {
     let tls = peers::tls(values, data_dir);
@@ -168,7 +167,7 @@ fn voters_max(values: &Values<'_>) -> usize {
 fn isolation_after(values: &Values<'_>, two_leases: Duration) -> Duration {
     values.given(&schema::ISOLATION_AFTER).unwrap_or_else(|| {
         let noticed = values.get(&performance::PING_INTERVAL) + values.get(&performance::PING_TIMEOUT);
-        noticed.saturating_sub(LET_GO_WITHIN).clamp(3 * SECOND, 5 * SECOND).max(two_leases)
+        noticed.saturating_sub(JITTER_MAX).clamp(3 * SECOND, 5 * SECOND).max(two_leases)
     })
 }
 
