@@ -227,6 +227,9 @@ describe('a cluster whose log is archived', { timeout: 120_000 }, () => {
     assert.match(page, /^vedfolnir_backup_archive_timestamp_seconds 1\d{9}/m);
     const { backups } = await (await cluster.leader()).status();
     assert.ok(backups.archive.raft_index >= last && backups.archive.error === null, JSON.stringify(backups));
+    const text = (await run(['status', '--addr', (await cluster.leader()).adminUrl])).stdout;
+    assert.match(text, /^backups +every 3600 s, into \/.*; newest /m);
+    assert.match(text, /^archived log +every 1 s, up to \d+, applied at 20\d\d-\S+Z$/m);
     await goAway(ahead);
     publisher.close();
     await killAll(cluster);
@@ -386,6 +389,8 @@ describe('a schedule', { timeout: 120_000 }, () => {
     assert.equal(health.status, 'degraded');
     const detailed = await (await fetch(`${node.adminUrl}/websocket/health`)).json();
     if (detailed.checks) assert.equal(detailed.checks.backup.message, line);
+    const text = (await run(['status', '--addr', node.adminUrl])).stdout;
+    assert.match(text, /^backups +every 10 s, into \/.*; newest 20\S+Z; the last one failed: .*Permission denied/m);
     const page = await (await fetch(`${node.url}/websocket/metrics`)).text();
     assert.match(page, /^vedfolnir_backups_total\{result="failed"\} [1-9]/m);
     assert.equal(files(locked).length, 1, 'the old one is there, and nothing else');

@@ -114,8 +114,8 @@ test('two polling clients and two WebSocket clients on different nodes see the s
   for (const client of clients) client.close();
 });
 
-for (const kind of ['sync', 'asyncio']) {
-  test(`python-socketio, ${kind}, default options`, { timeout: 120_000 }, async () => {
+for (const kind of ['sync', 'asyncio', 'sync-plain', 'asyncio-plain']) {
+  test(`python-socketio, ${kind.replace('-plain', ', ?recovery=false')}, default options`, { timeout: 120_000 }, async () => {
     const script = path.join(path.dirname(fileURLToPath(import.meta.url)), 'support/python_client.py');
     const { stdout } = await promisify(execFile)('python3', [script, kind, cluster.urls[0], cluster.urls[1]], {
       env: { ...process.env, PYTHONPATH: process.env.VEDFOLNIR_PYTHONPATH, PYTHONDONTWRITEBYTECODE: '1' },

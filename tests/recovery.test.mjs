@@ -70,6 +70,27 @@ describe('three nodes', () => {
     await assertRecovered(client, ids(10));
   });
 
+  test('a client that declines recovery gets no offset, and its session ends with its connection', async () => {
+    const room = unique('room');
+    const plain = await connect('plain', cluster.urls, { query: { recovery: 'false' } });
+    const recovers = await connect('recovers', cluster.urls[0]);
+    const publisher = await connect('publisher', cluster.urls[1]);
+    for (const client of [plain, recovers]) await client.join(room);
+    await publishAll(publisher, room, 0, 2);
+    for (const client of [plain, recovers]) assert.deepEqual((await client.received(2)).map(({ message }) => message.id), [0, 1]);
+    assert.ok(plain.messages.every(({ offset, extra }) => offset === undefined && extra.length === 0), JSON.stringify(plain.messages));
+    assert.ok(recovers.messages.every(({ offset }) => typeof offset === 'string'), JSON.stringify(recovers.messages));
+    await publisher.call('publish_volatile', room, MESSAGE, { id: 2 });
+    assert.equal((await plain.received(3))[2].offset, undefined);
+    const gone = plain.id;
+    plain.drop();
+    await assertNewSession(plain);
+    await until('the session that nobody comes back to is over', async () => {
+      const [members] = await publisher.ask('members', room, { linearizable: true });
+      return !members.includes(gone) && members.includes(recovers.id);
+    });
+  });
+
   test('connect fires before what was missed', async () => {
     const room = unique('room');
     const proxy = await TcpProxy.listen(cluster.urls);

@@ -29,6 +29,13 @@ impl RequestInfo {
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(kept, _)| *kept == name).map(|(_, value)| value.as_ref())
     }
+
+    /// Whether the client says that it cannot resume: `recovery=false` (or `0`) in the query. A library without connection
+    /// state recovery would hand the offset behind an event's arguments to the listeners.
+    pub(crate) fn declines_recovery(&self) -> bool {
+        let mut pairs = self.query.split('&').filter_map(|pair| pair.split_once('='));
+        pairs.any(|(key, value)| key == "recovery" && matches!(value, "false" | "0"))
+    }
 }
 
 impl OpeningRequest for RequestInfo {
@@ -128,5 +135,28 @@ impl ConnectRefusal {
     pub(crate) fn with_code(message: &str, code: &'static str) -> Self {
         let data = RawValue::from_string(format!("{{\"code\":\"{code}\"}}")).ok();
         Self { message: message.to_owned(), data, is_for_now: false }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn recovery_is_declined_by_a_clear_no_and_nothing_else() {
+        let declines = |query: &str| {
+            let remote = SocketAddr::from(([127, 0, 0, 1], 1));
+            RequestInfo { remote, https: false, query: query.into(), headers: Box::default() }.declines_recovery()
+        };
+        for query in
+            ["recovery=false", "recovery=0", "EIO=4&recovery=false&transport=websocket", "recovery=1&recovery=0"]
+        {
+            assert!(declines(query), "{query}");
+        }
+        for query in
+            ["", "recovery", "recovery=", "recovery=true", "norecovery=false", "recovery=falsehood", "a=recovery=false"]
+        {
+            assert!(!declines(query), "{query}");
+        }
     }
 }

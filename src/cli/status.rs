@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use clap::Args;
-use vedfolnir::admin::{self, StatusView, Target};
+use vedfolnir::admin::{self, ScheduleView, StatusView, Target};
 use vedfolnir::security::secret::Secret;
 
 use super::door::{self, Door};
@@ -91,6 +91,26 @@ async fn applied(view: &StatusView, token: Option<&Secret>) -> Vec<Option<u64>> 
     .await
 }
 
+/// How old what a lost quorum could be brought back from is.
+fn schedule(backups: &ScheduleView) -> String {
+    let mut text = String::new();
+    let every = backups.interval.map_or_else(|| "when asked for".to_owned(), |seconds| format!("every {seconds} s"));
+    let newest = backups.newest.as_deref().unwrap_or("none that this node knows of");
+    let error = backups.last_error.as_ref().map_or_else(String::new, |error| format!("; the last one failed: {error}"));
+    let _ = writeln!(text, "backups            {every}, into {}; newest {newest}{error}", backups.location);
+    if let Some(archive) = &backups.archive {
+        let upto = match (archive.raft_index, &archive.until) {
+            (Some(index), Some(until)) => format!("up to {index}, applied at {until}"),
+            (Some(index), None) => format!("up to {index}"),
+            (None, _) => "nothing by this node yet".to_owned(),
+        };
+        let gaps = if archive.gaps > 0 { format!(", {} gaps", archive.gaps) } else { String::new() };
+        let error = archive.error.as_ref().map_or_else(String::new, |error| format!("; not now: {error}"));
+        let _ = writeln!(text, "archived log       every {} s, {upto}{gaps}{error}", archive.interval);
+    }
+    text
+}
+
 fn render(view: &StatusView, applied: &[Option<u64>]) -> String {
     let mut text = String::new();
     let _ = writeln!(text, "cluster            {}", view.cluster_id);
@@ -114,6 +134,9 @@ fn render(view: &StatusView, applied: &[Option<u64>]) -> String {
         "sessions           {} connected, {} inside their recovery window",
         view.sessions_connected, view.sessions_disconnected
     );
+    if let Some(backups) = &view.backups {
+        text.push_str(&schedule(backups));
+    }
     for alert in &view.alerts {
         let member = alert.node.as_deref().unwrap_or("");
         let told = if alert.told { "" } else { " (the receiver has not taken it yet)" };

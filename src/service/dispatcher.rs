@@ -109,13 +109,14 @@ impl Dispatcher {
 
     fn deliver(&self, position: LogPosition, record: &Arc<Record>, trace: Option<TraceContext>) {
         let mut delivery = self.service.trace_delivery(trace, position);
-        let mut encoded: Option<Arc<EncodedEvent>> = None;
+        // Without an offset, and with it.
+        let mut encoded: [Option<Arc<EncodedEvent>>; 2] = [None, None];
         let mut sockets = 0;
         self.service.hub.read().visit(record, |socket| {
-            // All sockets of a namespace agree on whether its events carry offsets.
-            let event = encoded.get_or_insert_with(|| {
+            let recovers = socket.recovers();
+            let event = encoded[usize::from(recovers)].get_or_insert_with(|| {
                 let history = self.service.history_id();
-                let offset = socket.recovers().then(|| encode_offset(history, position.index, position.ordinal));
+                let offset = recovers.then(|| encode_offset(history, position.index, position.ordinal));
                 Arc::new(encode_record(record, offset.as_deref()))
             });
             let watcher = delivery.as_mut().and_then(|delivery| delivery.to(socket));

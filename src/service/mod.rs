@@ -47,6 +47,7 @@ mod resume;
 mod router;
 pub(crate) mod session;
 pub(crate) mod session_data;
+mod slow_lines;
 mod standing;
 mod stats;
 mod telling;

@@ -20,7 +20,7 @@ use super::session::{OpenedSession, SessionSocket};
 use super::session_data::{self, Notes};
 use super::stats::ServiceStats;
 use super::traced;
-use crate::app::{ConnectAccept, ConnectRefusal, Handshake, Namespace, Socket};
+use crate::app::{ConnectAccept, ConnectRefusal, Handshake, Namespace, RequestInfo, Socket};
 use crate::observability::traces::Parent;
 use crate::security::auth::Identity;
 use crate::security::events::{ConnectionScope, SecurityEvent};
@@ -32,7 +32,7 @@ pub(crate) enum Connected {
     Accepted {
         /// The socket; it is released if nobody takes it over.
         socket: SocketGuard,
-        /// The bearer secret that the client resumes with; `None`: the namespace does not recover.
+        /// The bearer secret that the client resumes with; `None`: it does not recover here.
         pid: Option<String>,
         /// How long the client's token is good; `None`: it has none, or it does not expire.
         remaining: Option<Duration>,
@@ -84,8 +84,9 @@ async fn open(
     mut handshake: Handshake,
     notes: Option<Notes>,
 ) -> Result<Connected, CloseCause> {
+    let recovers = recovers(&namespace, &handshake.request);
     let (pid, offset) = match &handshake.auth {
-        Some(auth) if namespace.recovery() => recovery_of(auth),
+        Some(auth) if recovers => recovery_of(auth),
         _ => (None, None),
     };
     let address = handshake.request.remote.ip();
@@ -110,7 +111,7 @@ async fn open(
         && let Some((opened, position)) =
             timed(&service, resume(&service, &namespace, &accept, &pid, offset.as_deref())).await?
     {
-        return attach(service, namespace, link, Owner { opened, identity, trace }, position, Some(pid));
+        return attach(service, namespace, link, Owner { opened, identity, trace, recovers }, position, Some(pid));
     }
     if brought && postpones(&service) {
         // Its session is gone, so it is a newcomer.
@@ -128,7 +129,7 @@ async fn open(
         release::unheard(&service, opened.pid, opened.epoch);
         return Ok(refused());
     }
-    let connected = attach(service, namespace, link, Owner { opened, identity, trace }, position, Some(pid))?;
+    let connected = attach(service, namespace, link, Owner { opened, identity, trace, recovers }, position, Some(pid))?;
     enter(&connected, rooms).await?;
     Ok(connected)
 }
@@ -173,6 +174,7 @@ struct Owner {
     opened: OpenedSession,
     identity: Option<Arc<Identity>>,
     trace: Option<Parent>,
+    recovers: bool,
 }
 
 fn attach(
@@ -183,10 +185,10 @@ fn attach(
     position: LogPosition,
     pid: Option<String>,
 ) -> Result<Connected, CloseCause> {
-    let Owner { opened, identity, trace } = owner;
-    let pid = pid.filter(|_| namespace.recovery());
+    let Owner { opened, identity, trace, recovers } = owner;
+    let pid = pid.filter(|_| recovers);
     let remaining = identity.as_ref().and_then(|identity| identity.remaining(guard::unix_now()));
-    let socket = Arc::new(SessionSocket::new(Arc::clone(&service), namespace, link, opened, identity, trace));
+    let socket = Arc::new(SessionSocket::new(Arc::clone(&service), namespace, link, opened, identity, trace, recovers));
     let attached = service.hub.write().attach(&socket, position.index);
     let socket = SocketGuard(Some(socket));
     match attached {
@@ -205,10 +207,15 @@ impl Drop for UnderWay<'_> {
     }
 }
 
+/// Whether a client of that connection can resume in the namespace, and its events say by which offset.
+fn recovers(namespace: &Namespace, request: &RequestInfo) -> bool {
+    namespace.recovery() && !request.declines_recovery()
+}
+
 /// Whether a CONNECT brings no session, and there is no room for a new one. The client has not been told anything yet: its
 /// transport closes, and it comes back by itself.
-pub(super) fn is_postponed(service: &Inner, namespace: &Namespace, auth: Option<&[u8]>) -> bool {
-    let brings = namespace.recovery() && auth.is_some_and(|auth| recovery_of(auth).0.is_some());
+pub(super) fn is_postponed(service: &Inner, namespace: &Namespace, request: &RequestInfo, auth: Option<&[u8]>) -> bool {
+    let brings = recovers(namespace, request) && auth.is_some_and(|auth| recovery_of(auth).0.is_some());
     !brings && postpones(service)
 }
 

@@ -60,7 +60,7 @@ impl Session {
                 return self.refuse(name, &refusal);
             }
         };
-        if self.is_new() && resume::is_postponed(&self.service, &namespace, auth.as_deref()) {
+        if self.is_new() && resume::is_postponed(&self.service, &namespace, &self.request, auth.as_deref()) {
             self.link.close(CloseCause::Crowded);
             return;
         }

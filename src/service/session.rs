@@ -43,6 +43,7 @@ pub(crate) struct SessionSocket {
     pub(crate) asks: Asks,
     /// The trace that the client's connection is in; looked for only where traces are on.
     pub(crate) trace: Option<Parent>,
+    recovers: bool,
     /// Emits in flight whose futures were dropped: acks stand behind them all the same.
     orphans: Mutex<Vec<Ticket>>,
     /// The highest log index that an emit of this socket is known to have.
@@ -76,6 +77,7 @@ impl SessionSocket {
         opened: OpenedSession,
         identity: Option<Arc<Identity>>,
         trace: Option<Parent>,
+        recovers: bool,
     ) -> Self {
         let OpenedSession { pid, epoch, sid, user, data, replay_after } = opened;
         let outbox = Outbox::new(service.config.outbox, replay_after);
@@ -95,6 +97,7 @@ impl SessionSocket {
             link,
             asks,
             trace,
+            recovers,
             orphans,
             emitted,
             ends,
@@ -102,9 +105,9 @@ impl SessionSocket {
         }
     }
 
-    /// Whether clients of the namespace can resume.
-    pub(crate) fn recovers(&self) -> bool {
-        self.namespace.recovery()
+    /// Whether its client can resume: the namespace offers that, and the client has not declined it.
+    pub(crate) const fn recovers(&self) -> bool {
+        self.recovers
     }
 
     /// A durable event, from the dispatcher.

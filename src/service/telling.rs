@@ -10,6 +10,7 @@ use vedfolnir_protocol::{CloseReason, EngineSid};
 
 use super::driver::Session;
 use super::session::SessionSocket;
+use super::slow_lines;
 use super::stats::ServiceStats;
 use crate::observability::traces;
 
@@ -145,15 +146,18 @@ impl<'a> Handled<'a> {
     }
 }
 
-/// Tells it. One that took long is told at any level that shows performance.
+/// Tells it. One that took long is told at any level that shows performance, within [`slow_lines`]' bounds.
 pub(crate) fn tell_handled(handled: &Handled<'_>) {
     let &Handled { session_id, user_id, namespace, event, bytes, took } = handled;
     let duration_ms = tenths(took);
-    if took >= SLOW_HANDLER {
+    if took >= SLOW_HANDLER
+        && let Some(left_out) = slow_lines::may_tell()
+    {
         tracing::warn!(
             target: "vedfolnir::performance",
             event_type = "slow_handler",
             session_id, user_id, namespace, duration_ms, event, bytes,
+            left_out = (left_out > 0).then_some(left_out),
             "a handler took long"
         );
     }
