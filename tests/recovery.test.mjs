@@ -84,7 +84,8 @@ describe('three nodes', () => {
     assert.equal((await plain.received(3))[2].offset, undefined);
     const gone = plain.id;
     plain.drop();
-    await assertNewSession(plain);
+    const again = await plain.reconnected();
+    assert.ok(!again.recovered && again.id !== gone, JSON.stringify(plain.connects));
     await until('the session that nobody comes back to is over', async () => {
       const [members] = await publisher.ask('members', room, { linearizable: true });
       return !members.includes(gone) && members.includes(recovers.id);
