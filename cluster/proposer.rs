@@ -7,8 +7,9 @@
 //!                                                                      applied          sent    rewind: sent = none
 //! ```
 //!
-//! A batch is cut when there is room for it and enough waits beside what is in flight, and gets its sequences then: sessions take turns, one command each, so a
-//! session that floods delays another one by little more than a batch. What is cut stays as it is. Sequences are dense
+//! A batch is cut when there is room for it and enough waits beside what is in flight, and gets its sequences then:
+//! sessions take turns, one command each, so a session that floods delays another one by little more than a batch. What
+//! is cut stays as it is. Sequences are dense
 //! per incarnation, so the state refuses gaps and drops repeats: sending every batch that is not applied again is always
 //! safe. That is what happens when the leader changes, a stream breaks, the state reports a gap, or nothing moves for
 //! [`SILENCE_MS_MAX`].

@@ -271,8 +271,8 @@ where
 ///
 /// A request without entries says how far the log is committed. The commit that it tells of lets proposers go on, and what they
 /// propose next takes the same news along, a moment later: so whatever is ready to run on this node runs first. An answer
-/// acknowledges everything up to its position, so that nothing is owed for the request that was passed over. openraft notes the time of
-/// a request when it hands it out, which is before it leaves: no lease gets longer.
+/// acknowledges everything up to its position, so that nothing is owed for the request that was passed over.
+/// openraft notes the time of a request when it hands it out, which is before it leaves: no lease gets longer.
 async fn next_worth_sending<S>(input: &mut S) -> Option<AppendEntriesRequest<TypeConfig>>
 where
     S: Stream<Item = AppendEntriesRequest<TypeConfig>> + Unpin,

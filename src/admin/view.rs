@@ -1,5 +1,6 @@
 //! What a client reads of a node's `/status`; unknown fields are skipped, so that a newer node can be asked.
 
+use super::backups::ScheduleView;
 use serde::Deserialize;
 
 use crate::service::Vitals;
@@ -50,6 +51,9 @@ pub struct StatusView {
     /// Alerts about the whole cluster that fire; a node of an older release does not say.
     #[serde(default)]
     pub alerts: Vec<AlertView>,
+    /// When backups are made, and how far the log between them is archived; `None`: the node was told of no place for them.
+    #[serde(default)]
+    pub backups: Option<ScheduleView>,
 }
 
 /// An alert about the whole cluster.

@@ -67,7 +67,7 @@ impl NamespaceBuilder {
     }
 
     /// Whether clients can resume (connection state recovery): on by default. It adds an offset as one more argument to
-    /// every event without an ack.
+    /// every event without an ack. A client that says `recovery=false` in its query has neither.
     #[must_use]
     pub fn recovery(mut self, on: bool) -> Self {
         self.behaviour.recovery = on;

@@ -4,7 +4,6 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use clap::Args;
-use serde::Deserialize;
 use vedfolnir::admin::{self, ScheduleView, StatusView, Target};
 use vedfolnir::security::secret::Secret;
 
@@ -42,14 +41,6 @@ pub(crate) struct StatusArgs {
     json: bool,
 }
 
-/// What of the answer is shown.
-#[derive(Deserialize)]
-struct Answer {
-    #[serde(flatten)]
-    view: StatusView,
-    backups: Option<ScheduleView>,
-}
-
 pub(crate) fn run(arguments: StatusArgs) -> Result<(), Failure> {
     let targets = arguments.door.targets()?;
     let token = arguments.door.token()?;
@@ -58,10 +49,10 @@ pub(crate) fn run(arguments: StatusArgs) -> Result<(), Failure> {
         if arguments.json {
             out::stdout(&format!("{}\n", String::from_utf8_lossy(&body)));
         } else {
-            let Answer { view, backups } = serde_json::from_slice(&body)
+            let view = serde_json::from_slice(&body)
                 .map_err(|error| Failure::other(format!("the node's answer is not understood: {error}")))?;
             let applied = applied(&view, token.as_ref()).await;
-            out::stdout(&render(&view, backups.as_ref(), &applied));
+            out::stdout(&render(&view, &applied));
         }
         Ok(())
     })
@@ -120,7 +111,7 @@ fn schedule(backups: &ScheduleView) -> String {
     text
 }
 
-fn render(view: &StatusView, backups: Option<&ScheduleView>, applied: &[Option<u64>]) -> String {
+fn render(view: &StatusView, applied: &[Option<u64>]) -> String {
     let mut text = String::new();
     let _ = writeln!(text, "cluster            {}", view.cluster_id);
     let _ = writeln!(text, "seen by            {} ({})", view.node_id, view.server_id);
@@ -143,7 +134,7 @@ fn render(view: &StatusView, backups: Option<&ScheduleView>, applied: &[Option<u
         "sessions           {} connected, {} inside their recovery window",
         view.sessions_connected, view.sessions_disconnected
     );
-    if let Some(backups) = backups {
+    if let Some(backups) = &view.backups {
         text.push_str(&schedule(backups));
     }
     for alert in &view.alerts {

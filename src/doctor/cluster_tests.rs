@@ -44,6 +44,7 @@ fn three() -> Vec<Member> {
         tls: crate::admin::TlsSeen::default(),
         nodes: ids.map(node).to_vec(),
         alerts: Vec::new(),
+        backups: None,
     };
     ids.map(|id| Member { node: node(id), seen: Ok(Seen { status: status(id), clock_ms: Some((0, 1)) }) }).into()
 }

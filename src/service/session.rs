@@ -43,6 +43,7 @@ pub(crate) struct SessionSocket {
     pub(crate) asks: Asks,
     /// The trace that the client's connection is in; looked for only where traces are on.
     pub(crate) trace: Option<Parent>,
+    /// Its client can resume: the namespace offers that, and the client has not declined it.
     recovers: bool,
     /// Emits in flight whose futures were dropped: acks stand behind them all the same.
     orphans: Mutex<Vec<Ticket>>,
@@ -105,7 +106,7 @@ impl SessionSocket {
         }
     }
 
-    /// Whether its client can resume: the namespace offers that, and the client has not declined it.
+    /// Whether its client can resume, and its events carry offsets.
     pub(crate) const fn recovers(&self) -> bool {
         self.recovers
     }

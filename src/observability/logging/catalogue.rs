@@ -110,7 +110,7 @@ pub static EVENT_TYPES: &[EventType] = table! {
     Performance {
         Info "message_processing" "How long a message took from arrival to its acknowledgement" TIMED;
         Info "operation_completed" "How long an operation took" TIMED;
-        Warning "slow_handler" "An application's handler took longer than it should; five lines a second at most, and `left_out` says how many there were besides" &["duration_ms", "session_id", "namespace", "event", "left_out"];
+        Warning "slow_handler" "An application's handler took longer than it should; five lines a second, 20 at once, and `left_out` says how many there were besides" &["duration_ms", "session_id", "namespace", "event", "left_out"];
         Warning "slow_operation" "An operation took longer than it should" TIMED;
         Warning "slow_commit" "The cluster took long to agree on something" TIMED;
         Warning "slow_disk" "The disk took long to make something durable" TIMED;
