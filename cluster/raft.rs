@@ -5,7 +5,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::task::Poll;
 
-use futures_util::Stream;
+use futures_util::{Stream, StreamExt};
 use openraft::alias::{CommittedLeaderIdOf, JoinErrorOf, WatchReceiverOf, WriteResponderOf};
 use openraft::errors::{ClientWriteError, Fatal, InitializeError, LinearizableReadError, RaftError};
 use openraft::impls::{BasicNode, ProgressResponder};
@@ -16,6 +16,7 @@ use openraft::raft::{
     TransferLeaderRequest, TransferLeaderResponse, VoteRequest, VoteResponse,
 };
 use openraft::{ChangeMembers, Config, RaftMetrics, ReadPolicy};
+use tokio::sync::watch;
 use vedfolnir_state::NodeId;
 
 use crate::raft_network::NetworkFactory;
@@ -26,6 +27,12 @@ use crate::type_config::{EntryBytes, Snapshot, TypeConfig, Vote};
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RefusedWrite;
 
+impl From<Fatal<TypeConfig>> for RefusedWrite {
+    fn from(_: Fatal<TypeConfig>) -> Self {
+        Self
+    }
+}
+
 type Answer<T> = Result<T, RaftError<TypeConfig>>;
 type Written = Result<ClientWriteResponse<TypeConfig>, RaftError<TypeConfig, ClientWriteError<TypeConfig>>>;
 type Read<T> = Result<T, RaftError<TypeConfig, LinearizableReadError<TypeConfig>>>;
@@ -35,8 +42,17 @@ type Read<T> = Result<T, RaftError<TypeConfig, LinearizableReadError<TypeConfig>
 /// A call that finds the core ended joins it; were that call dropped half-way (its peer hung up, its time was over), the
 /// core would count as being joined for ever, and every call after it panics (`raft_inner.rs`,
 /// `get_core_stop_error`). So nothing here is cancelled: a call whose caller is gone runs on as a task of its own.
+///
+/// Nor is a call waited for once the core has ended and was joined. A message to the core that is sent while the core drops its
+/// end of the channel may stay in there, with the sender of the answer (`tokio::sync::mpsc::Receiver` drains what it finds at
+/// that moment only), for as long as somebody holds the handle, as the call itself does: its caller, which holds the node and so
+/// the lock on its data directory, would wait for ever.
 #[derive(Clone)]
-pub(crate) struct Raft(openraft::Raft<TypeConfig, StateMachine>);
+pub(crate) struct Raft {
+    raft: openraft::Raft<TypeConfig, StateMachine>,
+    /// The core has ended and was joined.
+    ended: watch::Sender<bool>,
+}
 
 impl Raft {
     pub(crate) async fn open(
@@ -46,60 +62,62 @@ impl Raft {
         log: vedfolnir_storage::LogStore<TypeConfig>,
         machine: StateMachine,
     ) -> Result<Self, Fatal<TypeConfig>> {
-        openraft::Raft::new(id, config, network, log, machine).await.map(Self)
+        let raft = openraft::Raft::new(id, config, network, log, machine).await?;
+        Ok(Self { raft, ended: watch::channel(false).0 })
     }
 
     pub(crate) fn is_leader(&self) -> bool {
-        self.0.is_leader()
+        self.raft.is_leader()
     }
 
     /// Changes with every entry: look at it, do not follow it.
     pub(crate) fn metrics(&self) -> WatchReceiverOf<TypeConfig, RaftMetrics<TypeConfig>> {
-        self.0.metrics()
+        self.raft.metrics()
     }
 
     /// Changes with the leader and the membership.
     pub(crate) fn server_metrics(&self) -> WatchReceiverOf<TypeConfig, RaftServerMetrics<TypeConfig>> {
-        self.0.server_metrics()
+        self.raft.server_metrics()
     }
 
     pub(crate) async fn is_initialized(&self) -> Result<bool, Fatal<TypeConfig>> {
-        let raft = self.0.clone();
-        whole(async move { raft.is_initialized().await }).await
+        let raft = self.raft.clone();
+        self.whole(async move { raft.is_initialized().await }).await
     }
 
     pub(crate) async fn initialize(
         &self,
         members: BTreeMap<NodeId, BasicNode>,
     ) -> Result<(), RaftError<TypeConfig, InitializeError<TypeConfig>>> {
-        let raft = self.0.clone();
-        whole(async move { raft.initialize(members).await }).await
+        let raft = self.raft.clone();
+        self.whole(async move { raft.initialize(members).await }).await
     }
 
     pub(crate) async fn vote(&self, request: VoteRequest<TypeConfig>) -> Answer<VoteResponse<TypeConfig>> {
-        let raft = self.0.clone();
-        whole(async move { raft.vote(request).await }).await
+        let raft = self.raft.clone();
+        self.whole(async move { raft.vote(request).await }).await
     }
 
     pub(crate) async fn pre_vote(&self, request: VoteRequest<TypeConfig>) -> Answer<VoteResponse<TypeConfig>> {
-        let raft = self.0.clone();
-        whole(async move { raft.pre_vote(request).await }).await
+        let raft = self.raft.clone();
+        self.whole(async move { raft.pre_vote(request).await }).await
     }
 
     pub(crate) async fn append_entries(
         &self,
         request: AppendEntriesRequest<TypeConfig>,
     ) -> Answer<AppendEntriesResponse<TypeConfig>> {
-        let raft = self.0.clone();
-        whole(async move { raft.append_entries(request).await }).await
+        let raft = self.raft.clone();
+        self.whole(async move { raft.append_entries(request).await }).await
     }
 
-    /// The answers must be awaited to the last one, or dropped only between two: they are not carried to their end.
+    /// The answers must be awaited to the last one, or dropped only between two: they are not carried to their end. There are
+    /// no more of them once the core has ended.
     pub(crate) fn stream_append(
         &self,
         requests: impl Stream<Item = AppendEntriesRequest<TypeConfig>> + Send + 'static,
     ) -> impl Stream<Item = Result<StreamAppendResult<TypeConfig>, Fatal<TypeConfig>>> + Send + 'static {
-        self.0.stream_append(requests)
+        self.raft.stream_append(requests).take_until(ended(&self.ended))
     }
 
     pub(crate) async fn install_full_snapshot(
@@ -107,32 +125,32 @@ impl Raft {
         vote: Vote,
         snapshot: Snapshot,
     ) -> Result<SnapshotResponse<TypeConfig>, Fatal<TypeConfig>> {
-        let raft = self.0.clone();
-        whole(async move { raft.install_full_snapshot(vote, snapshot).await }).await
+        let raft = self.raft.clone();
+        self.whole(async move { raft.install_full_snapshot(vote, snapshot).await }).await
     }
 
     pub(crate) async fn handle_transfer_leader(
         &self,
         request: TransferLeaderRequest<TypeConfig>,
     ) -> Result<TransferLeaderResponse<TypeConfig>, Fatal<TypeConfig>> {
-        let raft = self.0.clone();
-        whole(async move { raft.handle_transfer_leader(request).await }).await
+        let raft = self.raft.clone();
+        self.whole(async move { raft.handle_transfer_leader(request).await }).await
     }
 
     pub(crate) async fn transfer_leader(&self, to: NodeId) -> Result<(), Fatal<TypeConfig>> {
-        let raft = self.0.clone();
-        whole(async move { raft.trigger().transfer_leader(to).await }).await
+        let raft = self.raft.clone();
+        self.whole(async move { raft.trigger().transfer_leader(to).await }).await
     }
 
     /// Returns once the entry is committed and applied here.
     pub(crate) async fn client_write(&self, entry: EntryBytes) -> Written {
-        let raft = self.0.clone();
-        whole(async move { raft.client_write(entry).await }).await
+        let raft = self.raft.clone();
+        self.whole(async move { raft.client_write(entry).await }).await
     }
 
     /// Which leadership this node holds, as far as it knows.
     pub(crate) fn leadership(&self) -> Option<CommittedLeaderIdOf<TypeConfig>> {
-        self.0.as_leader().ok().map(|leader| leader.to_committed_leader_id())
+        self.raft.as_leader().ok().map(|leader| leader.to_committed_leader_id())
     }
 
     /// As [`Self::client_write`], refused if the leadership is not this one (any more); `held` until it is decided.
@@ -142,8 +160,8 @@ impl Raft {
         entry: EntryBytes,
         held: impl Send + 'static,
     ) -> Result<(), RefusedWrite> {
-        let raft = self.0.clone();
-        whole(async move {
+        let raft = self.raft.clone();
+        self.whole(async move {
             let (responder, verdict) = ProgressResponder::complete_only();
             raft.write(entry).with_leader(leadership).responder(responder).await.map_err(|_| RefusedWrite)?;
             let decided = verdict.await;
@@ -162,37 +180,78 @@ impl Raft {
         entry: EntryBytes,
         responder: WriteResponderOf<TypeConfig>,
     ) -> Result<(), Fatal<TypeConfig>> {
-        let raft = self.0.clone();
-        whole(async move { raft.client_write_ff(entry, Some(responder)).await }).await
+        let raft = self.raft.clone();
+        self.whole(async move { raft.client_write_ff(entry, Some(responder)).await }).await
     }
 
     pub(crate) async fn change_membership(&self, change: ChangeMembers<NodeId, BasicNode>, retain: bool) -> Written {
-        let raft = self.0.clone();
-        whole(async move { raft.change_membership(change, retain).await }).await
+        let raft = self.raft.clone();
+        self.whole(async move { raft.change_membership(change, retain).await }).await
     }
 
     /// Does not wait until the learner has the log.
     pub(crate) async fn add_learner(&self, id: NodeId, member: BasicNode) -> Written {
-        let raft = self.0.clone();
-        whole(async move { raft.add_learner(id, member, false).await }).await
+        let raft = self.raft.clone();
+        self.whole(async move { raft.add_learner(id, member, false).await }).await
     }
 
     /// Confirms with a quorum that this node leads; tells up to where is to be read.
     pub(crate) async fn read_linearizer(&self) -> Read<Linearizer<TypeConfig>> {
-        let raft = self.0.clone();
-        whole(async move { raft.get_read_linearizer(ReadPolicy::ReadIndex).await }).await
+        let raft = self.raft.clone();
+        self.whole(async move { raft.get_read_linearizer(ReadPolicy::ReadIndex).await }).await
     }
 
     /// As [`Self::read_linearizer`], and waits until all of that is applied here.
     pub(crate) async fn ensure_linearizable(&self) -> Read<()> {
-        let raft = self.0.clone();
-        whole(async move { raft.ensure_linearizable(ReadPolicy::ReadIndex).await.map(drop) }).await
+        let raft = self.raft.clone();
+        self.whole(async move { raft.ensure_linearizable(ReadPolicy::ReadIndex).await.map(drop) }).await
     }
 
     /// Ends the core and returns when it has ended.
     pub(crate) async fn shutdown(&self) -> Result<(), JoinErrorOf<TypeConfig>> {
-        let raft = self.0.clone();
-        whole(async move { raft.shutdown().await }).await
+        let (raft, ended) = (self.raft.clone(), self.ended.clone());
+        whole(async move {
+            let joined = raft.shutdown().await;
+            ended.send_replace(true);
+            joined
+        })
+        .await
+    }
+
+    /// As [`whole`], for as long as there is a core that can answer.
+    async fn whole<T, E>(&self, call: impl Future<Output = Result<T, E>> + Send + 'static) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<Fatal<TypeConfig>> + Send + 'static,
+    {
+        let mut call = std::pin::pin!(whole(call));
+        if let Poll::Ready(done) = futures_util::poll!(call.as_mut()) {
+            return done;
+        }
+        answer_before(ended(&self.ended), call).await
+    }
+}
+
+/// Resolves once the core has ended and was joined.
+fn ended(signal: &watch::Sender<bool>) -> impl Future<Output = ()> + Send + 'static {
+    let mut signal = signal.subscribe();
+    async move {
+        // Without a sender there is no handle either, and nobody who would have given the signal.
+        if signal.wait_for(|ended| *ended).await.is_err() {
+            std::future::pending().await
+        }
+    }
+}
+
+/// What the call answers; that the core has stopped, when it has not answered by its end.
+async fn answer_before<T, E: From<Fatal<TypeConfig>>>(
+    ended: impl Future<Output = ()>,
+    call: impl Future<Output = Result<T, E>>,
+) -> Result<T, E> {
+    tokio::select! {
+        biased;
+        done = call => done,
+        () = ended => Err(Fatal::Stopped.into()),
     }
 }
 
@@ -213,9 +272,9 @@ async fn whole<T: Send + 'static>(call: impl Future<Output = T> + Send + 'static
 #[cfg(test)]
 mod tests {
     use futures_util::FutureExt;
-    use tokio::sync::oneshot;
+    use tokio::sync::{oneshot, watch};
 
-    use super::whole;
+    use super::{Fatal, RefusedWrite, TypeConfig, answer_before, ended, whole};
 
     #[tokio::test]
     async fn a_call_whose_caller_is_gone_is_carried_to_its_end() {
@@ -228,6 +287,25 @@ mod tests {
         assert!(whole(call).now_or_never().is_none(), "it waits at the gate; its caller gives up");
         go.send(()).expect("the call still waits");
         ended.await.expect("the call was not dropped").expect("the gate was opened");
+    }
+
+    #[tokio::test]
+    async fn a_call_that_the_core_never_answered_ends_with_the_core() {
+        let core = watch::channel(false).0;
+        // Its sender lies in the channel to the core, which the call keeps open.
+        let (_unanswered, answer) = oneshot::channel::<()>();
+        let call = whole(async move { answer.await.map_err(|_| Fatal::<TypeConfig>::Panicked) });
+        let mut call = std::pin::pin!(answer_before(ended(&core), call));
+        assert!(call.as_mut().now_or_never().is_none(), "the core runs: it may answer yet");
+        core.send_replace(true);
+        assert_eq!(call.await, Err(Fatal::Stopped));
+    }
+
+    #[tokio::test]
+    async fn what_was_answered_before_the_core_ended_counts() {
+        let core = watch::channel(true).0;
+        let answered = answer_before(ended(&core), std::future::ready(Ok::<_, RefusedWrite>(7)));
+        assert_eq!(answered.await.ok(), Some(7));
     }
 
     #[tokio::test]
