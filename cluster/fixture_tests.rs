@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use bytes::Bytes;
 use openraft::entry::RaftEntry;
@@ -33,9 +33,9 @@ use crate::wire::{
 
 type Entry = openraft::alias::EntryOf<TypeConfig>;
 
-/// Where the fixtures of a format are.
+/// Where the fixtures of a format are: tests run in their package's directory.
 pub(crate) fn directory(format: u8) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("fixtures/format-{format}"))
+    PathBuf::from(format!("fixtures/format-{format}"))
 }
 
 /// Reads a file of one line for each name: the name, a space, hexadecimal digits.

@@ -19,8 +19,9 @@ use vedfolnir_cluster::state::{Command, Format, KvExpected, KvPut, PidHash, Regi
 const SNAPSHOT_EVERY: u64 = 20;
 const PUBLISHED: usize = 27;
 
+/// Tests run in their package's directory.
 fn directory(format: u8) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("fixtures/format-{format}/data-dir"))
+    PathBuf::from(format!("fixtures/format-{format}/data-dir"))
 }
 
 /// Without what RocksDB writes for people, and its lock.
