@@ -22,7 +22,12 @@ use self::report::Report;
 // As in the program that is measured: `commands` runs its nodes in children of this one, and what the state weighs in
 // `state` is what it weighs there.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+// Sound: jemalloc declares it `const char *`, a string that ends with a zero, and only reads it.
+#[allow(unsafe_code)]
+#[unsafe(export_name = "malloc_conf")]
+static MALLOC_CONF: &[u8; 60] = b"background_thread:true,dirty_decay_ms:1000,muzzy_decay_ms:0\0";
 
 fn main() -> std::process::ExitCode {
     let cli = Cli::parse();

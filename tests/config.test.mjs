@@ -315,3 +315,15 @@ describe('where values come from', () => {
     assert.equal((await check({}, ['--env-file', '/nowhere.env'])).code, 78);
   });
 });
+
+test("what was freed goes back to the system: the allocator's options are in the program, and the environment's go before them", async () => {
+  const options = async (environment) => {
+    const { code, stderr } = await run(['--version'], { env: { MALLOC_CONF: ['stats_print:true', ...environment].join() } });
+    assert.equal(code, 0, stderr);
+    return (name) => stderr.match(new RegExp(`^ *opt\\.${name}: (\\S+)`, 'm'))?.[1];
+  };
+  const own = await options([]);
+  assert.deepEqual(['background_thread', 'dirty_decay_ms', 'muzzy_decay_ms'].map(own), ['true', '1000', '0']);
+  const theirs = await options(['dirty_decay_ms:5000']);
+  assert.deepEqual(['background_thread', 'dirty_decay_ms'].map(theirs), ['true', '5000']);
+});

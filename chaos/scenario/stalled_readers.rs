@@ -18,6 +18,9 @@ const RATE: u32 = 150;
 /// What is kept for replays: else it would hold what an outbox without a bound holds, and nobody would see a difference.
 /// Who stalls for a second or two catches up from it; who stalls for longer is told that something is missing.
 const HISTORY_BYTES_MAX: u64 = 16 << 20;
+/// What a node takes without its clients: less than elsewhere, where more is kept and whole snapshots are under way; else an
+/// outbox without a bound would fit in.
+const BASE_BYTES: u64 = 192 << 20;
 /// Clients that listen: all that is sent goes through this machine.
 const LISTENERS: usize = 12;
 /// Of them, those that stall, and for how long, in milliseconds.
@@ -49,6 +52,7 @@ impl Scenario for StalledReaders {
         setup.is_direct = true;
         setup.patience(SILENCE_MAX);
         setup.history(HISTORY_BYTES_MAX);
+        setup.memory.base_bytes = BASE_BYTES;
         // Such a history is full within seconds.
         setup.memory.creep_percent_max = Some(CREEP_PERCENT_MAX);
         Ok(())
