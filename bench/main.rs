@@ -3,6 +3,10 @@
 //! It runs on one core beside the servers' core, so the client side is as thin as it can be: one task per connection,
 //! one read buffer for all of them, frames parsed where they lie.
 
+// As in the program that is measured: `commands` runs its nodes in children of this one, and what the state weighs in
+// `state` is what it weighs there.
+#[path = "../src/allocator.rs"]
+mod allocator;
 mod args;
 mod child;
 mod error;
@@ -18,16 +22,6 @@ use clap::Parser;
 use self::args::{Cli, Verb};
 use self::error::BenchError;
 use self::report::Report;
-
-// As in the program that is measured: `commands` runs its nodes in children of this one, and what the state weighs in
-// `state` is what it weighs there.
-#[global_allocator]
-static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
-
-// Sound: jemalloc declares it `const char *`, a string that ends with a zero, and only reads it.
-#[allow(unsafe_code)]
-#[unsafe(export_name = "malloc_conf")]
-static MALLOC_CONF: &[u8; 60] = b"background_thread:true,dirty_decay_ms:1000,muzzy_decay_ms:0\0";
 
 fn main() -> std::process::ExitCode {
     let cli = Cli::parse();
