@@ -378,7 +378,9 @@ describe('a schedule', { timeout: 120_000 }, () => {
     node.prefix = NO_CAPABILITIES;
     await node.spawn().ready();
     atEnd(() => node.kill('SIGKILL'));
-    await until('a backup', () => files(locked).length === 1);
+    // Its name is there before its checksum is: the node says when it is done with it.
+    await until('a backup', async () => /^vedfolnir_backups_total\{result="made"\} 1$/m.test(
+      await (await fetch(`${node.url}/websocket/metrics`)).text()));
     chmodSync(locked, 0o500);
     const line = `Failed to create WebSocket backup: Permission denied (os error 13): ${locked}`;
     await until('it is logged', () => node.output().includes(line), { within: 60_000 });
