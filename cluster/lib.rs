@@ -74,6 +74,8 @@ mod wire;
 
 #[cfg(test)]
 mod change_tests;
+#[cfg(test)]
+mod suite_tests;
 // What the tests of real nodes share calls the crate by its name.
 #[cfg(test)]
 extern crate self as vedfolnir_cluster;

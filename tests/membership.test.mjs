@@ -10,6 +10,7 @@ import { atEnd } from './support/cleanup.mjs';
 import { closeClients, connect } from './support/client.mjs';
 import { assertClean, audit, Ledger } from './support/oracle.mjs';
 import { Publisher } from './support/publisher.mjs';
+import { command } from './support/tls.mjs';
 import { until } from './support/wait.mjs';
 
 atEnd(closeClients);
@@ -81,6 +82,27 @@ test('a node that knows one seed by its name appears in the status of all nodes,
   await does(['leave', '--addr', added.adminUrl]);
   assert.deepEqual(await added.gone, { code: 0, signal: null });
   await everywhere('no node shows it', (node) => node === undefined);
+});
+
+test('a seed\'s name is looked up again at every attempt', { timeout: 180_000 }, async (t) => {
+  const hosts = path.join(temporaryDirectory(), 'hosts');
+  // The node sees this file as /etc/hosts, and nobody else does.
+  const prefix = ['unshare', '--user', '--map-root-user', '--mount', 'sh', '-ec', 'mount --bind "$0" /etc/hosts; exec "$@"', hosts];
+  const seedIs = (address) => writeFile(hosts, `127.0.0.1 localhost\n${address} seed.vedfolnir.test\n`);
+  await seedIs('127.0.0.2');
+  if ((await command(prefix[0], [...prefix.slice(1), 'true'])).code !== 0) return t.skip('this system lets no test have a file system of its own');
+  const cluster = await Cluster.start(1);
+  t.after(() => cluster.stop());
+  const port = cluster.nodes[0].clusterAddr.split(':')[1];
+  const added = planNode('added', cluster.directory, await portsOfNode(), { options: ['--bootstrap', `seed.vedfolnir.test:${port}`] });
+  t.after(() => added.kill());
+  added.prefix = prefix;
+  added.spawn();
+  await until('nobody answers there', () => /seed\.vedfolnir\.test:\d+.*no valid answer/.test(added.output()), { within: 60_000 });
+  assert.equal(await added.isReady(), false);
+  await seedIs('127.0.0.1');
+  await added.ready();
+  assert.deepEqual((await membersAt(cluster.nodes[0])).map(({ id }) => id).sort(), [await idOf(added), await idOf(cluster.nodes[0])].sort());
 });
 
 describe('join tokens', () => {
