@@ -6,7 +6,6 @@ mod incoming;
 mod log;
 mod restore;
 mod snapshots;
-mod suite;
 
 use openraft::storage::{IOFlushed, RaftLogReader, RaftLogStorage};
 use openraft::type_config::TypeConfigExt;
@@ -16,7 +15,7 @@ use tempfile::TempDir;
 use crate::{LogStore, Storage, StorageOptions};
 
 openraft::declare_raft_types!(
-    /// The suite writes its own requests.
+    /// Entries of the tests are text.
     pub Config: D = String, R = (),
 );
 
