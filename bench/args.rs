@@ -40,6 +40,8 @@ pub(crate) enum Verb {
     Child(ChildArgs),
     /// kill -9 of the node that 100 clients are on: time until they are served by another one, and what they missed
     Resume(ResumeArgs),
+    /// SIGTERM or kill -9 of the leader: how long no publish of clients of the other nodes is acknowledged
+    Handover(HandoverArgs),
     /// The replicated state alone, in this process: memory per session, replay, the cost of a copy
     State(StateArgs),
     /// What a line of the log and what a message's metrics cost whoever tells them, in this process
@@ -291,6 +293,37 @@ pub(crate) struct ResumeArgs {
     /// Milliseconds that a client waits before it connects again
     #[arg(long, default_value_t = 0)]
     pub(crate) delay_ms: u64,
+    #[arg(long, default_value = "")]
+    pub(crate) label: String,
+}
+
+/// How a leader ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum LeaderEnd {
+    /// SIGTERM: it hands the leadership over
+    Term,
+    /// kill -9: the others elect one
+    Kill,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct HandoverArgs {
+    /// The program to start
+    #[arg(long, value_name = "PATH")]
+    pub(crate) bin: PathBuf,
+    #[arg(long, value_name = "CORE")]
+    pub(crate) server_core: Option<usize>,
+    #[arg(long, default_value_t = 3)]
+    pub(crate) nodes: usize,
+    /// Clients of the other nodes, spread evenly, each with one publish under way
+    #[arg(long, default_value_t = 16)]
+    pub(crate) clients: usize,
+    /// How the leader ends
+    #[arg(long, value_enum, default_value_t = LeaderEnd::Term)]
+    pub(crate) end: LeaderEnd,
+    /// Ends, each in a new cluster
+    #[arg(long, default_value_t = 10)]
+    pub(crate) cycles: usize,
     #[arg(long, default_value = "")]
     pub(crate) label: String,
 }

@@ -75,6 +75,7 @@ while [ "$run" -le "$runs" ]; do
     done
     measure "resume, kill -9 of a follower" resume --cycles 3
     measure "resume, kill -9 of the leader" resume --cycles 3 --leader
+    measure "hand-over, SIGTERM of the leader" handover --cycles 3
     run=$((run + 1))
 done
 

@@ -164,6 +164,13 @@ pub(crate) async fn kill(pid: u32) -> Result<Instant, BenchError> {
     Ok(at)
 }
 
+/// SIGTERM; returns the time just before it was sent.
+pub(crate) async fn terminate(pid: u32) -> Result<Instant, BenchError> {
+    let at = Instant::now();
+    signal("-TERM", pid).await?;
+    Ok(at)
+}
+
 async fn signal(name: &str, pid: u32) -> Result<(), BenchError> {
     let status = Command::new("kill").arg(name).arg(pid.to_string()).status().await?;
     match status.success() {

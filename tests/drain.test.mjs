@@ -221,3 +221,16 @@ test('the last node that takes clients keeps them unless it is forced', async ()
   assert.deepEqual(await node.kill('SIGTERM'), { code: 0, signal: null });
   client.close();
 });
+
+test('the last node of a cluster ends without a quorum, long before its time is up', { timeout: 180_000 }, async () => {
+  const cluster = await Cluster.start(3, { env: { WEBSOCKET_DRAIN_TIMEOUT: '10m' } });
+  atEnd(() => cluster.stop());
+  const [node, ...others] = cluster.nodes;
+  const client = await connect('client', node.url, { reconnection: false });
+  await client.join('room');
+  await Promise.all(others.map((each) => each.kill('SIGKILL')));
+  // Nobody is there to commit that its client has left.
+  assert.deepEqual(await node.kill('SIGTERM'), { code: 0, signal: null }, node.tail());
+  assert.match(node.output(), /could not be committed in time/);
+  client.close();
+});

@@ -6,6 +6,7 @@ mod commands;
 mod connect;
 mod fanout;
 mod floor;
+mod handover;
 mod http_publish;
 mod large;
 mod resume;
@@ -44,6 +45,7 @@ pub(crate) async fn run(verb: Verb) -> Result<Report, BenchError> {
         Verb::Fanout(arguments) => fanout::run(arguments).await,
         Verb::Publish(arguments) => round_trip::publish(arguments).await,
         Verb::Resume(arguments) => resume::run(arguments).await,
+        Verb::Handover(arguments) => handover::run(arguments).await,
         Verb::Large(arguments) => large::run(arguments).await,
         Verb::State(arguments) => state::run(&arguments),
         Verb::Telling(arguments) => telling::run(&arguments).await,

@@ -36,6 +36,8 @@ const IDLE_STEP: Duration = Duration::from_millis(500);
 const GRACE: Duration = Duration::from_secs(2);
 /// Polling clients have this long to fetch the word that the session is over.
 const TOLD_MAX: Duration = Duration::from_secs(1);
+/// That they have left gets this long to be committed.
+const COMMITTED_MAX: Duration = Duration::from_millis(1_500);
 /// How often it is asked whether there is another node to go to.
 const OTHERS_EVERY: Duration = Duration::from_secs(1);
 
@@ -191,7 +193,11 @@ pub(crate) async fn drain(service: &Arc<Inner>, rate: u32, within: Duration) {
             }
         })
         .await;
-        service.releases.settled().await;
+        // Without a quorum they never are, and the rest of the time would be waited out for nothing: what this node leaves
+        // unsaid is said by its farewell, or by whoever declares it down.
+        if tokio::time::timeout(COMMITTED_MAX, service.releases.settled()).await.is_err() {
+            tracing::warn!(?COMMITTED_MAX, "that clients have left could not be committed in time");
+        }
     };
     if tokio::time::timeout(within, emptied).await.is_err() {
         let connections = clients(service);
