@@ -26,7 +26,8 @@ use crate::snapshot_store::SnapshotStore;
 pub struct StorageOptions {
     /// Log entries kept in memory for replication and application; what is not on disk yet is kept in any case.
     pub log_cache_bytes_max: usize,
-    /// RocksDB's block cache.
+    /// RocksDB's block cache. Hardly a block of the log is read from disk twice: what fills it is the index of each file that
+    /// was written, which stays after the file has gone, until it falls out (docs/decisions/0027).
     pub block_cache_bytes: usize,
     /// One memtable.
     pub memtable_bytes: usize,
@@ -38,7 +39,7 @@ impl Default for StorageOptions {
     fn default() -> Self {
         Self {
             log_cache_bytes_max: 16 << 20,
-            block_cache_bytes: 8 << 20,
+            block_cache_bytes: 2 << 20,
             memtable_bytes: 16 << 20,
             snapshot_file_bytes_max: 16 << 30,
         }
