@@ -129,8 +129,8 @@ pub(crate) async fn timed(State(node): State<Arc<Node>>, request: Request, next:
     let response = next.run(request).await;
     let (took, status) = (began.elapsed(), response.status());
     node.operations().observe(operation.as_str(), took, status.is_client_error() || status.is_server_error());
-    // Metrics and health are asked for again and again.
-    if !matches!(operation, Operation::Metrics | Operation::Other) {
+    // Metrics, health and status are asked for again and again.
+    if !matches!(operation, Operation::Metrics | Operation::Status | Operation::Other) {
         tracing::info!(
             event_type = "operation_completed",
             operation = operation.as_str(),
