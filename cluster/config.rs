@@ -45,7 +45,7 @@ pub struct ClusterConfig {
     /// A voter unheard for this long is replaced by a caught-up learner, if there is one.
     pub replace_after: Duration,
     /// A snapshot is taken every so many log entries, on each node after up to half as many more; a quarter as many stay
-    /// behind it for slow followers.
+    /// behind it for slow followers, and all that a follower needs that is just taking a snapshot.
     pub snapshot_every_entries: u64,
     /// Whether a start that would form a new, empty cluster ends with
     /// [`StartError::RecoveryDue`](crate::StartError::RecoveryDue) instead.

@@ -15,6 +15,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use vedfolnir_state::{Command, EffectAt, Incarnation, LogPosition, NodeId, Record, Response, State};
 use vedfolnir_storage::{SnapshotStore, Storage, StorageError};
 
+use crate::compaction::Transfers;
 use crate::config::{ClusterConfig, ReplicatedLimits};
 use crate::events::{EventStream, EventsFrom};
 use crate::identity::LocalNode;
@@ -53,6 +54,8 @@ pub(crate) struct Inner {
     pub(crate) endpoint: Endpoint,
     pub(crate) storage: Storage,
     pub(crate) snapshots: SnapshotStore,
+    /// Snapshots on their way to followers.
+    pub(crate) transfers: Transfers,
     /// What of the log is committed is archived from here.
     #[cfg(not(feature = "simulation"))]
     pub(crate) log: vedfolnir_storage::LogReader<crate::type_config::TypeConfig>,

@@ -19,6 +19,7 @@ mod background;
 pub mod backup;
 mod bootstrap;
 pub mod certificates;
+mod compaction;
 mod config;
 mod disk_watchdog;
 mod distribution;

@@ -24,6 +24,7 @@ use serde::de::DeserializeOwned;
 use vedfolnir_state::NodeId;
 use vedfolnir_storage::SnapshotFile;
 
+use crate::compaction::Transfers;
 use crate::network::{Endpoint, Peer, RpcError};
 use crate::raft::Raft;
 use crate::snapshot_transfer::{self, TransferError};
@@ -61,6 +62,7 @@ impl AddressBook {
 pub(crate) struct NetworkFactory {
     pub(crate) endpoint: Endpoint,
     pub(crate) addresses: AddressBook,
+    pub(crate) transfers: Transfers,
 }
 
 impl RaftNetworkFactory<TypeConfig> for NetworkFactory {
@@ -70,6 +72,7 @@ impl RaftNetworkFactory<TypeConfig> for NetworkFactory {
         PeerNetwork {
             endpoint: self.endpoint.clone(),
             addresses: self.addresses.clone(),
+            transfers: self.transfers.clone(),
             target,
             told: node.addr.clone(),
             refusal: None,
@@ -82,6 +85,7 @@ impl RaftNetworkFactory<TypeConfig> for NetworkFactory {
 pub(crate) struct PeerNetwork {
     endpoint: Endpoint,
     addresses: AddressBook,
+    transfers: Transfers,
     target: NodeId,
     /// Its HOST:PORT when this client was made.
     told: String,
@@ -158,7 +162,9 @@ impl RaftNetworkV2<TypeConfig> for PeerNetwork {
         _option: RPCOption,
     ) -> Result<SnapshotResponse<TypeConfig>, StreamingError<TypeConfig>> {
         let peer = self.peer();
-        let transfer = snapshot_transfer::send(&peer, vote, snapshot, &mut self.refusal);
+        let position = snapshot.snapshot.position();
+        let begin = || self.transfers.begin(self.target, position);
+        let transfer = snapshot_transfer::send(&peer, vote, snapshot, &mut self.refusal, begin);
         tokio::select! {
             result = tokio::time::timeout(Duration::from_secs(SNAPSHOT_SECONDS_MAX), transfer) => match result {
                 Ok(result) => result.map_err(|error| StreamingError::from(transfer_error(error))),

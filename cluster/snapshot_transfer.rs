@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncSeek, AsyncSeekExt};
 use vedfolnir_storage::{IncomingSnapshot, SnapshotId, StorageError};
 
+use crate::compaction::UnderWay;
 use crate::handle::Inner;
 use crate::network::{FrameReceiver, FrameSender, Peer, RpcError};
 use crate::state_machine::check_format;
@@ -68,12 +69,14 @@ pub(crate) enum TransferError {
     Refused(String),
 }
 
-/// Streams a snapshot and waits until the peer has installed it. `refusal`: what was said about it before.
+/// Streams a snapshot and waits until the peer has installed it. `refusal`: what was said about it before; `begin` is called
+/// once the peer takes it.
 pub(crate) async fn send(
     peer: &Peer,
     vote: Vote,
     snapshot: Snapshot,
     refusal: &mut Option<String>,
+    begin: impl FnOnce() -> UnderWay,
 ) -> Result<SnapshotResponse<TypeConfig>, TransferError> {
     let Snapshot { meta, snapshot: file } = snapshot;
     let common_format = peer.hello().await?.common_format;
@@ -82,8 +85,10 @@ pub(crate) async fn send(
     if common_format < RESUMABLE_SINCE {
         let header = wire::encode("snapshot header", &(vote, meta))?;
         let (mut sender, mut receiver) = peer.open_stream(kind::SNAPSHOT_STREAM, header).await?;
+        let under_way = begin();
         send_file(&mut sender, &mut content, 0).await?;
         let body = receiver.recv().await?.ok_or(TransferError::Ended)?;
+        under_way.through();
         return Ok(wire::decode("snapshot answer", &body)?);
     }
     let offer = wire::encode("snapshot offer", &SnapshotOffer { vote, meta, id: file.id() })?;
@@ -93,6 +98,7 @@ pub(crate) async fn send(
         SnapshotAnswer::Installed(response) => return Ok(response),
         SnapshotAnswer::Refused(reason) => return Err(refused(peer, reason, refusal).await),
     };
+    let under_way = begin();
     let sent = send_file(&mut sender, &mut content, from).await;
     if let Err(error @ TransferError::File(_)) = sent {
         // The peer waits for the rest: letting go of the stream tells it that none will come.
@@ -100,8 +106,14 @@ pub(crate) async fn send(
     }
     // A follower that refuses what it reads stops reading: its answer says why.
     match answer(&mut receiver).await {
-        Ok(SnapshotAnswer::Installed(response)) => Ok(response),
-        Ok(SnapshotAnswer::Refused(reason)) => Err(refused(peer, reason, refusal).await),
+        Ok(SnapshotAnswer::Installed(response)) => {
+            under_way.through();
+            Ok(response)
+        }
+        Ok(SnapshotAnswer::Refused(reason)) => {
+            under_way.through();
+            Err(refused(peer, reason, refusal).await)
+        }
         Ok(SnapshotAnswer::From(_)) => Err(TransferError::Ended),
         Err(error) => Err(sent.err().unwrap_or(error)),
     }
@@ -238,6 +250,12 @@ async fn receive(
         node.contact.touch();
         node.metrics.snapshot_bytes_received_total.fetch_add(chunk.len() as u64, Relaxed);
         incoming.write(&chunk).map_err(|error| Untaken::of(&error))?;
+        if incoming.is_sync_due() {
+            incoming = tokio::task::spawn_blocking(move || incoming.sync().map(|()| incoming))
+                .await
+                .map_err(Untaken::broke_off)?
+                .map_err(|error| Untaken::of(&error))?;
+        }
     }
     let speaks = node.config.format_version;
     // Verifying reads the whole file: not on a task that answers heartbeats.

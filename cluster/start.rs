@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, watch};
 use vedfolnir_state::{NodeId, NodeInfo};
 use vedfolnir_storage::{Storage, StorageError, StorageOptions};
 
+use crate::compaction::{self, Transfers};
 use crate::config::{ClusterConfig, ClusterTls};
 use crate::handle::{Cluster, Inner, Notice, Readiness, StartError, StartKind};
 use crate::identity::{LocalNode, random_bytes};
@@ -87,13 +88,14 @@ pub(crate) async fn start(mut config: ClusterConfig) -> Result<(Cluster, mpsc::R
     .await
     .map_err(|error| StartError::Refused(format!("the newest snapshot cannot be used: {error}")))?;
     let addresses = AddressBook::default();
+    let transfers = Transfers::default();
     let log_store = storage.log_store();
     #[cfg(not(feature = "simulation"))]
     let log = log_store.reader();
     let raft = Raft::open(
         local.node_id(),
         Arc::new(raft_config(&config, local.node_id())?),
-        NetworkFactory { endpoint: endpoint.clone(), addresses: addresses.clone() },
+        NetworkFactory { endpoint: endpoint.clone(), addresses: addresses.clone(), transfers: transfers.clone() },
         log_store,
         machine,
     )
@@ -111,6 +113,7 @@ pub(crate) async fn start(mut config: ClusterConfig) -> Result<(Cluster, mpsc::R
         endpoint,
         storage,
         snapshots,
+        transfers,
         #[cfg(not(feature = "simulation"))]
         log,
         raft,
@@ -152,6 +155,7 @@ pub(crate) async fn start(mut config: ClusterConfig) -> Result<(Cluster, mpsc::R
     tokio::spawn(propose_driver::run(weak.clone()));
     tokio::spawn(leader::run(weak.clone()));
     tokio::spawn(disk_watchdog::run(weak.clone()));
+    tokio::spawn(compaction::run(weak.clone()));
     tokio::spawn(readiness::run(weak.clone(), readiness_sender));
     announce_address(&inner);
     tokio::spawn(watch_for_failure(weak.clone()));
@@ -324,7 +328,8 @@ fn raft_config(config: &ClusterConfig, node: NodeId) -> Result<Config, StartErro
         election_timeout_max: config.timing.election_ms_max,
         max_payload_entries: APPEND_ENTRIES_MAX,
         snapshot_policy: SnapshotPolicy::LogsSinceLast(own_pace(every, node)),
-        max_in_snapshot_log_to_keep: every / 4,
+        // compaction.rs purges.
+        max_in_snapshot_log_to_keep: u64::MAX,
         replication_lag_threshold: every * 2,
         enable_pre_vote: Some(true),
         enable_leader_restore: Some(false),

@@ -140,6 +140,8 @@ pub struct ClusterMetrics {
     pub snapshot_bytes_kept_total: AtomicU64,
     /// Snapshots of leaders that were refused: damaged, or of a format that this node does not speak.
     pub snapshot_transfers_refused_total: AtomicU64,
+    /// Times that the log was purged although a follower still took a snapshot before it: too much had been written.
+    pub log_holds_spent_total: AtomicU64,
     /// Volatile frames dropped, oldest first, because a peer's queue was full.
     pub volatile_dropped_total: AtomicU64,
     /// Volatile frames sent to peers.

@@ -17,6 +17,9 @@ const SMALL_MEMTABLE_BYTES: usize = 2 << 20;
 /// RocksDB's own log files, each.
 const INFO_LOG_BYTES_MAX: usize = 1 << 20;
 const OPEN_FILES_MAX: i32 = 64;
+/// See where it is set.
+const TABLE_SYNC_EVERY_BYTES: u64 = 1 << 20;
+
 const LET_IT_JOIN_AGAIN: &str =
     "; this node must not vote: remove the data directory and let the node join again under a new identity";
 
@@ -32,6 +35,9 @@ pub(crate) fn open(path: &Path, options: &StorageOptions) -> Result<DB, StorageE
     database.set_stats_dump_period_sec(0);
     database.set_max_open_files(OPEN_FILES_MAX);
     database.set_max_background_jobs(2);
+    // A table that is flushed or compacted goes to the disk as it is written: one sync of up to 64 MiB at its end would make
+    // the log's next sync wait for all of it.
+    database.set_bytes_per_sync(TABLE_SYNC_EVERY_BYTES);
     // A kill in the middle of a write leaves a torn record at the end, which nobody was told of: it is dropped, and
     // AbsoluteConsistency would refuse to start for it. What was acknowledged is not lost unnoticed that way: the
     // marker knows the sequence number that was durable once, and a database that ends before it is refused.

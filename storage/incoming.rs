@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 
 use crate::error::StorageError;
 use crate::snapshot_file::{HEAD_BYTES, SnapshotFile, SnapshotId, check_head};
-use crate::snapshot_store::{Partial, SnapshotStore};
+use crate::snapshot_store::{Partial, SYNC_EVERY_BYTES, SnapshotStore};
 
 /// Unfinished files that are kept for the next transfer.
 pub const SNAPSHOT_PARTIALS_MAX: usize = 1;
@@ -87,6 +87,8 @@ pub struct IncomingSnapshot {
     store: SnapshotStore,
     part: Part,
     received: u64,
+    /// So many of them were synced, or were there before.
+    synced: u64,
     /// The file's first bytes, until they are enough to be judged.
     head: Vec<u8>,
 }
@@ -100,7 +102,7 @@ enum Part {
 
 impl IncomingSnapshot {
     pub(crate) fn unknown(store: SnapshotStore, partial: Partial) -> Self {
-        Self { store, part: Part::Unknown(partial), received: 0, head: Vec::new() }
+        Self { store, part: Part::Unknown(partial), received: 0, synced: 0, head: Vec::new() }
     }
 
     pub(crate) fn resume(store: SnapshotStore, id: SnapshotId) -> Result<Self, StorageError> {
@@ -123,7 +125,7 @@ impl IncomingSnapshot {
             received = 0;
         }
         drop(last);
-        Ok(Self { store, part: Part::Known { id, file, path, ordinal }, received, head: Vec::new() })
+        Ok(Self { store, part: Part::Known { id, file, path, ordinal }, received, synced: received, head: Vec::new() })
     }
 
     /// Bytes that are there, from the file's beginning on.
@@ -169,6 +171,27 @@ impl IncomingSnapshot {
                 })
             }
         }
+    }
+
+    /// Whether so much came since the last sync that [`IncomingSnapshot::sync`] is due.
+    #[must_use]
+    pub fn is_sync_due(&self) -> bool {
+        self.received - self.synced >= SYNC_EVERY_BYTES
+    }
+
+    /// Syncs what came. Not for durability, which [`IncomingSnapshot::finish`] sees to, but to spare the log's syncs beside it
+    /// one of the whole file.
+    ///
+    /// # Errors
+    /// [`StorageError::Io`].
+    pub fn sync(&mut self) -> Result<(), StorageError> {
+        let (file, path) = match &self.part {
+            Part::Unknown(partial) => (&partial.file, &partial.path),
+            Part::Known { file, path, .. } => (file, path),
+        };
+        file.sync_data().map_err(|error| StorageError::io(path, error))?;
+        self.synced = self.received;
+        Ok(())
     }
 
     /// A newer file, or none at all, is refused with its first bytes.

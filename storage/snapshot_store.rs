@@ -16,9 +16,9 @@ use crate::snapshot_file::{FOOTER_BYTES, HEAD_BYTES, MAGIC, META_BYTES_MAX, Snap
 /// Snapshots kept.
 const KEPT: usize = 2;
 const COMPRESSION_LEVEL: i32 = 3;
-/// A snapshot is synced in pieces of so many bytes while it is written: one sync of the whole file at its end would make
-/// the log's next sync wait for all of it, since the file system commits both together.
-const SYNC_EVERY_BYTES: u64 = 8 << 20;
+/// A snapshot is synced in pieces of so many bytes while it is written or taken in: one sync of the whole file at its end
+/// would make the log's next sync wait for all of it, since the file system commits both together.
+pub(crate) const SYNC_EVERY_BYTES: u64 = 2 << 20;
 const EXTENSION: &str = "snapshot";
 const PARTIAL: &str = "partial";
 

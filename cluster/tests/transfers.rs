@@ -25,6 +25,14 @@ const ATTEMPT_MAX: Duration = Duration::from_secs(3);
 /// Less than a snapshot of the missed messages, more than a few frames of it.
 const CUT_AFTER_BYTES: u64 = 800 << 10;
 
+/// For connecting and being told what is up.
+const OPENING_BYTES: u64 = 256 << 10;
+/// What a slow line carries for each message that is published, so that a snapshot of the missed ones takes hundreds.
+const BYTES_FOR_EACH: u64 = 4 << 10;
+
+/// A leader's snapshots are half as far apart again, and the next one is under way.
+const SNAPSHOT_LAG_MAX: u64 = 3 * SNAPSHOT_EVERY;
+
 /// Rounds of which one must be comparable.
 const ROUNDS_MAX: usize = 5;
 
@@ -246,6 +254,36 @@ async fn a_changed_snapshot_begins_at_zero() {
     assert_eq!(count(&third, |metrics| &metrics.snapshot_transfers_resumed_total), 0);
     assert!(count(&third, |metrics| &metrics.snapshots_installed_total) >= 1);
     assert_eq!(unfinished(world.dirs[2].path()), Vec::<PathBuf>::new());
+    world.stop(third).await;
+}
+
+/// The line is so slow, by the entries that come meanwhile, that the leader takes several snapshots before the first has come
+/// through: were the log purged behind each, the follower would need the next one, and so on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_follower_on_a_slow_line_needs_one_snapshot() {
+    let world = World::new().await;
+    let (leader, mut taken) = world.offered();
+    world.proxy.allow(OPENING_BYTES);
+    let third = world.start_third().await;
+    while count(&third, |metrics| &metrics.snapshots_installed_total) == 0 {
+        // Small ones: the leader's snapshots, which are written when nothing else wants the processor, keep up.
+        world.nodes[0].publish("meanwhile").await;
+        world.proxy.allow(BYTES_FOR_EACH);
+        let status = world.leader().cluster.status();
+        let (applied, leader) = (status.applied_index, world.leader());
+        until("the leader's next snapshot", || leader.cluster.status().snapshot_index + SNAPSHOT_LAG_MAX > applied)
+            .await;
+        if count(&third, |metrics| &metrics.snapshot_bytes_received_total) == 0 {
+            (_, taken) = world.offered();
+        }
+    }
+    let (leads, newest) = world.offered();
+    world.proxy.allow_all();
+    world.caught_up(&third).await;
+    if leads == leader {
+        assert!(newest > taken + 2 * SNAPSHOT_EVERY, "the line was too fast: {newest}, {taken}");
+        assert_eq!(count(&third, |metrics| &metrics.snapshots_installed_total), 1, "{newest}, {taken}");
+    }
     world.stop(third).await;
 }
 

@@ -3,10 +3,15 @@
 use std::path::Path;
 
 use super::snapshots::{body, names, raw, reopened, write};
+use crate::snapshot_store::SYNC_EVERY_BYTES;
 use crate::{SNAPSHOT_PARTIALS_MAX, SnapshotFile, StorageError};
 
 /// A snapshot that does not compress to nothing, and its bytes.
 fn offered(dir: &Path, position: u64, seed: u8) -> (SnapshotFile, Vec<u8>) {
+    offered_of(dir, position, seed, 50_000)
+}
+
+fn offered_of(dir: &Path, position: u64, seed: u8, body_bytes: usize) -> (SnapshotFile, Vec<u8>) {
     let mut random = u64::from(seed) + 1;
     let text: Vec<u8> = std::iter::from_fn(|| {
         random ^= random << 13;
@@ -14,7 +19,7 @@ fn offered(dir: &Path, position: u64, seed: u8) -> (SnapshotFile, Vec<u8>) {
         random ^= random << 17;
         Some(random as u8)
     })
-    .take(50_000)
+    .take(body_bytes)
     .collect();
     let file = write(&reopened(dir, 0).unwrap(), position, b"meta", &text);
     let bytes = raw(&file);
@@ -43,6 +48,27 @@ fn a_transfer_goes_on_where_it_broke_off() {
     let received = third.finish().unwrap();
     assert_eq!((received.id(), body(&received)), (file.id(), body(&file)));
     assert_eq!(names(there.path()).len(), 1);
+}
+
+#[test]
+fn what_comes_is_synced_piece_by_piece() {
+    let (here, there) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (file, bytes) = offered_of(here.path(), 7, 0, 2 * SYNC_EVERY_BYTES as usize);
+    let (piece, store) = (SYNC_EVERY_BYTES as usize, reopened(there.path(), 0).unwrap());
+    let mut first = store.resume(file.id()).unwrap();
+    first.write(&bytes[..piece - 1]).unwrap();
+    assert!(!first.is_sync_due());
+    first.write(&bytes[piece - 1..piece]).unwrap();
+    assert!(first.is_sync_due());
+    first.sync().unwrap();
+    assert!(!first.is_sync_due());
+    first.write(&bytes[piece..piece + 1]).unwrap();
+    drop(first);
+    let mut second = store.resume(file.id()).unwrap();
+    assert!(!second.is_sync_due(), "what an earlier transfer left is no piece of this one");
+    second.write(&bytes[piece + 1..]).unwrap();
+    let received = second.finish().unwrap();
+    assert_eq!((received.id(), body(&received)), (file.id(), body(&file)));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! A UDP proxy in front of a node that can go deaf in the middle of a connection.
+//! A UDP proxy in front of a node that can go deaf in the middle of a connection, or pass no more than it is told to.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -26,9 +26,19 @@ struct State {
     /// To whom it listens no more.
     deaf: watch::Sender<Option<SocketAddr>>,
     cuts: watch::Sender<u64>,
+    /// Bytes that may still go to the node before somebody allows more; `None`: as many as come.
+    allowance: watch::Sender<Option<u64>>,
 }
 
 impl State {
+    /// Waits until so many bytes may go to the node. What comes meanwhile waits in the socket, or is lost there.
+    async fn allowed(&self, bytes: u64) {
+        let enough = |allowance: &Option<u64>| allowance.is_none_or(|left| left >= bytes);
+        // The sender is `self`.
+        let _ = self.allowance.subscribe().wait_for(enough).await;
+        self.allowance.send_modify(|allowance| *allowance = allowance.map(|left| left.saturating_sub(bytes)));
+    }
+
     /// Whether a datagram to the node passes.
     fn admits(&self, datagram: &[u8], from: SocketAddr) -> bool {
         let deaf = *self.deaf.borrow();
@@ -61,6 +71,7 @@ impl Proxy {
             hold: AtomicBool::new(false),
             deaf: watch::channel(None).0,
             cuts: watch::channel(0).0,
+            allowance: watch::channel(None).0,
         });
         tokio::spawn(pass(front, target, Arc::clone(&state)));
         Self { addr, state }
@@ -70,6 +81,16 @@ impl Proxy {
     pub fn cut_after(&self, bytes: u64, hold: bool) {
         self.state.hold.store(hold, Ordering::Release);
         self.state.left.store(bytes, Ordering::Release);
+    }
+
+    /// From here on so many bytes go to the node; what was allowed before and not used is forgotten.
+    pub fn allow(&self, bytes: u64) {
+        self.state.allowance.send_replace(Some(bytes));
+    }
+
+    /// Everything passes again.
+    pub fn allow_all(&self) {
+        self.state.allowance.send_replace(None);
     }
 
     /// The next connection passes.
@@ -94,6 +115,7 @@ async fn pass(front: Arc<UdpSocket>, target: SocketAddr, state: Arc<State>) {
         if !state.admits(&datagram[..bytes], from) {
             continue;
         }
+        state.allowed(bytes as u64).await;
         let back = match backs.get(&from) {
             Some(back) => Arc::clone(back),
             None => {

@@ -55,6 +55,11 @@ pub(super) fn of_cluster(families: &mut Families, metrics: &ClusterMetrics) {
         get(&metrics.snapshots_installed_total),
     );
     families.counter(
+        "vedfolnir_log_holds_spent_total",
+        "Times that the log was purged although a follower still took a snapshot, which will need another one",
+        get(&metrics.log_holds_spent_total),
+    );
+    families.counter(
         "vedfolnir_snapshot_received_bytes_total",
         "Bytes of snapshots received from leaders",
         get(&metrics.snapshot_bytes_received_total),
