@@ -80,19 +80,25 @@ where
         // Whatever returned first among the rest bounds who may be next.
         let rest = || operations.iter().enumerate().filter(|(at, _)| !done.has(*at));
         let first_return = rest().filter_map(|(_, operation)| operation.returned_at).min().unwrap_or(u64::MAX);
-        let mut next = Vec::new();
+        let (mut next, mut guessed) = (Vec::new(), Vec::new());
         for (at, operation) in rest().filter(|(_, operation)| operation.invoked_at <= first_return) {
             match step(state, &operation.operation) {
-                Step::To(after) if after != state => next.push((done.with(at), after)),
+                Step::To(after) if after != state => {
+                    let those = if operation.returned_at.is_some() { &mut next } else { &mut guessed };
+                    those.push((done.with(at), after));
+                }
                 // What fits here and changes nothing may as well be next: nothing else has to be tried.
                 Step::Same | Step::To(_) if operation.returned_at.is_some() => {
                     next = vec![(done.with(at), state)];
+                    guessed.clear();
                     break;
                 }
                 // If it took place it changed something, or it is of no interest.
                 Step::Same | Step::To(_) | Step::Impossible => {}
             }
         }
+        // Looked at last: what nobody was answered took place at a time that the rest has to tell.
+        stack.append(&mut guessed);
         stack.append(&mut next);
     }
     Some(false)

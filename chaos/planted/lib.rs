@@ -124,6 +124,7 @@ bugs! {
     ResumeOnlyOnce "resume-only-once" State Everywhere "I3": "a session that was resumed cannot be resumed again";
     LiveTooEarly "live-too-early" Service Everywhere "I2": "a replay ends before the live events begin: what lies between is lost";
     ProposalsNotResent "proposals-not-resent" Cluster Everywhere "I8": "what was on its way to a leader that died is not sent to the next";
+    CompareAndSetIgnored "compare-and-set-ignored" State Everywhere "I1": "a conditional write does not look at what is there";
     OwnerUnchecked "owner-unchecked" State Program "-": "a resume does not compare the user: whoever has the secret gets the session";
     SeamSendsBoth "seam-sends-both" Service Program "I2": "what is published while a session catches up is sent live and replayed";
     SlowReaderDrops "slow-reader-drops" Service Program "I2": "what a full outbox has no room for is dropped, and its reader not told";

@@ -38,6 +38,10 @@ pub(crate) fn moved(moved: bool) -> bool {
     moved && !is(Bug::StaleResume)
 }
 
+pub(crate) fn expected(met: bool) -> bool {
+    met || is(Bug::CompareAndSetIgnored)
+}
+
 pub(crate) fn foreign(foreign: bool) -> bool {
     foreign && !is(Bug::OwnerUnchecked)
 }

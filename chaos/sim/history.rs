@@ -9,6 +9,8 @@ use vedfolnir_cluster::state::{Epoch, Incarnation, LogPosition, PidHash, ResumeR
 use vedfolnir_sim_world::{clock, random, trace};
 
 use crate::invariants::registry::{Answer, Call, Operation};
+use crate::invariants::store;
+use crate::store::revision_of;
 
 /// A broken promise.
 #[derive(Clone, Debug)]
@@ -50,6 +52,9 @@ pub(crate) struct Refused {
 #[derive(Default)]
 pub(crate) struct History {
     pub(crate) operations: BTreeMap<PidHash, Vec<Operation>>,
+    /// On the key-value store, by key.
+    pub(crate) store: BTreeMap<Arc<str>, Vec<store::Operation>>,
+    pub(crate) writes: store::Write,
     pub(crate) sent: BTreeMap<MessageId, Sent>,
     pub(crate) receptions: BTreeMap<PidHash, Reception>,
     /// Who served a session under an epoch.
@@ -78,6 +83,8 @@ pub struct Counts {
     pub lost: u64,
     /// Operations whose outcome nobody knows.
     pub unknown: u64,
+    /// Operations on the key-value store that were answered.
+    pub store: u64,
 }
 
 /// The recorder; cheap to clone.
@@ -88,6 +95,13 @@ pub(crate) struct Recorder(pub(crate) Arc<Mutex<History>>);
 pub(crate) struct Pending {
     recorder: Recorder,
     pid: PidHash,
+    at: usize,
+}
+
+/// One operation on the key-value store.
+pub(crate) struct PendingOnStore {
+    recorder: Recorder,
+    key: Arc<str>,
     at: usize,
 }
 
@@ -102,6 +116,27 @@ impl Recorder {
         let operations = history.operations.entry(pid).or_default();
         operations.push(Operation { call, answer: None, invoked_us: clock::now_us(), returned_us: u64::MAX });
         Pending { recorder: self.clone(), pid, at: operations.len() - 1 }
+    }
+
+    pub(crate) fn invoke_on_store(&self, key: &Arc<str>, call: store::Call) -> PendingOnStore {
+        let mut history = self.0.lock();
+        let operations = history.store.entry(Arc::clone(key)).or_default();
+        operations.push(store::Operation { call, answer: None, invoked_us: clock::now_us(), returned_us: u64::MAX });
+        PendingOnStore { recorder: self.clone(), key: Arc::clone(key), at: operations.len() - 1 }
+    }
+
+    /// A number that no other write has.
+    pub(crate) fn next_write(&self) -> store::Write {
+        let mut history = self.0.lock();
+        history.writes += 1;
+        history.writes
+    }
+
+    /// The newest that anybody was told of this key.
+    pub(crate) fn last_revision(&self, key: &str) -> Option<LogPosition> {
+        let history = self.0.lock();
+        let answers = history.store.get(key)?.iter().filter_map(|operation| operation.answer);
+        answers.filter_map(revision_of).max()
     }
 
     /// One of the sessions that are held at present.
@@ -145,6 +180,22 @@ impl Pending {
     pub(crate) fn answered(self, answer: Answer) {
         let mut history = self.recorder.0.lock();
         if let Some(operation) = history.operations.get_mut(&self.pid).and_then(|all| all.get_mut(self.at)) {
+            operation.answer = Some(answer);
+            operation.returned_us = clock::now_us();
+        }
+    }
+
+    /// Nobody knows whether it took place.
+    pub(crate) fn unknown(self) {
+        self.recorder.0.lock().counts.unknown += 1;
+    }
+}
+
+impl PendingOnStore {
+    pub(crate) fn answered(self, answer: store::Answer) {
+        let mut history = self.recorder.0.lock();
+        history.counts.store += 1;
+        if let Some(operation) = history.store.get_mut(&self.key).and_then(|all| all.get_mut(self.at)) {
             operation.answer = Some(answer);
             operation.returned_us = clock::now_us();
         }

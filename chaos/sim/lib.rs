@@ -18,6 +18,7 @@ mod pipe;
 mod process;
 mod run;
 mod service;
+mod store;
 
 use std::sync::Arc;
 

@@ -16,6 +16,7 @@ use vedfolnir_sim_world::{clock, random, trace};
 use crate::history::Recorder;
 use crate::process::Process;
 use crate::service::{Door, Service, dispatch, look_around, serve};
+use crate::store;
 
 /// What all nodes of a run have in common.
 #[derive(Clone, Debug)]
@@ -183,12 +184,13 @@ async fn main(host: Host, config: ClusterConfig, life: Arc<Life>, recorder: Reco
         }
     };
     trace::tell(&format!("host {host} is node {:016x} ({:?})", cluster.identity().node_id, cluster.identity().start));
-    let service = Service::new(host, cluster.clone(), recorder);
+    let service = Service::new(host, cluster.clone(), recorder.clone());
     *life.cluster.lock() = Some(cluster.clone());
     *life.service.lock() = Some(Arc::clone(&service));
     tokio::spawn(dispatch(Arc::clone(&service), notices));
     tokio::spawn(accept(Arc::clone(&service), Arc::clone(&life)));
     tokio::spawn(look_around(Arc::clone(&service)));
+    tokio::spawn(store::run(cluster.clone(), recorder));
     tokio::spawn(let_go_when_isolated(service));
     let reason = cluster.failed().await;
     *life.failure.lock() = Some(reason);

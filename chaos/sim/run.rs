@@ -16,6 +16,7 @@ use crate::invariants::liveness::{RESUMED_WITHIN_MS, SERVED_WITHIN_MS, SETTLED_W
 use crate::invariants::log::Log;
 use crate::invariants::registry::{Answer, Call, Operation, is_linearizable};
 use crate::invariants::split_brain::Leaders;
+use crate::invariants::store;
 use crate::nemesis::Nemesis;
 use crate::node::{Node, Setup, seconds};
 use crate::process::Process;
@@ -335,6 +336,20 @@ impl World {
                     recorder.violation("I1", format!("no order explains the operations on {pid:?}: {operations:?}"));
                 }
                 None => recorder.violation("harness", format!("too many operations on {pid:?} to judge them")),
+            }
+        }
+        for (key, operations) in &self.recorder.0.lock().store {
+            match store::judge(operations) {
+                store::Verdict::Linearizable => {}
+                store::Verdict::NotLinearizable => {
+                    recorder.violation("I1", format!("no order explains the operations on {key}: {operations:?}"));
+                }
+                store::Verdict::Revisions(revision) => {
+                    recorder.violation("I1", format!("{revision:?} of {key} is not one write's alone: {operations:?}"));
+                }
+                store::Verdict::TooMany => {
+                    recorder.violation("harness", format!("too many operations on {key} to judge them"));
+                }
             }
         }
         let found = std::mem::take(&mut recorder.0.lock().violations);

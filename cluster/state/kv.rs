@@ -231,6 +231,8 @@ fn check_expected(current: Option<&Entry>, expected: KvExpected, now_ms: u64) ->
         KvExpected::Absent => current.is_none(),
         KvExpected::Revision(revision) => current == Some(revision),
     };
+    #[cfg(feature = "planted-bugs")]
+    let met = crate::planted::expected(met);
     if met { Ok(()) } else { Err(KvRefusal::Conflict { current }) }
 }
 

@@ -7,3 +7,4 @@ pub(crate) mod owner;
 pub mod registry;
 pub(crate) mod session;
 pub(crate) mod split_brain;
+pub mod store;

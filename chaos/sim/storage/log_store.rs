@@ -5,6 +5,7 @@ use std::fmt::Debug;
 use std::io;
 use std::ops::{Bound, RangeBounds};
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 use openraft::entry::RaftEntry;
 use openraft::storage::{IOFlushed, LogState, RaftLogReader, RaftLogStorage};
@@ -121,7 +122,9 @@ where
         let mut records = Vec::new();
         for entry in entries {
             let index = entry.log_id().index;
-            records.push((index, encode(&entry)?));
+            let record = encode(&entry)?;
+            self.storage.metrics().bytes_total.fetch_add(record.len() as u64, Relaxed);
+            records.push((index, record));
             self.seen.lock().entries.insert(index, entry);
         }
         let done: Done = Box::new(|result| callback.io_completed(result));

@@ -230,6 +230,20 @@ impl IncomingSnapshot {
         Ok(())
     }
 
+    /// Never: what comes is on the platter at once.
+    #[must_use]
+    pub fn is_sync_due(&self) -> bool {
+        false
+    }
+
+    /// Nothing is due.
+    ///
+    /// # Errors
+    /// None.
+    pub fn sync(&mut self) -> Result<(), StorageError> {
+        Ok(())
+    }
+
     /// Keeps it.
     ///
     /// # Errors

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use openraft::RaftTypeConfig;
@@ -19,6 +20,8 @@ pub struct StorageOptions {}
 /// What is asked of the disk's counters.
 pub struct StorageMetrics {
     disk: Arc<Mutex<Disk>>,
+    /// Bytes appended.
+    pub bytes_total: AtomicU64,
 }
 
 impl StorageMetrics {
@@ -77,7 +80,7 @@ impl Storage {
     pub fn open(data_dir: &Path, _options: StorageOptions) -> Result<Self, StorageError> {
         let disk = disk::of(data_dir);
         disk.lock().open();
-        let metrics = Arc::new(StorageMetrics { disk: Arc::clone(&disk) });
+        let metrics = Arc::new(StorageMetrics { disk: Arc::clone(&disk), bytes_total: AtomicU64::default() });
         Ok(Self { disk, path: Arc::new(data_dir.to_owned()), metrics })
     }
 

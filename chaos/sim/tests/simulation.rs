@@ -11,10 +11,10 @@ const SEARCHED_SEEDS_MAX: u64 = 40;
 
 const fn known_seed(bug: Bug) -> u64 {
     match bug {
-        Bug::NoSequenceCheck | Bug::ProposalsNotResent | Bug::SnapshotLosesRooms => 2,
-        Bug::HoleNotSaid | Bug::NodeDownIgnored | Bug::ReadTooEarly | Bug::ResyncNotTold => 3,
-        Bug::ReadUnconfirmed => 4,
-        Bug::VoteNotPersisted => 8,
+        Bug::SnapshotLosesRooms => 2,
+        Bug::HoleNotSaid | Bug::ResyncNotTold | Bug::VoteNotPersisted => 3,
+        Bug::NodeDownIgnored | Bug::ReadUnconfirmed => 4,
+        Bug::StaleResume => 17,
         _ => 1,
     }
 }
