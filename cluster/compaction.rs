@@ -1,4 +1,5 @@
-//! Purges the log behind this node's snapshots, but not what a follower needs next that is just being sent one.
+//! Keeps this node's log within bounds: purges it behind a snapshot, and has one taken when many bytes came since the last.
+//! What a follower needs next that is just being sent a snapshot is not purged.
 //!
 //! A follower that takes a minute for a large snapshot needs the entries that came meanwhile. Were they purged as soon as
 //! the next snapshot is there, it would need that one too, and as long as entries come fast enough another one after each.
@@ -10,10 +11,14 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use openraft::async_runtime::WatchReceiver;
+use openraft::errors::Fatal;
 use parking_lot::Mutex;
 use vedfolnir_state::NodeId;
 
 use crate::handle::Inner;
+use crate::log_bytes::LogBytes;
+use crate::start;
+use crate::type_config::{LogId, TypeConfig};
 
 /// How often it looks whether there is something to purge.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -21,8 +26,6 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 const HELD_ONCE_THROUGH: Duration = Duration::from_secs(2);
 /// Once a transfer has broken off, the next one begins within this time, or nothing is held for that follower any more.
 const HELD_ONCE_BROKEN: Duration = Duration::from_secs(30);
-/// So much may be written to the log while it is held for a follower; beyond it the log is purged all the same.
-const HELD_LOG_BYTES_MAX: u64 = 2 << 30;
 
 /// The snapshots on their way from this node; cheap to clone.
 #[derive(Clone, Default)]
@@ -38,7 +41,7 @@ struct Transfer {
     held_until: Instant,
     /// Bytes that had been written to the log when it was first looked at.
     written_before: Option<u64>,
-    /// More than [`HELD_LOG_BYTES_MAX`] came meanwhile.
+    /// More came meanwhile than the log is held for.
     spent: bool,
 }
 
@@ -83,13 +86,14 @@ impl Transfers {
         UnderWay { transfers: self.clone(), to, is_through: false }
     }
 
-    /// The log index after which everything is held, if anything is; `written`: bytes written to the log so far.
-    fn held_after(&self, now: Instant, written: u64, mut on_spent: impl FnMut(NodeId)) -> Option<u64> {
+    /// The log index after which everything is held, if anything is; `written`: bytes written to the log so far. For a
+    /// follower for which more than `bytes_max` were written since, nothing is.
+    fn held_after(&self, now: Instant, written: u64, bytes_max: u64, mut on_spent: impl FnMut(NodeId)) -> Option<u64> {
         let mut transfers = self.0.lock();
         transfers.retain(|_, transfer| transfer.under_way > 0 || now < transfer.held_until);
         for (to, transfer) in transfers.iter_mut().filter(|(_, transfer)| !transfer.spent) {
             let before = *transfer.written_before.get_or_insert(written);
-            if written.saturating_sub(before) > HELD_LOG_BYTES_MAX {
+            if written.saturating_sub(before) > bytes_max {
                 transfer.spent = true;
                 on_spent(*to);
             }
@@ -98,54 +102,93 @@ impl Transfers {
     }
 }
 
-/// Up to which log index to purge, that one included. `kept_entries` stay behind the snapshot for slow followers.
-fn purge_end(snapshot: u64, kept_entries: u64, held_after: Option<u64>) -> Option<u64> {
-    let end = snapshot.checked_sub(kept_entries)?;
-    Some(held_after.map_or(end, |held_after| end.min(held_after)))
+/// How much of the log there may be.
+struct Bounds {
+    /// Entries that stay behind a snapshot for slow followers, if they are no more than `kept_bytes`.
+    kept_entries: u64,
+    kept_bytes: u64,
+    /// Bytes behind a snapshot after which the next one is taken, however few entries they are.
+    snapshot_bytes: u64,
+    held_bytes: u64,
+}
+
+impl Bounds {
+    fn of(node: &Inner) -> Self {
+        let (entries, bytes) = (node.config.snapshot_every_entries, node.config.snapshot_every_bytes);
+        Self {
+            kept_entries: entries / 4,
+            kept_bytes: bytes / 4,
+            snapshot_bytes: start::own_pace(bytes, node.local.node_id()),
+            held_bytes: bytes * 2,
+        }
+    }
+
+    /// Up to which log index to purge, that one included.
+    fn purge_end(&self, snapshot: u64, log: &LogBytes, held_after: Option<u64>) -> Option<u64> {
+        let end = snapshot.checked_sub(self.kept_entries).max(log.before(snapshot, self.kept_bytes))?;
+        Some(held_after.map_or(end, |held_after| end.min(held_after)))
+    }
 }
 
 /// Runs for as long as the node lives.
 pub(crate) async fn run(node: Weak<Inner>) {
+    let Some(bounds) = node.upgrade().map(|node| Bounds::of(&node)) else { return };
+    let mut log = LogBytes::new(bounds.kept_bytes);
     let mut asked = None;
     let mut interval = tokio::time::interval(LOOK_EVERY);
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         interval.tick().await;
         let Some(node) = node.upgrade() else { return };
-        let (snapshot, purged) = {
-            let metrics = node.raft.metrics();
-            let metrics = metrics.borrow_watched();
-            let index = |log_id: &Option<crate::type_config::LogId>| log_id.as_ref().map(|log_id| log_id.index);
-            (index(&metrics.snapshot), index(&metrics.purged))
-        };
-        let written = node.storage.metrics().bytes_total.load(Relaxed);
-        let held_after = node.transfers.held_after(Instant::now(), written, |to| {
-            node.metrics.log_holds_spent_total.fetch_add(1, Relaxed);
-            tracing::warn!(
-                node = format!("{to:016x}"),
-                "{} MiB were written to the log while this node takes a snapshot: it is purged, and the node will need another one",
-                HELD_LOG_BYTES_MAX >> 20
-            );
-        });
-        let kept_entries = node.config.snapshot_every_entries / 4;
-        let end = snapshot.and_then(|snapshot| purge_end(snapshot, kept_entries, held_after));
-        // What a follower is just reading is purged later, without being asked for again.
-        if end > purged.max(asked)
-            && let Some(end) = end
-        {
-            asked = Some(end);
-            if node.raft.purge_log(end).await.is_err() {
-                // Raft has stopped, and the node with it.
-                return;
-            }
+        // Raft has stopped when it takes no word any more, and the node with it.
+        if look(&node, &bounds, &mut log, &mut asked).await.is_err() {
+            return;
         }
     }
+}
+
+async fn look(
+    node: &Inner,
+    bounds: &Bounds,
+    log: &mut LogBytes,
+    asked: &mut Option<u64>,
+) -> Result<(), Fatal<TypeConfig>> {
+    let (last, snapshot, purged) = {
+        let metrics = node.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        let index = |log_id: &Option<LogId>| log_id.as_ref().map(|log_id| log_id.index);
+        (metrics.last_log_index.unwrap_or(0), index(&metrics.snapshot), index(&metrics.purged))
+    };
+    let written = node.storage.metrics().bytes_total.load(Relaxed);
+    log.saw(last, written);
+    log.forget(purged.unwrap_or(0));
+    let held_after = node.transfers.held_after(Instant::now(), written, bounds.held_bytes, |to| {
+        node.metrics.log_holds_spent_total.fetch_add(1, Relaxed);
+        tracing::warn!(
+            node = format!("{to:016x}"),
+            "{} MiB were written to the log while this node takes a snapshot: it is purged, and the node will need another one",
+            bounds.held_bytes >> 20
+        );
+    });
+    let end = snapshot.and_then(|snapshot| bounds.purge_end(snapshot, log, held_after));
+    // What a follower is just reading is purged later, without being asked for again.
+    if end > purged.max(*asked)
+        && let Some(end) = end
+    {
+        *asked = Some(end);
+        node.raft.purge_log(end).await?;
+    }
+    if log.behind(snapshot.unwrap_or(0)) > bounds.snapshot_bytes && node.metrics.snapshots_building.load(Relaxed) == 0 {
+        node.raft.take_snapshot().await?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const HELD: u64 = 1_000;
     const SECOND: Duration = Duration::from_secs(1);
 
     fn never(to: NodeId) {
@@ -154,37 +197,44 @@ mod tests {
 
     #[test]
     fn a_quarter_stays_behind_a_snapshot_and_all_that_is_held() {
-        assert_eq!(purge_end(100, 25, None), Some(75));
-        assert_eq!(purge_end(100, 25, Some(80)), Some(75));
-        assert_eq!(purge_end(100, 25, Some(40)), Some(40));
-        assert_eq!(purge_end(20, 25, None), None);
+        let bounds = Bounds { kept_entries: 25, kept_bytes: 1_000, snapshot_bytes: 4_000, held_bytes: 8_000 };
+        let mut log = LogBytes::new(1_000);
+        assert_eq!(bounds.purge_end(100, &log, None), Some(75));
+        assert_eq!(bounds.purge_end(100, &log, Some(80)), Some(75));
+        assert_eq!(bounds.purge_end(100, &log, Some(40)), Some(40));
+        assert_eq!(bounds.purge_end(20, &log, None), None);
+        // Large entries: fewer of them.
+        (0..=100).for_each(|index| log.saw(index, index * 100));
+        assert_eq!(bounds.purge_end(100, &log, None), Some(90));
+        assert_eq!(bounds.purge_end(20, &log, None), Some(10));
+        assert_eq!(bounds.purge_end(100, &log, Some(40)), Some(40));
     }
 
     #[test]
     fn the_log_is_held_for_the_follower_that_needs_most() {
         let (transfers, now) = (Transfers::default(), Instant::now());
-        assert_eq!(transfers.held_after(now, 0, never), None);
+        assert_eq!(transfers.held_after(now, 0, HELD, never), None);
         let _one = transfers.begin(1, 500);
         let two = transfers.begin(2, 300);
-        assert_eq!(transfers.held_after(now, 0, never), Some(300));
+        assert_eq!(transfers.held_after(now, 0, HELD, never), Some(300));
         two.through();
         let now = Instant::now();
-        assert_eq!(transfers.held_after(now, 0, never), Some(300), "it has yet to read the log");
-        assert_eq!(transfers.held_after(now + HELD_ONCE_THROUGH, 0, never), Some(500));
-        assert_eq!(transfers.held_after(now + HELD_ONCE_BROKEN * 9, 0, never), Some(500), "still under way");
+        assert_eq!(transfers.held_after(now, 0, HELD, never), Some(300), "it has yet to read the log");
+        assert_eq!(transfers.held_after(now + HELD_ONCE_THROUGH, 0, HELD, never), Some(500));
+        assert_eq!(transfers.held_after(now + HELD_ONCE_BROKEN * 9, 0, HELD, never), Some(500), "still under way");
     }
 
     #[test]
     fn a_transfer_that_breaks_off_is_the_same_when_it_goes_on() {
         let transfers = Transfers::default();
         drop(transfers.begin(1, 500));
-        assert_eq!(transfers.held_after(Instant::now() + HELD_ONCE_THROUGH + SECOND, 7, never), Some(500));
+        assert_eq!(transfers.held_after(Instant::now() + HELD_ONCE_THROUGH + SECOND, 7, HELD, never), Some(500));
         let _again = transfers.begin(1, 600);
         let mut spent = Vec::new();
         let later = Instant::now() + HELD_ONCE_BROKEN + SECOND;
-        assert_eq!(transfers.held_after(later, 7 + HELD_LOG_BYTES_MAX, never), Some(600));
-        assert_eq!(transfers.held_after(later, 8 + HELD_LOG_BYTES_MAX, |to| spent.push(to)), None);
-        assert_eq!(transfers.held_after(later, 9 + HELD_LOG_BYTES_MAX, |to| spent.push(to)), None);
+        assert_eq!(transfers.held_after(later, 7 + HELD, HELD, never), Some(600));
+        assert_eq!(transfers.held_after(later, 8 + HELD, HELD, |to| spent.push(to)), None);
+        assert_eq!(transfers.held_after(later, 9 + HELD, HELD, |to| spent.push(to)), None);
         assert_eq!(spent, [1], "said once");
     }
 
@@ -193,10 +243,10 @@ mod tests {
         let transfers = Transfers::default();
         drop(transfers.begin(1, 500));
         let now = Instant::now();
-        assert_eq!(transfers.held_after(now, 0, never), Some(500));
-        assert_eq!(transfers.held_after(now, u64::MAX, drop), None);
-        assert_eq!(transfers.held_after(now + HELD_ONCE_BROKEN + SECOND, u64::MAX, never), None);
+        assert_eq!(transfers.held_after(now, 0, HELD, never), Some(500));
+        assert_eq!(transfers.held_after(now, u64::MAX, HELD, drop), None);
+        assert_eq!(transfers.held_after(now + HELD_ONCE_BROKEN + SECOND, u64::MAX, HELD, never), None);
         let _next = transfers.begin(1, 900);
-        assert_eq!(transfers.held_after(now + HELD_ONCE_BROKEN + SECOND, u64::MAX, never), Some(900));
+        assert_eq!(transfers.held_after(now + HELD_ONCE_BROKEN + SECOND, u64::MAX, HELD, never), Some(900));
     }
 }

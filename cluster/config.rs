@@ -47,6 +47,9 @@ pub struct ClusterConfig {
     /// A snapshot is taken every so many log entries, on each node after up to half as many more; a quarter as many stay
     /// behind it for slow followers, and all that a follower needs that is just taking a snapshot.
     pub snapshot_every_entries: u64,
+    /// And after so many bytes of log, on each node after up to half as many more; a quarter as many stay behind it, if they
+    /// are fewer entries than otherwise would, and twice as many for a follower that is just taking a snapshot.
+    pub snapshot_every_bytes: u64,
     /// Whether a start that would form a new, empty cluster ends with
     /// [`StartError::RecoveryDue`](crate::StartError::RecoveryDue) instead.
     pub recovers: bool,
@@ -76,6 +79,7 @@ impl ClusterConfig {
             node_down_after: Duration::from_secs(6),
             replace_after: Duration::from_secs(30),
             snapshot_every_entries: 50_000,
+            snapshot_every_bytes: 1 << 30,
             recovers: false,
             traces: false,
         }

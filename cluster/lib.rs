@@ -36,6 +36,7 @@ mod incarnation;
 mod join;
 mod join_token;
 mod leader;
+mod log_bytes;
 mod membership;
 pub mod network;
 mod peer_service;

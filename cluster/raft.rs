@@ -142,6 +142,12 @@ impl Raft {
         self.whole(async move { raft.trigger().transfer_leader(to).await }).await
     }
 
+    /// Asks for a snapshot of what is applied, unless one is being taken.
+    pub(crate) async fn take_snapshot(&self) -> Result<(), Fatal<TypeConfig>> {
+        let raft = self.raft.clone();
+        self.whole(async move { raft.trigger().snapshot().await }).await
+    }
+
     /// Asks for the log to be purged up to this index, that one included: now, or once no follower reads it any more.
     pub(crate) async fn purge_log(&self, end: u64) -> Result<(), Fatal<TypeConfig>> {
         let raft = self.raft.clone();

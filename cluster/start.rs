@@ -340,9 +340,9 @@ fn raft_config(config: &ClusterConfig, node: NodeId) -> Result<Config, StartErro
 
 /// All nodes apply the same entries; were each to take its snapshots after the same number of them, all would be slow at
 /// once, and there would be no quorum of those that are not. Each has a pace of its own instead: up to half as many more.
-fn own_pace(every: u64, node: NodeId) -> u64 {
+pub(crate) fn own_pace(every: u64, node: NodeId) -> u64 {
     const STEPS: u64 = 1024;
-    every + every.div_ceil(2) * (node % STEPS) / STEPS
+    every + every.div_ceil(2).saturating_mul(node % STEPS) / STEPS
 }
 
 /// A disk error or a stopped Raft core ends the node.

@@ -515,6 +515,7 @@ fn cluster_config(config: &Config, node_info: NodeInfo) -> ClusterConfig {
         node_down_after: part.node_down_after,
         replace_after: part.replace_after,
         snapshot_every_entries: part.snapshot_every_entries,
+        snapshot_every_bytes: part.snapshot_every_bytes,
         recovers: false,
         traces: config.monitoring.traces.is_some(),
     }

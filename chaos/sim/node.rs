@@ -27,6 +27,7 @@ pub(crate) struct Setup {
     pub(crate) history_age_max: Duration,
     pub(crate) history_bytes_max: u64,
     pub(crate) snapshot_every_entries: u64,
+    pub(crate) snapshot_every_bytes: u64,
     pub(crate) node_down_after: Duration,
     pub(crate) replace_after: Duration,
 }
@@ -89,6 +90,7 @@ impl Node {
             node_down_after: setup.node_down_after,
             replace_after: setup.replace_after,
             snapshot_every_entries: setup.snapshot_every_entries,
+            snapshot_every_bytes: setup.snapshot_every_bytes,
             ..ClusterConfig::on_loopback(self.disk(), addr_of(self.host))
         }
     }

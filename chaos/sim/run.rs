@@ -103,6 +103,7 @@ impl World {
             history_age_max: if holes { window } else { window + Duration::from_secs(40) },
             history_bytes_max: if holes { 24 << 10 } else { 64 << 20 },
             snapshot_every_entries: random::pick(&[12, 30, 60, 200, 5_000]),
+            snapshot_every_bytes: random::pick(&[4 << 10, 32 << 10, 1 << 30]),
             node_down_after: Duration::from_millis(random::pick(&[1_500, 2_500, 5_000])),
             replace_after: Duration::from_millis(random::pick(&[5_000, 10_000, 60_000])),
         });

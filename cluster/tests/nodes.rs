@@ -178,6 +178,30 @@ async fn a_node_that_was_away_past_the_retained_log_catches_up_by_a_snapshot() {
     }
 }
 
+/// Few entries that are large: by their number alone there would be no snapshot for long.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_snapshot_is_taken_after_so_many_bytes_of_log_too() {
+    const EVERY_BYTES: u64 = 256 << 10;
+    const MESSAGE_BYTES: usize = 16 << 10;
+    let dir = tempfile::tempdir().unwrap();
+    let [address] = free_addresses::<1>();
+    let mut config = config(dir.path(), address, &[], None);
+    config.snapshot_every_bytes = EVERY_BYTES;
+    let node = start(config).await.unwrap();
+    node.ready().await;
+    let text = "x".repeat(MESSAGE_BYTES);
+    for _ in 0..EVERY_BYTES as usize * 2 / MESSAGE_BYTES {
+        node.publish(&text).await;
+    }
+    let taken = async {
+        while node.cluster.status().snapshot_index == 0 {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(support::CEILING, taken).await.expect("a snapshot");
+    node.cluster.shutdown().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn overlapping_bootstrap_lists_form_one_cluster() {
     let dirs: [tempfile::TempDir; 4] = std::array::from_fn(|_| tempfile::tempdir().unwrap());

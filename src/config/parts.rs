@@ -330,6 +330,8 @@ pub struct ClusterPart {
     pub replace_after: Duration,
     /// Log entries between snapshots.
     pub snapshot_every_entries: u64,
+    /// Bytes of log between snapshots.
+    pub snapshot_every_bytes: u64,
 }
 
 /// Logs: where they go and what becomes a line.

@@ -48,12 +48,13 @@ impl Large<'_> {
         tokio::time::sleep(STEADY).await;
         let (back_from, began) = (publishing.now(), Instant::now());
         let mut again = start_again(&plan_beside(&victim.data_dir)?, &victim.data_dir, &self.cluster.environment)?;
-        let (mut installed, mut ready) = (None, None);
+        let (mut installed, mut ready, mut snapshots) = (None, None, 0.0);
         while ready.is_none() && began.elapsed() < BACK_TIMEOUT {
             tokio::time::sleep(LOOK_EVERY).await;
             // Until it listens, nobody answers.
             let Ok(page) = Page::of(&victim.url).await else { continue };
-            if installed.is_none() && page.value("vedfolnir_snapshots_installed_total")? > 0.0 {
+            snapshots = page.value("vedfolnir_snapshots_installed_total")?;
+            if installed.is_none() && snapshots > 0.0 {
                 installed = Some(began.elapsed());
             }
             if page.value("vedfolnir_ready")? > 0.0 {
@@ -78,6 +79,7 @@ impl Large<'_> {
                 None => report.broken.push(format!("{name}: not within {} s", BACK_TIMEOUT.as_secs())),
             }
         }
+        report.figure("late follower: snapshots that it needed", snapshots, "");
         again.kill().await?;
         Ok(())
     }

@@ -11,10 +11,11 @@ const SEARCHED_SEEDS_MAX: u64 = 40;
 
 const fn known_seed(bug: Bug) -> u64 {
     match bug {
-        Bug::SnapshotLosesRooms => 2,
-        Bug::HoleNotSaid | Bug::ResyncNotTold | Bug::VoteNotPersisted => 3,
-        Bug::NodeDownIgnored | Bug::ReadUnconfirmed => 4,
-        Bug::StaleResume => 17,
+        Bug::SnapshotLosesRooms | Bug::VoteNotPersisted => 2,
+        Bug::ResyncNotTold => 5,
+        Bug::StaleResume => 6,
+        Bug::NodeDownIgnored => 7,
+        Bug::HoleNotSaid => 13,
         _ => 1,
     }
 }

@@ -55,6 +55,7 @@ pub(super) fn compose(values: &Values<'_>, data_dir: &Path) -> ClusterPart {
         node_down_after,
         replace_after: replace_after(values, node_down_after),
         snapshot_every_entries: values.get(&schema::SNAPSHOT_ENTRIES),
+        snapshot_every_bytes: values.get(&schema::SNAPSHOT_LOG_SIZE),
     }
 }
 

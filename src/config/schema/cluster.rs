@@ -1,6 +1,6 @@
 //! The cluster: which peers, how they trust each other, Raft's clock.
 
-use super::kind::{FilePath, HostPort, List, Number, Span, Text};
+use super::kind::{FilePath, HostPort, List, Number, Size, Span, Text};
 use super::{Setting, settings};
 
 /// Peers that may be listed.
@@ -166,4 +166,12 @@ settings! {
         "Log entries between snapshots; each node adds up to half as many, so that not all are busy at once",
     )
     .default("50000");
+
+    SNAPSHOT_LOG_SIZE: Size = Setting::new(
+        "WEBSOCKET_CLUSTER_SNAPSHOT_LOG_SIZE",
+        "snapshot-log-size",
+        Size::new(16 << 20, 1 << 40),
+        "Bytes of log after which a snapshot is taken however few entries they are, on each node up to half as many more; a quarter stays behind it, and twice as much for a follower that is taking a snapshot",
+    )
+    .default("1GiB");
 }
