@@ -14,7 +14,12 @@ use crate::{SnapshotFile, SnapshotStore, Storage, StorageError, StorageOptions};
 
 /// A store that remembers nothing of what an earlier one verified.
 pub(super) fn reopened(dir: &Path, purged_end: u64) -> Result<SnapshotStore, StorageError> {
-    SnapshotStore::open(dir.to_owned(), Arc::new(AtomicU64::new(purged_end)), 1 << 20)
+    bounded(dir, purged_end, 1 << 20)
+}
+
+/// The same, of files that may have so many bytes.
+pub(super) fn bounded(dir: &Path, purged_end: u64, file_bytes_max: u64) -> Result<SnapshotStore, StorageError> {
+    SnapshotStore::open(dir.to_owned(), Arc::new(AtomicU64::new(purged_end)), file_bytes_max)
 }
 
 pub(super) fn write(store: &SnapshotStore, position: u64, meta: &[u8], body: &[u8]) -> SnapshotFile {
