@@ -17,7 +17,6 @@ use vedfolnir_state::NodeId;
 
 use crate::handle::Inner;
 use crate::log_bytes::LogBytes;
-use crate::start;
 use crate::type_config::{LogId, TypeConfig};
 
 /// How often it looks whether there is something to purge.
@@ -118,8 +117,8 @@ impl Bounds {
         Self {
             kept_entries: entries / 4,
             kept_bytes: bytes / 4,
-            snapshot_bytes: start::own_pace(bytes, node.local.node_id()),
-            held_bytes: bytes * 2,
+            snapshot_bytes: own_pace(bytes, node.local.node_id()),
+            held_bytes: bytes.saturating_mul(2),
         }
     }
 
@@ -128,6 +127,13 @@ impl Bounds {
         let end = snapshot.checked_sub(self.kept_entries).max(log.before(snapshot, self.kept_bytes))?;
         Some(held_after.map_or(end, |held_after| end.min(held_after)))
     }
+}
+
+/// All nodes apply the same entries; were each to take its snapshots after as many of them, or as many bytes, all would be slow at
+/// once, and there would be no quorum of those that are not. Each has a pace of its own instead: up to half as many more.
+pub(crate) fn own_pace(every: u64, node: NodeId) -> u64 {
+    const STEPS: u64 = 1024;
+    every.saturating_add(every.div_ceil(2).saturating_mul(node % STEPS) / STEPS)
 }
 
 /// Runs for as long as the node lives.
@@ -193,6 +199,15 @@ mod tests {
 
     fn never(to: NodeId) {
         panic!("nothing was spent, but {to}");
+    }
+
+    #[test]
+    fn nodes_take_snapshots_at_paces_of_their_own() {
+        assert_eq!(own_pace(50_000, 0), 50_000);
+        assert_eq!(own_pace(50_000, 1023), 74_975);
+        assert!(own_pace(50_000, 0x1234) != own_pace(50_000, 0x1235));
+        assert_eq!((own_pace(1, 0), own_pace(1, u64::MAX)), (1, 1));
+        assert!(own_pace(u64::from(u32::MAX), u64::MAX) < 2 * u64::from(u32::MAX));
     }
 
     #[test]

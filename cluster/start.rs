@@ -327,7 +327,7 @@ fn raft_config(config: &ClusterConfig, node: NodeId) -> Result<Config, StartErro
         election_timeout_min: config.timing.election_ms_min,
         election_timeout_max: config.timing.election_ms_max,
         max_payload_entries: APPEND_ENTRIES_MAX,
-        snapshot_policy: SnapshotPolicy::LogsSinceLast(own_pace(every, node)),
+        snapshot_policy: SnapshotPolicy::LogsSinceLast(compaction::own_pace(every, node)),
         // compaction.rs purges.
         max_in_snapshot_log_to_keep: u64::MAX,
         replication_lag_threshold: every * 2,
@@ -336,13 +336,6 @@ fn raft_config(config: &ClusterConfig, node: NodeId) -> Result<Config, StartErro
         ..Config::default()
     };
     raft.validate().map_err(|error| StartError::Refused(format!("Raft timing {:?}: {error}", config.timing)))
-}
-
-/// All nodes apply the same entries; were each to take its snapshots after the same number of them, all would be slow at
-/// once, and there would be no quorum of those that are not. Each has a pace of its own instead: up to half as many more.
-pub(crate) fn own_pace(every: u64, node: NodeId) -> u64 {
-    const STEPS: u64 = 1024;
-    every + every.div_ceil(2).saturating_mul(node % STEPS) / STEPS
 }
 
 /// A disk error or a stopped Raft core ends the node.
@@ -392,18 +385,4 @@ pub(crate) async fn shutdown(node: &Inner) {
 /// What this node tells the cluster about itself.
 pub(crate) fn node_info(node: &Inner) -> NodeInfo {
     node.config.node_info.clone()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::own_pace;
-
-    #[test]
-    fn nodes_take_snapshots_at_paces_of_their_own() {
-        assert_eq!(own_pace(50_000, 0), 50_000);
-        assert_eq!(own_pace(50_000, 1023), 74_975);
-        assert!(own_pace(50_000, 0x1234) != own_pace(50_000, 0x1235));
-        assert_eq!((own_pace(1, 0), own_pace(1, u64::MAX)), (1, 1));
-        assert!(own_pace(u64::from(u32::MAX), u64::MAX) < 2 * u64::from(u32::MAX));
-    }
 }

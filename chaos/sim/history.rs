@@ -8,8 +8,7 @@ use vedfolnir_chaos::{MessageId, Outcome, Publish};
 use vedfolnir_cluster::state::{Epoch, Incarnation, LogPosition, PidHash, ResumeRefusal};
 use vedfolnir_sim_world::{clock, random, trace};
 
-use crate::invariants::registry::{Answer, Call, Operation};
-use crate::invariants::store;
+use crate::invariants::{Operation, registry, store};
 use crate::store::revision_of;
 
 /// A broken promise.
@@ -51,9 +50,9 @@ pub(crate) struct Refused {
 /// Everything recorded.
 #[derive(Default)]
 pub(crate) struct History {
-    pub(crate) operations: BTreeMap<PidHash, Vec<Operation>>,
+    pub(crate) operations: Operations<PidHash, registry::Call, registry::Answer>,
     /// On the key-value store, by key.
-    pub(crate) store: BTreeMap<Arc<str>, Vec<store::Operation>>,
+    pub(crate) store: Operations<Arc<str>, store::Call, store::Answer>,
     pub(crate) writes: store::Write,
     pub(crate) sent: BTreeMap<MessageId, Sent>,
     pub(crate) receptions: BTreeMap<PidHash, Reception>,
@@ -83,25 +82,20 @@ pub struct Counts {
     pub lost: u64,
     /// Operations whose outcome nobody knows.
     pub unknown: u64,
-    /// Operations on the key-value store that were answered.
-    pub store: u64,
 }
 
 /// The recorder; cheap to clone.
 #[derive(Clone, Default)]
 pub(crate) struct Recorder(pub(crate) Arc<Mutex<History>>);
 
-/// One operation under way on a node.
-pub(crate) struct Pending {
-    recorder: Recorder,
-    pid: PidHash,
-    at: usize,
-}
+/// Operations by what they are on.
+type Operations<K, C, A> = BTreeMap<K, Vec<Operation<C, A>>>;
 
-/// One operation on the key-value store.
-pub(crate) struct PendingOnStore {
+/// One operation under way on a node.
+pub(crate) struct Pending<K, C, A> {
     recorder: Recorder,
-    key: Arc<str>,
+    of: fn(&mut History) -> &mut Operations<K, C, A>,
+    on: K,
     at: usize,
 }
 
@@ -111,18 +105,32 @@ impl Recorder {
         self.0.lock().violations.push(Violation { invariant, what });
     }
 
-    pub(crate) fn invoke(&self, pid: PidHash, call: Call) -> Pending {
-        let mut history = self.0.lock();
-        let operations = history.operations.entry(pid).or_default();
-        operations.push(Operation { call, answer: None, invoked_us: clock::now_us(), returned_us: u64::MAX });
-        Pending { recorder: self.clone(), pid, at: operations.len() - 1 }
+    pub(crate) fn invoke(
+        &self,
+        pid: PidHash,
+        call: registry::Call,
+    ) -> Pending<PidHash, registry::Call, registry::Answer> {
+        self.begin(|history| &mut history.operations, pid, call)
     }
 
-    pub(crate) fn invoke_on_store(&self, key: &Arc<str>, call: store::Call) -> PendingOnStore {
+    pub(crate) fn invoke_on_store(
+        &self,
+        key: &Arc<str>,
+        call: store::Call,
+    ) -> Pending<Arc<str>, store::Call, store::Answer> {
+        self.begin(|history| &mut history.store, Arc::clone(key), call)
+    }
+
+    fn begin<K: Ord + Clone, C, A>(
+        &self,
+        of: fn(&mut History) -> &mut Operations<K, C, A>,
+        on: K,
+        call: C,
+    ) -> Pending<K, C, A> {
         let mut history = self.0.lock();
-        let operations = history.store.entry(Arc::clone(key)).or_default();
-        operations.push(store::Operation { call, answer: None, invoked_us: clock::now_us(), returned_us: u64::MAX });
-        PendingOnStore { recorder: self.clone(), key: Arc::clone(key), at: operations.len() - 1 }
+        let operations = of(&mut history).entry(on.clone()).or_default();
+        operations.push(Operation { call, answer: None, invoked_us: clock::now_us(), returned_us: u64::MAX });
+        Pending { recorder: self.clone(), of, on, at: operations.len() - 1 }
     }
 
     /// A number that no other write has.
@@ -176,26 +184,10 @@ impl Recorder {
     }
 }
 
-impl Pending {
-    pub(crate) fn answered(self, answer: Answer) {
+impl<K: Ord, C, A> Pending<K, C, A> {
+    pub(crate) fn answered(self, answer: A) {
         let mut history = self.recorder.0.lock();
-        if let Some(operation) = history.operations.get_mut(&self.pid).and_then(|all| all.get_mut(self.at)) {
-            operation.answer = Some(answer);
-            operation.returned_us = clock::now_us();
-        }
-    }
-
-    /// Nobody knows whether it took place.
-    pub(crate) fn unknown(self) {
-        self.recorder.0.lock().counts.unknown += 1;
-    }
-}
-
-impl PendingOnStore {
-    pub(crate) fn answered(self, answer: store::Answer) {
-        let mut history = self.recorder.0.lock();
-        history.counts.store += 1;
-        if let Some(operation) = history.store.get_mut(&self.key).and_then(|all| all.get_mut(self.at)) {
+        if let Some(operation) = (self.of)(&mut history).get_mut(&self.on).and_then(|all| all.get_mut(self.at)) {
             operation.answer = Some(answer);
             operation.returned_us = clock::now_us();
         }

@@ -1,7 +1,9 @@
 //! Invariant I1, registry: the operations on each session are linearizable.
 
-use vedfolnir_chaos::linearizability::{self, Step, Timed};
+use vedfolnir_chaos::linearizability::{self, Step};
 use vedfolnir_cluster::state::Epoch;
+
+use super::timed;
 
 pub use vedfolnir_chaos::linearizability::OPERATIONS_MAX;
 
@@ -48,18 +50,8 @@ pub enum Answer {
     Seen(Option<(Epoch, bool)>),
 }
 
-/// One operation with its time; without an answer it returns never.
-#[derive(Clone, Copy, Debug)]
-pub struct Operation {
-    /// What was asked.
-    pub call: Call,
-    /// What was answered, if anything was.
-    pub answer: Option<Answer>,
-    /// When it was asked.
-    pub invoked_us: u64,
-    /// When it was answered.
-    pub returned_us: u64,
-}
+/// One operation on a session.
+pub type Operation = super::Operation<Call, Answer>;
 
 /// A session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -112,15 +104,7 @@ impl State {
 /// Whether some order of the operations explains every answer. `None`: more than [`OPERATIONS_MAX`].
 #[must_use]
 pub fn is_linearizable(operations: &[Operation]) -> Option<bool> {
-    let timed: Vec<Timed<&Operation>> = operations
-        .iter()
-        .map(|operation| Timed {
-            operation,
-            invoked_at: operation.invoked_us,
-            returned_at: operation.answer.map(|_| operation.returned_us),
-        })
-        .collect();
-    linearizability::is_linearizable(State::Absent, &timed, |state, operation| {
+    linearizability::is_linearizable(State::Absent, &timed(operations), |state, operation| {
         let (after, answer) = state.step(operation.call);
         match operation.answer {
             None => Step::To(after),

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use vedfolnir_chaos::linearizability::{self, Step, Timed};
+use vedfolnir_chaos::linearizability::{self, Step};
 use vedfolnir_cluster::state::LogPosition;
+
+use super::timed;
 
 pub use vedfolnir_chaos::linearizability::OPERATIONS_MAX;
 
@@ -59,18 +61,8 @@ pub enum Answer {
     },
 }
 
-/// One operation with its time; without an answer it returns never.
-#[derive(Clone, Copy, Debug)]
-pub struct Operation {
-    /// What was asked.
-    pub call: Call,
-    /// What was answered, if anything was.
-    pub answer: Option<Answer>,
-    /// When it was asked.
-    pub invoked_us: u64,
-    /// When it was answered.
-    pub returned_us: u64,
-}
+/// One operation on a key.
+pub type Operation = super::Operation<Call, Answer>;
 
 /// What was found out about a key's operations.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,15 +84,7 @@ pub fn judge(operations: &[Operation]) -> Verdict {
         Ok(writes) => writes,
         Err(revision) => return Verdict::Revisions(revision),
     };
-    let timed: Vec<Timed<&Operation>> = operations
-        .iter()
-        .map(|operation| Timed {
-            operation,
-            invoked_at: operation.invoked_us,
-            returned_at: operation.answer.map(|_| operation.returned_us),
-        })
-        .collect();
-    match linearizability::is_linearizable(None, &timed, |held, operation| writes.step(held, operation)) {
+    match linearizability::is_linearizable(None, &timed(operations), |held, operation| writes.step(held, operation)) {
         Some(true) => Verdict::Linearizable,
         Some(false) => Verdict::NotLinearizable,
         None => Verdict::TooMany,

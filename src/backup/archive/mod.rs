@@ -5,8 +5,8 @@
 //!   each interval, the leader:   committed entries + marks ─► segments ─► Location
 //!                                └─ some are gone (purged) ─► go on behind them, and a full backup at once
 //! ```
-//! Nothing here holds the log back: it is purged behind a snapshot and keeps thousands of entries, which is far more than an
-//! interval, and where that was not enough a new backup is worth more than a log that grows.
+//! Nothing here holds the log back: it is purged behind a snapshot and keeps thousands of entries, or fewer that are
+//! large, which is far more than an interval, and where that was not enough a new backup is worth more than a log that grows.
 //!
 //! Where to go on is asked of the place, so a new leader goes on where the last one stopped.
 
