@@ -14,6 +14,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
+use openraft::async_runtime::WatchReceiver;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use vedfolnir_state::LogPosition;
@@ -23,7 +24,7 @@ use crate::wire::{self, ReadIndexReply, kind};
 
 /// Reads that may wait for a round; beyond it they are refused.
 const WAITING_MAX: usize = 65_536;
-/// One attempt to get an index may take this long; then the leader is looked for again.
+/// One attempt to get an index may take this long, if no other leader is heard of before; then the leader is looked for again.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(1);
 /// Pause after an attempt that failed: an election takes a few of them.
 const RETRY_AFTER: Duration = Duration::from_millis(20);
@@ -121,17 +122,34 @@ async fn run(weak: Weak<Inner>) {
             continue;
         }
         node.metrics.read_rounds_total.fetch_add(1, Relaxed);
-        match tokio::time::timeout(ATTEMPT_TIMEOUT, attempt(&node)).await {
-            Ok(Some(index)) => {
+        let index = tokio::select! {
+            biased;
+            // A dead leader is not waited for once another is elected.
+            () = another_leads(&node) => None,
+            index = tokio::time::timeout(ATTEMPT_TIMEOUT, attempt(&node)) => index.ok().flatten(),
+        };
+        match index {
+            Some(index) => {
                 for sender in round.drain(..) {
                     // Whoever asked may have given up.
                     let _ = sender.send(index);
                 }
             }
-            Ok(None) | Err(_) => {
+            None => {
                 drop(node);
                 tokio::time::sleep(RETRY_AFTER).await;
             }
+        }
+    }
+}
+
+/// Returns once this node takes another one for the leader than when it was first polled, or none, or Raft has ended.
+async fn another_leads(node: &Inner) {
+    let mut leadership = node.raft.server_metrics();
+    let leader = node.leader();
+    while node.leader() == leader {
+        if leadership.changed().await.is_err() {
+            return;
         }
     }
 }

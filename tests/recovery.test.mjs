@@ -7,11 +7,13 @@ import assert from 'node:assert/strict';
 import { cp, rm } from 'node:fs/promises';
 import { before, describe, test } from 'node:test';
 
-import { Cluster, startSingle } from './support/cluster.mjs';
+import { Cluster, run, startSingle } from './support/cluster.mjs';
 import { atEnd } from './support/cleanup.mjs';
 import { Client, closeClients, connect, MESSAGE } from './support/client.mjs';
+import { metric } from './support/doors.mjs';
 import { assertClean, audit, Ledger } from './support/oracle.mjs';
 import { TcpProxy } from './support/tcp_proxy.mjs';
+import { UdpLine } from './support/udp_line.mjs';
 import { next, pace, until } from './support/wait.mjs';
 
 let number = 0;
@@ -436,6 +438,61 @@ describe('three nodes', () => {
     assert.equal(twin.last.id, client.last.id);
     assert.equal(twin.messages.length, 0, 'two owners delivered');
     twin.close();
+  });
+});
+
+describe('a replica that is behind', () => {
+  let cluster;
+  let behind;
+  let line;
+  before(async () => {
+    cluster = await Cluster.plan(3);
+    behind = cluster.nodes[2];
+    line = await UdpLine.before(behind.clusterAddr);
+    atEnd(() => line.close());
+    behind.args.push('--cluster-advertise', line.address);
+    for (const node of cluster.nodes) node.spawn();
+    await cluster.ready();
+    atEnd(() => cluster.stop());
+    atEnd(closeClients);
+    await until('another one leads', async () => {
+      if ((await cluster.leader()) !== behind) return true;
+      await run(['transfer-leadership', '--addr', behind.adminUrl]);
+      return false;
+    });
+  });
+
+  /** Lets the clients come to the node that is behind, and the others reach it once it has asked how far they are. */
+  async function comeWhileBehind(...clients) {
+    const refused = () => metric(behind, 'vedfolnir_resumes_total', { outcome: 'epoch_moved' });
+    const rounds = () => metric(behind, 'vedfolnir_read_rounds_total');
+    const [refusedBefore, before] = [await refused(), await rounds()];
+    for (const client of clients) client.drop();
+    // A node that does not ask has none to wait for: what it does instead is seen below.
+    await until('it asks how far they are', async () => (await rounds()) > before, { within: 2_000 }).catch(() => {});
+    line.release();
+    for (const client of clients) {
+      await until(`${client.name} is there`, () => client.last.url === behind.url);
+      assert.equal(client.last.recovered, true, JSON.stringify(client.connects));
+      assert.equal(client.last.id, client.connects[0].id);
+    }
+    assert.equal(await refused(), refusedBefore, 'its only owner was refused the session');
+  }
+
+  test('it does not know yet that the session was opened: recovered', async () => {
+    line.hold();
+    const newcomer = await connect('newcomer', [cluster.urls[0], behind.url]);
+    await comeWhileBehind(newcomer);
+    assert.equal(newcomer.connects.length, 2);
+  });
+
+  test('it does not know yet that the session was resumed elsewhere: recovered', async () => {
+    const mover = await connect('mover', [...cluster.urls]);
+    line.hold();
+    mover.drop();
+    await mover.reconnected();
+    await comeWhileBehind(mover);
+    assert.equal(mover.connects.length, 3);
   });
 });
 

@@ -1,8 +1,8 @@
 //! A model of the service floor on one node: real hub, outbox and progress, a simulated transport below them.
 //!
-//! What is modelled is what the service does with the cluster: read the epoch from the local replica, propose, replay
-//! from the local replica, then live notices; release when the transport is gone. Sockets are visited in the order of
-//! their pids, for hash maps have none.
+//! What is modelled is what the service does with the cluster: read the epoch from the local replica after a read index,
+//! propose, replay from the local replica, then live notices; release when the transport is gone. Sockets are visited in
+//! the order of their pids, for hash maps have none.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -314,6 +314,7 @@ struct Opened {
 /// Its old session, or a new one. `None`: the transport closes, the client comes back.
 async fn open(service: &Service, session: Option<PidHash>, offset: Option<String>) -> Option<Opened> {
     if let Some(pid) = session {
+        service.cluster.read_index(READ_TIMEOUT).await.ok()?;
         let history_id = service.history_id();
         let offset = match offset.map(|text| decode_offset(&text, history_id)).transpose() {
             Ok(at) => at.map(|(index, ordinal)| Offset { history_id, position: LogPosition::new(index, ordinal) }),

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ring::digest;
-use vedfolnir_cluster::ProposeError;
 use vedfolnir_cluster::state::{Command, Offset, PidHash, Register, Response, Resume, ResumeRefusal};
 use vedfolnir_cluster::state::{LogPosition, Refusal};
+use vedfolnir_cluster::{ProposeError, ReadError};
 use vedfolnir_protocol::{OffsetError, decode_offset, recovery_of};
 
 use super::Inner;
@@ -248,6 +248,9 @@ async fn resume(
     let stats = &service.stats;
     let pid = hash(pid_text);
     let mut attempt = service.journal.attempt(pid);
+    // A client may be here before this replica has applied what it was told elsewhere: its session's opening, or its last
+    // resume. An epoch from before that is one that moved, and the session would be refused to its only owner.
+    service.cluster.read_index(service.config.connect_timeout).await.map_err(unread)?;
     let offset = match offset.map(|text| offset_of(service, text)).transpose() {
         Ok(offset) => offset,
         Err(error) => {
@@ -375,6 +378,14 @@ const fn cause_of(error: &ProposeError) -> CloseCause {
         ProposeError::Fenced => CloseCause::Fenced,
         ProposeError::Overloaded | ProposeError::ResponseLost | ProposeError::OldFormat => CloseCause::NotOpened,
         ProposeError::ShuttingDown => CloseCause::Draining,
+    }
+}
+
+/// No epoch to expect: the client comes back.
+fn unread(error: ReadError) -> CloseCause {
+    match error {
+        ReadError::NoQuorum(_) | ReadError::Overloaded => CloseCause::NotOpened,
+        ReadError::ShuttingDown => CloseCause::Draining,
     }
 }
 
