@@ -43,6 +43,20 @@ impl Page {
         line.and_then(|value| value.trim().parse().ok())
             .ok_or_else(|| BenchError::Other(format!("the metrics page has no sample {name}")))
     }
+
+    /// A histogram's buckets: (upper bound, how many are at or below it), the last without a bound.
+    pub(crate) fn buckets(&self, family: &str) -> Result<Vec<(f64, f64)>, BenchError> {
+        let prefix = format!("{family}_bucket{{le=\"");
+        let bucket = |line: &str| {
+            let (bound, count) = line.strip_prefix(&prefix)?.split_once("\"} ")?;
+            Some((bound.parse().ok()?, count.trim().parse().ok()?))
+        };
+        let buckets: Vec<(f64, f64)> = self.0.lines().filter_map(bucket).collect();
+        match buckets.last() {
+            Some((bound, _)) if bound.is_infinite() => Ok(buckets),
+            _ => Err(BenchError::Other(format!("the metrics page has no histogram {family}"))),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -56,5 +70,12 @@ mod tests {
         assert_eq!(page.value("a_total").unwrap(), 7.0);
         assert_eq!(page.value("a{x=\"y\"}").unwrap(), 2.5);
         assert!(page.value("b").is_err());
+    }
+
+    #[test]
+    fn a_histogram_has_a_last_bucket_without_a_bound() {
+        let page = Page("h_bucket{le=\"0.1\"} 3\nh_bucket{le=\"+Inf\"} 4\ng_bucket{le=\"1\"} 0\n".to_owned());
+        assert_eq!(page.buckets("h").unwrap(), [(0.1, 3.0), (f64::INFINITY, 4.0)]);
+        assert!(page.buckets("g").is_err());
     }
 }

@@ -80,7 +80,8 @@ pub(crate) async fn send(
 ) -> Result<SnapshotResponse<TypeConfig>, TransferError> {
     let Snapshot { meta, snapshot: file } = snapshot;
     let common_format = peer.hello().await?.common_format;
-    // Opened before it is offered: it may be pruned while the peer answers, and stays readable then.
+    // Opened before it is offered: it may be pruned while the peer answers, and stays readable then, as long as `file` is
+    // held.
     let mut content = tokio::fs::File::from_std(file.open_raw().map_err(io::Error::other)?);
     if common_format < RESUMABLE_SINCE {
         let header = wire::encode("snapshot header", &(vote, meta))?;

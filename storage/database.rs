@@ -17,6 +17,8 @@ const SMALL_MEMTABLE_BYTES: usize = 2 << 20;
 /// RocksDB's own log files, each.
 const INFO_LOG_BYTES_MAX: usize = 1 << 20;
 const OPEN_FILES_MAX: i32 = 64;
+/// Write-ahead logs that are kept to be written over.
+const RECYCLED_FILES_MAX: usize = 2;
 /// See where it is set.
 const TABLE_SYNC_EVERY_BYTES: u64 = 1 << 20;
 
@@ -42,6 +44,10 @@ pub(crate) fn open(path: &Path, options: &StorageOptions) -> Result<DB, StorageE
     // AbsoluteConsistency would refuse to start for it. What was acknowledged is not lost unnoticed that way: the
     // marker knows the sequence number that was durable once, and a database that ends before it is refused.
     database.set_wal_recovery_mode(DBRecoveryMode::PointInTime);
+    // A file that is written over keeps its size and its place: a synced write then waits for its own bytes only, not for the
+    // file system's journal and whatever else is in it. What is left of a former log is told by its number, and a gap by
+    // the sequence numbers, for which every write must go through the log.
+    database.set_recycle_log_file_num(RECYCLED_FILES_MAX);
     let cache = Cache::new_lru_cache(options.block_cache_bytes);
     let family = |memtable_bytes: usize| {
         let mut family = Options::default();

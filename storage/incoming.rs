@@ -235,7 +235,7 @@ impl IncomingSnapshot {
         check: impl FnOnce(&SnapshotFile) -> Result<(), String>,
     ) -> Result<SnapshotFile, StorageError> {
         let (id, file, path, ordinal) = match self.part {
-            Part::Unknown(partial) => return self.store.settle_if(partial, check),
+            Part::Unknown(partial) => return self.store.settle_if(partial, self.received, check),
             Part::Known { id, file, path, ordinal } => (id, file, path, ordinal),
         };
         let partial = {
@@ -251,7 +251,7 @@ impl IncomingSnapshot {
             fs::rename(&path, &complete).map_err(|error| StorageError::io(&path, error))?;
             Partial { file, path: complete, settled: false }
         };
-        self.store.settle_if(partial, |found| {
+        self.store.settle_if(partial, id.bytes, |found| {
             if found.id() == id { check(found) } else { Err("it is not the snapshot that was announced".to_owned()) }
         })
     }

@@ -24,14 +24,21 @@ pub(crate) const FOOTER_BYTES: u64 = 12;
 /// The head's opaque part.
 pub(crate) const META_BYTES_MAX: u32 = 1 << 20;
 
-/// A verified snapshot; cheap to clone. Whoever has opened the file can read it to its end, even when it is pruned
-/// meanwhile, which happens only once newer ones are there.
+/// A verified snapshot; cheap to clone. Whoever has opened the file and holds this can read it to its end, even when it is
+/// pruned meanwhile, which happens only once newer ones are there. What nobody holds may be written over.
 #[derive(Clone, Debug)]
 pub struct SnapshotFile {
     path: Arc<PathBuf>,
     id: SnapshotId,
     meta: Arc<[u8]>,
+    held: Arc<Held>,
 }
+
+/// Somebody may read this file.
+///
+/// Invariant: of one file of a store there is one, however often it was verified; the store sees to it.
+#[derive(Debug)]
+pub(crate) struct Held;
 
 /// Tells one snapshot file from another: two files with the same id have the same bytes, short of an accident that the
 /// checksum over the whole then finds.
@@ -88,12 +95,21 @@ impl SnapshotFile {
             return Err(StorageError::corrupt(path, "its checksum does not match"));
         }
         let id = SnapshotId { position, bytes: len, check };
-        Ok(Self { path: Arc::new(path.to_owned()), id, meta: meta.into() })
+        Ok(Self { path: Arc::new(path.to_owned()), id, meta: meta.into(), held: Arc::new(Held) })
     }
 
     /// The same file under its new name.
     pub(crate) fn renamed(self, path: &Path) -> Self {
         Self { path: Arc::new(path.to_owned()), ..self }
+    }
+
+    pub(crate) fn held(&self) -> &Arc<Held> {
+        &self.held
+    }
+
+    /// The same file, held together with others.
+    pub(crate) fn held_by(self, held: Arc<Held>) -> Self {
+        Self { held, ..self }
     }
 
     /// Where it is.
@@ -137,10 +153,11 @@ impl SnapshotFile {
         file.seek(SeekFrom::Start(start)).map_err(io)?;
         let compressed = file.take(self.id.bytes - start - FOOTER_BYTES);
         let decoder = zstd::Decoder::new(compressed).map_err(io)?;
-        Ok(SnapshotBody { decoder: BufReader::with_capacity(256 << 10, decoder), left: expanded_bytes_max })
+        let decoder = BufReader::with_capacity(256 << 10, decoder);
+        Ok(SnapshotBody { decoder, left: expanded_bytes_max, _held: Arc::clone(&self.held) })
     }
 
-    /// The file as it is, to send it to a peer.
+    /// The file as it is, to send it to a peer; to be read only as long as this is held.
     ///
     /// # Errors
     /// [`StorageError::Io`].
@@ -179,6 +196,7 @@ pub(crate) fn check_head(head: &[u8; HEAD_BYTES as usize], path: &Path) -> Resul
 pub struct SnapshotBody {
     decoder: BufReader<zstd::Decoder<'static, BufReader<io::Take<File>>>>,
     left: u64,
+    _held: Arc<Held>,
 }
 
 impl Read for SnapshotBody {

@@ -1,17 +1,18 @@
-//! The snapshots of a node: written aside, verified, renamed into place, the oldest pruned.
+//! The snapshots of a node: written aside, verified, renamed into place, the oldest pruned, its file written over by the next.
 
+use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 
 use crate::error::StorageError;
 use crate::incoming::{Arrivals, IncomingSnapshot};
 use crate::schema::GROUP;
-use crate::snapshot_file::{FOOTER_BYTES, HEAD_BYTES, MAGIC, META_BYTES_MAX, SnapshotFile, SnapshotId, VERSION};
+use crate::snapshot_file::{FOOTER_BYTES, HEAD_BYTES, Held, MAGIC, META_BYTES_MAX, SnapshotFile, SnapshotId, VERSION};
 
 /// Snapshots kept.
 const KEPT: usize = 2;
@@ -38,6 +39,11 @@ pub(crate) struct Inner {
     latest: Mutex<Option<SnapshotFile>>,
     /// One snapshot at a time takes its place.
     settling: Mutex<()>,
+    /// Who may read which of the files.
+    held: Mutex<HashMap<PathBuf, Weak<Held>>>,
+    /// A pruned file that nobody reads, for the next snapshot to write over. Removing a file of hundreds of mebibytes, and
+    /// writing as many to new places, makes the log's syncs wait for the file system's journal; writing over it does not.
+    spare: Mutex<Option<PathBuf>>,
     pub(crate) arrivals: Arrivals,
     /// Below this index the log is gone.
     purged_end: Arc<AtomicU64>,
@@ -65,6 +71,8 @@ impl SnapshotStore {
             next: AtomicU64::new(last.saturating_add(1)),
             latest: Mutex::new(None),
             settling: Mutex::new(()),
+            held: Mutex::default(),
+            spare: Mutex::default(),
             arrivals,
             purged_end,
             file_bytes_max,
@@ -99,6 +107,7 @@ impl SnapshotStore {
         {
             return Ok(Some(known));
         }
+        let _settling = self.inner.settling.lock();
         let mut damaged = None;
         for path in self.paths()?.into_iter().rev() {
             match SnapshotFile::verify(&path) {
@@ -108,6 +117,7 @@ impl SnapshotStore {
                     {
                         return Err(error);
                     }
+                    let file = self.hold(file);
                     *self.inner.latest.lock() = Some(file.clone());
                     return Ok(Some(file));
                 }
@@ -178,7 +188,14 @@ impl SnapshotStore {
         self.inner.next.fetch_add(1, Ordering::Relaxed)
     }
 
+    /// A file to write to from its beginning; what is behind that is nobody's, and is cut off when it settles.
     pub(crate) fn partial(&self) -> Result<Partial, StorageError> {
+        let spare = self.inner.spare.lock().take();
+        if let Some(path) = spare
+            && let Ok(file) = OpenOptions::new().write(true).open(&path)
+        {
+            return Ok(Partial { file, path, settled: false });
+        }
         let path = self.partial_path();
         let file = OpenOptions::new()
             .write(true)
@@ -193,18 +210,16 @@ impl SnapshotStore {
         self.inner.dir.join(format!("{:020}.{PARTIAL}", self.number()))
     }
 
-    /// Syncs, verifies what is really on disk, renames, prunes.
-    pub(crate) fn settle(&self, partial: Partial) -> Result<SnapshotFile, StorageError> {
-        self.settle_if(partial, |_| Ok(()))
-    }
-
-    /// The same, unless `check` says why not.
+    /// Cuts off what is behind so many bytes, syncs, verifies what is really on disk, renames, prunes; unless `check` says
+    /// why not.
     pub(crate) fn settle_if(
         &self,
         partial: Partial,
+        bytes: u64,
         check: impl FnOnce(&SnapshotFile) -> Result<(), String>,
     ) -> Result<SnapshotFile, StorageError> {
-        partial.file.sync_all().map_err(|error| StorageError::io(&self.inner.dir, error))?;
+        let whole = partial.file.set_len(bytes).and_then(|()| partial.file.sync_all());
+        whole.map_err(|error| StorageError::io(&self.inner.dir, error))?;
         let file = SnapshotFile::verify(&partial.path)?;
         check(&file).map_err(StorageError::Unreadable)?;
         self.keep(partial, file)
@@ -217,7 +232,7 @@ impl SnapshotStore {
         fs::rename(&partial.path, &path).map_err(io)?;
         partial.settled = true;
         File::open(&self.inner.dir).and_then(|dir| dir.sync_all()).map_err(io)?;
-        let file = file.renamed(&path);
+        let file = self.hold(file.renamed(&path));
         self.inner.arrivals.drop_up_to(&self.inner.dir, file.position())?;
         let mut paths = self.paths()?;
         // A snapshot that was begun long ago is no newer than one that a peer sent meanwhile.
@@ -228,10 +243,37 @@ impl SnapshotStore {
             let oldest = paths.remove(0);
             // Its caller is about to open it.
             if oldest != path {
-                fs::remove_file(&oldest).map_err(|error| StorageError::io(&oldest, error))?;
+                self.retire(&oldest).map_err(|error| StorageError::io(&oldest, error))?;
             }
         }
         Ok(file)
+    }
+
+    /// Whoever else holds this file holds it together with this one.
+    fn hold(&self, file: SnapshotFile) -> SnapshotFile {
+        let mut held = self.inner.held.lock();
+        held.retain(|_, held| held.strong_count() > 0);
+        match held.get(file.path()).and_then(Weak::upgrade) {
+            Some(known) => file.held_by(known),
+            None => {
+                held.insert(file.path().to_owned(), Arc::downgrade(file.held()));
+                file
+            }
+        }
+    }
+
+    /// Removes a snapshot's file, or keeps it for the next one. Under the lock by which files settle, so that nobody begins
+    /// to verify it.
+    fn retire(&self, path: &Path) -> io::Result<()> {
+        let is_held = self.inner.held.lock().get(path).is_some_and(|held| held.strong_count() > 0);
+        let mut spare = self.inner.spare.lock();
+        if is_held || spare.is_some() {
+            return fs::remove_file(path);
+        }
+        let aside = self.partial_path();
+        fs::rename(path, &aside)?;
+        *spare = Some(aside);
+        Ok(())
     }
 
     /// Oldest first.
@@ -338,7 +380,8 @@ impl SnapshotWriter {
         footer.extend_from_slice(&checked.bytes.to_le_bytes());
         footer.extend_from_slice(&checked.check.finalize().to_le_bytes());
         checked.out.write_all(&footer).map_err(io)?;
+        let bytes = checked.bytes + FOOTER_BYTES;
         let partial = checked.out.into_inner().map_err(|error| io(error.into_error()))?;
-        self.store.settle(partial)
+        self.store.settle_if(partial, bytes, |_| Ok(()))
     }
 }

@@ -1,5 +1,6 @@
 //! Damage on disk: a node whose log or vote was lost does not start.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use openraft::storage::{RaftLogReader, RaftLogStorage};
@@ -165,4 +166,70 @@ async fn a_flipped_or_cut_write_ahead_log_never_forgets_silently() {
         }
     }
     assert!(refusals > 20, "{refusals}");
+}
+
+/// Memtables so small that the write-ahead log is changed often, and files of former ones are written over.
+fn small() -> StorageOptions {
+    StorageOptions { memtable_bytes: 256 << 10, ..StorageOptions::default() }
+}
+
+/// The write-ahead log that is written now.
+fn newest_log(dir: &Path) -> PathBuf {
+    let logs = std::fs::read_dir(dir.join("db")).unwrap().map(|item| item.unwrap().path());
+    let logs = logs.filter(|path| path.extension().is_some_and(|extension| extension == "log"));
+    logs.max().expect("a log")
+}
+
+#[tokio::test]
+async fn what_is_left_of_a_former_log_in_a_file_that_is_written_over_is_never_taken_for_this_one() {
+    const TEXT_BYTES: usize = 4 << 10;
+    let sound = tempfile::tempdir().unwrap();
+    let storage = Storage::open(sound.path(), small()).unwrap();
+    let mut store = storage.log_store::<Config>();
+    let mut files = BTreeSet::new();
+    let mut reused = 0;
+    let mut index = 0;
+    // Until a log has begun in a file that an earlier one has filled.
+    while reused < 3 {
+        let text = format!("{index:08}").repeat(TEXT_BYTES / 8);
+        begin_append(&mut store, vec![entry(1, index, &text)]).await.await.unwrap().unwrap();
+        index += 1;
+        let newest = newest_log(sound.path());
+        let file = std::fs::metadata(&newest).unwrap();
+        if files.insert(newest) && file.len() > TEXT_BYTES as u64 * 4 {
+            reused += 1;
+        }
+        assert!(index < 10_000, "no file was written over");
+    }
+    // As kill -9 leaves it: nothing was closed. What runs behind the writes would change files while they are copied.
+    let db = &storage.inner.db;
+    let log = db.cf_handle(CF_LOG).unwrap();
+    let runs = |what: &str| db.property_int_value_cf(log, what).unwrap().unwrap() > 0;
+    let background = ["mem-table-flush-pending", "num-running-flushes", "compaction-pending", "num-running-compactions"];
+    while background.iter().any(|what| runs(&format!("rocksdb.{what}"))) {
+        tokio::task::yield_now().await;
+    }
+    let killed = || {
+        let dir = tempfile::tempdir().unwrap();
+        copy(sound.path(), dir.path());
+        dir
+    };
+    let expected = contents(&killed()).await.expect("a copy opens");
+    let indexes: Vec<u64> = expected.1.iter().map(|(index, _)| *index).collect();
+    assert_eq!(indexes, (0..index).collect::<Vec<_>>());
+    // A flipped byte ends the log there, whatever of a former one follows.
+    let length = std::fs::metadata(newest_log(sound.path())).unwrap().len() as usize;
+    let mut refusals = 0;
+    for position in (0..length).step_by(length / 40) {
+        let dir = killed();
+        let log = newest_log(dir.path());
+        let mut bytes = std::fs::read(&log).unwrap();
+        bytes[position] ^= 0x20;
+        std::fs::write(&log, bytes).unwrap();
+        match contents(&dir).await {
+            Ok(found) => assert_eq!(found, expected, "flipped at {position}"),
+            Err(_) => refusals += 1,
+        }
+    }
+    assert!(refusals > 0);
 }

@@ -88,6 +88,50 @@ fn the_position_decides_which_one_is_newest() {
     assert_eq!(reopened(dir.path(), 0).unwrap().latest().unwrap().unwrap().meta(), b"ahead");
 }
 
+fn inode(path: &Path) -> u64 {
+    std::os::unix::fs::MetadataExt::ino(&std::fs::metadata(path).unwrap())
+}
+
+#[test]
+fn the_file_of_a_pruned_snapshot_is_written_over_by_the_next_unless_somebody_reads_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = reopened(dir.path(), 0).unwrap();
+    let long: Vec<u8> = (0..20_000u32).flat_map(|number| number.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
+    let first = inode(write(&store, 1, b"1", &long).path());
+    write(&store, 2, b"2", &long);
+    // The first is pruned now, and kept; nothing of it is in a shorter one, a longer one, or a peer's.
+    write(&store, 3, b"3", &long);
+    assert_eq!(names(dir.path()).len(), 3);
+    let fourth = write(&store, 4, b"4", b"short");
+    assert_eq!((inode(fourth.path()), body(&fourth)), (first, b"short".to_vec()));
+    let longer = [&long[..], b"and more"].concat();
+    assert_eq!(body(&write(&store, 5, b"5", &longer)), longer);
+    let peer = tempfile::tempdir().unwrap();
+    let sent = raw(&write(&reopened(peer.path(), 0).unwrap(), 6, b"6", b"a peer's"));
+    assert_eq!(body(&receive(&store, &sent).unwrap()), b"a peer's");
+    assert_eq!(reopened(dir.path(), 0).unwrap().latest().unwrap().unwrap().meta(), b"6");
+
+    // Whoever holds one, or reads its body, reads it to its end.
+    let held = write(&store, 7, b"7", &longer);
+    let mut reading = write(&store, 8, b"8", &longer).open_body(1 << 20).unwrap();
+    let (seventh, eighth) = (inode(held.path()), inode(store.latest().unwrap().unwrap().path()));
+    let mut content = held.open_raw().unwrap();
+    for number in 9..20 {
+        let next = inode(write(&store, number, b"next", &long).path());
+        assert!(next != seventh && next != eighth, "{number}");
+    }
+    let mut read = Vec::new();
+    reading.read_to_end(&mut read).unwrap();
+    assert_eq!(read, longer);
+    let mut bytes = Vec::new();
+    content.read_to_end(&mut bytes).unwrap();
+    assert_eq!(bytes.len() as u64, held.bytes());
+    // What a kill leaves of it is removed.
+    assert_eq!(names(dir.path()).len(), 3);
+    reopened(dir.path(), 0).unwrap();
+    assert_eq!(names(dir.path()).len(), 2);
+}
+
 #[test]
 fn any_flipped_byte_is_refused_and_the_older_snapshot_serves() {
     let dir = tempfile::tempdir().unwrap();

@@ -8,6 +8,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use vedfolnir_chaos::client::{Client, Endpoint, LinkError, Message, is_refused};
 
 use super::Large;
+use super::disks::Disks;
 use super::fill::room_of;
 use crate::error::BenchError;
 use crate::histogram::Histogram;
@@ -192,12 +193,14 @@ impl Large<'_> {
         let publishing = Publishing::begin(&self.endpoints, load, self.arguments.sessions, self.arguments.seed).await?;
         let until = Instant::now() + Duration::from_secs_f64(self.arguments.seconds);
         let mut watch = Watch::new(self.cluster.nodes.len());
+        let mut disks = Disks::new(self.cluster.nodes.len());
         while Instant::now() < until {
             for (index, node) in self.cluster.nodes.iter().enumerate() {
                 let asked_at = publishing.now();
                 let page = Page::of(&node.url).await?;
                 let building = page.value("vedfolnir_snapshots_building")? > 0.0;
                 watch.saw(index, building, page.value("vedfolnir_raft_is_leader")? > 0.0, asked_at, publishing.now());
+                disks.saw(index, &page, asked_at, publishing.now())?;
             }
             tokio::time::sleep(ASK_EVERY).await;
         }
@@ -211,7 +214,14 @@ impl Large<'_> {
         report.figure(&format!("{name}: snapshots"), buildings.len() as f64, &format!("of them {led} on the leader"));
         report.figure(&format!("{name}: longest snapshot"), longest as f64 / 1e6, "ms");
         classes(&name, &samples, &buildings, report);
-        report.figure(&format!("{name}: longest pause of a snapshot"), longest_pause(&samples, &buildings), "ms");
+        let (pause, (sent, acked)) = longest_pause(&samples, &buildings);
+        report.figure(&format!("{name}: longest pause of a snapshot"), pause, "ms");
+        report.figure(&format!("{name}: its commit, publish to ack"), acked.saturating_sub(sent) as f64 / 1e6, "ms");
+        let (at_least, at_most) = disks.longest_of_majority(sent, acked);
+        let unit = format!("ms, at most {at_most}");
+        report.figure(&format!("{name}: longest synced write of a majority meanwhile"), at_least, &unit);
+        let is_snapshot = |from, until| buildings.iter().any(|building| from < building.until && until > building.from);
+        disks.tell(&name, is_snapshot, report);
         self.say(&format!("publishing {name}: {} samples, {} snapshots", samples.len(), buildings.len()));
         if buildings.is_empty() {
             report.broken.push(format!("{name}: no snapshot was built: raise --seconds or lower --snapshot-entries"));
@@ -241,21 +251,25 @@ fn classes(name: &str, samples: &[Sample], buildings: &[Building], report: &mut 
 }
 
 /// By how much the slowest commit of a snapshot's time is slower than the slowest of an equal time without one just before
-/// it; the largest of all snapshots, milliseconds. Those without such a time before them are compared with the median.
-fn longest_pause(samples: &[Sample], buildings: &[Building]) -> f64 {
+/// it; the largest of all snapshots, milliseconds, and that commit. Those without such a time before them are compared with
+/// the median.
+fn longest_pause(samples: &[Sample], buildings: &[Building]) -> (f64, Sample) {
+    let took = |(sent, acked): Sample| acked.saturating_sub(sent);
     let slowest = |from: u64, until: u64| {
         let inside = samples.iter().filter(|(sent, acked)| *sent < until && *acked > from);
-        inside.map(|(sent, acked)| acked.saturating_sub(*sent)).max().unwrap_or(0)
+        inside.copied().max_by_key(|sample| took(*sample)).unwrap_or_default()
     };
     let mut all = Histogram::default();
-    samples.iter().for_each(|(sent, acked)| all.record(acked.saturating_sub(*sent)));
+    samples.iter().for_each(|sample| all.record(took(*sample)));
     let pauses = buildings.iter().map(|building| {
         let before = building.from.saturating_sub(building.until - building.from);
         let is_free = !buildings.iter().any(|other| other.from < building.from && other.until > before);
-        let usual = if is_free && before > 0 { slowest(before, building.from) } else { all.quantile(0.5) };
-        slowest(building.from, building.until).saturating_sub(usual)
+        let usual = if is_free && before > 0 { took(slowest(before, building.from)) } else { all.quantile(0.5) };
+        let commit = slowest(building.from, building.until);
+        (took(commit).saturating_sub(usual), commit)
     });
-    pauses.max().unwrap_or(0) as f64 / 1e6
+    let (pause, commit) = pauses.max().unwrap_or_default();
+    (pause as f64 / 1e6, commit)
 }
 
 /// When which node was seen building; a time begins before the look that first saw it and ends after the first that did not.
@@ -299,9 +313,11 @@ mod tests {
         let samples = [(0, 10), (100, 130), (190, 195), (210, 5_000_210)];
         let buildings = [building(200, 300)];
         // Slowest before: 30; slowest during: five million.
-        assert!((longest_pause(&samples, &buildings) - 4.999_97).abs() < 1e-9);
-        assert_eq!(longest_pause(&samples[..3], &buildings), 0.0);
-        assert_eq!(longest_pause(&samples, &[]), 0.0);
+        let (pause, commit) = longest_pause(&samples, &buildings);
+        assert!((pause - 4.999_97).abs() < 1e-9, "{pause}");
+        assert_eq!(commit, samples[3]);
+        assert_eq!(longest_pause(&samples[..3], &buildings).0, 0.0);
+        assert_eq!(longest_pause(&samples, &[]).0, 0.0);
     }
 
     #[test]

@@ -10,6 +10,7 @@
 //! registered, has its rooms, and can be resumed.
 
 mod backup;
+mod disks;
 mod fill;
 mod late;
 mod latency;
