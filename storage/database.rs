@@ -17,8 +17,11 @@ const SMALL_MEMTABLE_BYTES: usize = 2 << 20;
 /// RocksDB's own log files, each.
 const INFO_LOG_BYTES_MAX: usize = 1 << 20;
 const OPEN_FILES_MAX: i32 = 64;
-/// Write-ahead logs that are kept to be written over.
-const RECYCLED_FILES_MAX: usize = 2;
+/// Write-ahead logs that are kept to be written over; so many are in use at once by their size, and go out of use at once
+/// when memtables are flushed together.
+const RECYCLED_FILES_MAX: usize = LIVE_LOGS_MAX;
+/// Write-ahead logs in use, each as large as a memtable.
+const LIVE_LOGS_MAX: usize = 4;
 /// See where it is set.
 const TABLE_SYNC_EVERY_BYTES: u64 = 1 << 20;
 
@@ -30,7 +33,7 @@ pub(crate) fn open(path: &Path, options: &StorageOptions) -> Result<DB, StorageE
     database.create_if_missing(true);
     database.create_missing_column_families(true);
     database.set_db_write_buffer_size(3 * options.memtable_bytes);
-    database.set_max_total_wal_size(4 * options.memtable_bytes as u64);
+    database.set_max_total_wal_size((LIVE_LOGS_MAX * options.memtable_bytes) as u64);
     database.set_keep_log_file_num(2);
     database.set_max_log_file_size(INFO_LOG_BYTES_MAX);
     database.set_log_level(LogLevel::Warn);
@@ -47,7 +50,10 @@ pub(crate) fn open(path: &Path, options: &StorageOptions) -> Result<DB, StorageE
     // A file that is written over keeps its size and its place: a synced write then waits for its own bytes only, not for the
     // file system's journal and whatever else is in it. What is left of a former log is told by its number, and a gap by
     // the sequence numbers, for which every write must go through the log.
-    database.set_recycle_log_file_num(RECYCLED_FILES_MAX);
+    let recycled = RECYCLED_FILES_MAX;
+    #[cfg(feature = "planted-bugs")]
+    let recycled = crate::planted::recycled_logs(recycled);
+    database.set_recycle_log_file_num(recycled);
     let cache = Cache::new_lru_cache(options.block_cache_bytes);
     let family = |memtable_bytes: usize| {
         let mut family = Options::default();

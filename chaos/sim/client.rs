@@ -29,6 +29,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(6);
 /// A server that says nothing for this long is gone.
 const SILENCE: Duration = Duration::from_millis(2_500);
 const PING_EVERY: Duration = Duration::from_millis(1_000);
+/// Of a thousand resumes so many are begun at another node as well.
+const GIVES_UP_PER_MILLE: u64 = 150;
 
 /// What clients do at present.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -167,19 +169,16 @@ impl Client {
         if self.arena.phase() == Phase::Resuming && lives.len() > 1 {
             choices.retain(|host| Some(*host) != self.last_host);
         }
+        if self.held.is_some() && self.arena.phase() == Phase::Wild && random::chance(GIVES_UP_PER_MILLE) {
+            // An attempt that it gives up at once is still under way while it asks elsewhere.
+            drop(self.knock(&lives, random::pick(&choices)));
+        }
         let host = random::pick(&choices);
         sleep(Duration::from_micros(links::travel_us(self.host(), host))).await;
         if !hosts::is_alive(host) {
             return None;
         }
-        let (near, far) = pair(self.host(), host);
-        let life = Arc::clone(&lives[host]);
-        clock::after(links::travel_us(self.host(), host), move || life.door.knock(far));
-        let (session, offset) = match &self.held {
-            Some(held) => (Some(held.pid), held.offset.clone()),
-            None => (None, None),
-        };
-        near.send(Request::Connect { session, offset });
+        let near = self.knock(&lives, host);
         let Ok(Some(Reply::Connected { recovered, pid, sid })) = timeout(CONNECT_TIMEOUT, near.recv()).await else {
             return None;
         };
@@ -211,6 +210,19 @@ impl Client {
         }
         drop(history);
         Some(near)
+    }
+
+    /// Opens a connection to the node and asks for what it holds.
+    fn knock(&self, lives: &[Arc<Life>], host: Host) -> End<Request, Reply> {
+        let (near, far) = pair(self.host(), host);
+        let life = Arc::clone(&lives[host]);
+        clock::after(links::travel_us(self.host(), host), move || life.door.knock(far));
+        let (session, offset) = match &self.held {
+            Some(held) => (Some(held.pid), held.offset.clone()),
+            None => (None, None),
+        };
+        near.send(Request::Connect { session, offset });
+        near
     }
 
     /// Until the transport is gone.

@@ -11,11 +11,10 @@ const SEARCHED_SEEDS_MAX: u64 = 40;
 
 const fn known_seed(bug: Bug) -> u64 {
     match bug {
-        Bug::SnapshotLosesRooms | Bug::VoteNotPersisted => 2,
-        Bug::ResyncNotTold => 5,
-        Bug::StaleResume => 6,
-        Bug::NodeDownIgnored => 7,
+        Bug::ReplayByTodaysRooms | Bug::SnapshotLosesRooms | Bug::VoteNotPersisted => 2,
+        Bug::NodeDownIgnored => 4,
         Bug::HoleNotSaid => 13,
+        Bug::ResyncNotTold => 16,
         _ => 1,
     }
 }
