@@ -205,7 +205,8 @@ async fn what_is_left_of_a_former_log_in_a_file_that_is_written_over_is_never_ta
     let db = &storage.inner.db;
     let log = db.cf_handle(CF_LOG).unwrap();
     let runs = |what: &str| db.property_int_value_cf(log, what).unwrap().unwrap() > 0;
-    let background = ["mem-table-flush-pending", "num-running-flushes", "compaction-pending", "num-running-compactions"];
+    let background =
+        ["mem-table-flush-pending", "num-running-flushes", "compaction-pending", "num-running-compactions"];
     while background.iter().any(|what| runs(&format!("rocksdb.{what}"))) {
         tokio::task::yield_now().await;
     }
