@@ -4,7 +4,8 @@
 // exactly once and in the order of the log; or it is told honestly that it has a new session.
 
 import assert from 'node:assert/strict';
-import { cp, rm } from 'node:fs/promises';
+import { cp, readdir, rm, stat } from 'node:fs/promises';
+import path from 'node:path';
 import { before, describe, test } from 'node:test';
 
 import { Cluster, run, startSingle } from './support/cluster.mjs';
@@ -331,6 +332,48 @@ describe('three nodes', () => {
     await Promise.all(clients.map((client) => client.reconnected()));
     await publishAll(clients[1], room, 10, 20);
     for (const client of clients) await assertRecovered(client, ids(20));
+  });
+
+  test('all three nodes are killed once their logs are written over: what was acknowledged is there', { timeout: 180_000 }, async () => {
+    const room = unique('room');
+    const proxy = await TcpProxy.listen(cluster.urls);
+    const client = await connect('client', proxy.url);
+    const publisher = await connect('publisher', cluster.urls[1]);
+    await client.join(room);
+    // By their inodes: a file that had another name before is written over.
+    const files = new Map();
+    const isWrittenOver = async (node) => {
+      const directory = path.join(node.dataDir, 'db');
+      for (const name of (await readdir(directory)).filter((file) => file.endsWith('.log'))) {
+        const { ino } = await stat(path.join(directory, name)).catch(() => ({}));
+        const key = `${node.name} ${ino}`;
+        if (ino && files.get(key) !== undefined && files.get(key) !== name) return true;
+        files.set(key, name);
+      }
+      return false;
+    };
+    const text = 'x'.repeat(60_000);
+    let published = 0;
+    const publishOf = (count) => Promise.all(Array.from({ length: count }, () => {
+      published += 1;
+      return publisher.publish(room, { id: published - 1, text });
+    }));
+    const waiting = new Set(cluster.nodes);
+    while (waiting.size > 0) {
+      assert.ok(published < 5_000, 'no log was written over');
+      await publishOf(16);
+      for (const node of waiting) if (await isWrittenOver(node)) waiting.delete(node);
+    }
+    await client.received(published);
+    proxy.refusing = true;
+    proxy.cutAll();
+    await client.disconnected();
+    await publishOf(40);
+    await Promise.all(cluster.nodes.map((node) => node.kill()));
+    await Promise.all(cluster.nodes.map((node) => node.restart()));
+    proxy.refusing = false;
+    await assertRecovered(client, ids(published));
+    await proxy.close();
   });
 
   test('a garbage offset: an honest new session', async () => {
