@@ -17,11 +17,11 @@ const SMALL_MEMTABLE_BYTES: usize = 2 << 20;
 /// RocksDB's own log files, each.
 const INFO_LOG_BYTES_MAX: usize = 1 << 20;
 const OPEN_FILES_MAX: i32 = 64;
-/// Write-ahead logs that are kept to be written over; so many are in use at once by their size, and go out of use at once
-/// when memtables are flushed together.
-const RECYCLED_FILES_MAX: usize = LIVE_LOGS_MAX;
 /// Write-ahead logs in use, each as large as a memtable.
 const LIVE_LOGS_MAX: usize = 4;
+/// Those out of use that are kept to be written over: as many, since they go out of use together when memtables are flushed
+/// together.
+const RECYCLED_LOGS_MAX: usize = LIVE_LOGS_MAX;
 /// See where it is set.
 const TABLE_SYNC_EVERY_BYTES: u64 = 1 << 20;
 
@@ -50,7 +50,7 @@ pub(crate) fn open(path: &Path, options: &StorageOptions) -> Result<DB, StorageE
     // A file that is written over keeps its size and its place: a synced write then waits for its own bytes only, not for the
     // file system's journal and whatever else is in it. What is left of a former log is told by its number, and a gap by
     // the sequence numbers, for which every write must go through the log.
-    let recycled = RECYCLED_FILES_MAX;
+    let recycled = RECYCLED_LOGS_MAX;
     #[cfg(feature = "planted-bugs")]
     let recycled = crate::planted::recycled_logs(recycled);
     database.set_recycle_log_file_num(recycled);

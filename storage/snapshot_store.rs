@@ -107,6 +107,7 @@ impl SnapshotStore {
         {
             return Ok(Some(known));
         }
+        // What is being verified must not be pruned, and written over, meanwhile.
         let _settling = self.inner.settling.lock();
         let mut damaged = None;
         for path in self.paths()?.into_iter().rev() {
@@ -263,7 +264,8 @@ impl SnapshotStore {
     }
 
     /// Removes a snapshot's file, or keeps it for the next one. Under the lock by which files settle, so that nobody begins
-    /// to verify it.
+    /// to verify it. The new name is not synced: should the old one come back after a loss of power, with other content, its
+    /// checksum tells, and there are newer ones.
     fn retire(&self, path: &Path) -> io::Result<()> {
         let is_held = self.inner.held.lock().get(path).is_some_and(|held| held.strong_count() > 0);
         let mut spare = self.inner.spare.lock();

@@ -340,15 +340,18 @@ describe('three nodes', () => {
     const client = await connect('client', proxy.url);
     const publisher = await connect('publisher', cluster.urls[1]);
     await client.join(room);
-    // By their inodes: a file that had another name before is written over.
+    // By their inodes: a file that had another name before, and is no smaller than then, is written over. One that was removed
+    // gives its inode away as well, but what gets it begins empty.
     const files = new Map();
     const isWrittenOver = async (node) => {
       const directory = path.join(node.dataDir, 'db');
       for (const name of (await readdir(directory)).filter((file) => file.endsWith('.log'))) {
-        const { ino } = await stat(path.join(directory, name)).catch(() => ({}));
+        const { ino, size } = await stat(path.join(directory, name)).catch(() => ({}));
+        if (!ino) continue;
         const key = `${node.name} ${ino}`;
-        if (ino && files.get(key) !== undefined && files.get(key) !== name) return true;
-        files.set(key, name);
+        const before = files.get(key);
+        if (before && before.name !== name && before.size > 0 && size >= before.size) return true;
+        files.set(key, { name, size });
       }
       return false;
     };
@@ -505,37 +508,34 @@ describe('a replica that is behind', () => {
     });
   });
 
-  /** Lets the clients come to the node that is behind, and the others reach it once it has asked how far they are. */
-  async function comeWhileBehind(...clients) {
+  /** Lets the client come to the node that is behind, and the others reach it once it has asked how far they are. */
+  async function comeWhileBehind(client) {
     const refused = () => metric(behind, 'vedfolnir_resumes_total', { outcome: 'epoch_moved' });
     const rounds = () => metric(behind, 'vedfolnir_read_rounds_total');
     const [refusedBefore, before] = [await refused(), await rounds()];
-    for (const client of clients) client.drop();
+    const connects = client.connects.length;
+    client.urls = [behind.url];
+    client.drop();
     // A node that does not ask has none to wait for: what it does instead is seen below.
     await until('it asks how far they are', async () => (await rounds()) > before, { within: 2_000 }).catch(() => {});
     line.release();
-    for (const client of clients) {
-      await until(`${client.name} is there`, () => client.last.url === behind.url);
-      assert.equal(client.last.recovered, true, JSON.stringify(client.connects));
-      assert.equal(client.last.id, client.connects[0].id);
-    }
+    const last = await client.connected(connects + 1);
+    assert.equal(last.recovered, true, JSON.stringify(client.connects));
+    assert.equal(last.id, client.connects[0].id);
     assert.equal(await refused(), refusedBefore, 'its only owner was refused the session');
   }
 
   test('it does not know yet that the session was opened: recovered', async () => {
     line.hold();
-    const newcomer = await connect('newcomer', [cluster.urls[0], behind.url]);
-    await comeWhileBehind(newcomer);
-    assert.equal(newcomer.connects.length, 2);
+    await comeWhileBehind(await connect('newcomer', cluster.urls[0]));
   });
 
   test('it does not know yet that the session was resumed elsewhere: recovered', async () => {
-    const mover = await connect('mover', [...cluster.urls]);
+    const mover = await connect('mover', cluster.urls);
     line.hold();
     mover.drop();
     await mover.reconnected();
     await comeWhileBehind(mover);
-    assert.equal(mover.connects.length, 3);
   });
 });
 
